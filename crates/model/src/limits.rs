@@ -1,0 +1,93 @@
+//! Every bound of the product, each with its reason. "Mixpanel's" means the published limit of the
+//! protocol that unmodified SDKs were written against.
+
+/// Body of one collecting request after decompression (Mixpanel's).
+pub const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Events in one request (Mixpanel's).
+pub const REQUEST_EVENTS_MAX: usize = 2_000;
+/// One event as JSON (Mixpanel's).
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Properties of one event (Mixpanel's).
+pub const EVENT_PROPERTIES_MAX: usize = 255;
+/// Keys of one nested object (Mixpanel's).
+pub const OBJECT_KEYS_MAX: usize = 255;
+/// Items of one list (Mixpanel's).
+pub const LIST_ITEMS_MAX: usize = 255;
+/// Levels of nested objects and lists under a property (Mixpanel's).
+pub const NESTING_DEPTH_MAX: usize = 3;
+/// Strings are cut here, in characters (Mixpanel's).
+pub const STRING_CHARS_MAX: usize = 255;
+/// An insert id, in bytes (Mixpanel's).
+pub const INSERT_ID_BYTES_MAX: usize = 36;
+/// An event name or property name, in bytes: as strings, and it bounds dictionaries.
+pub const NAME_BYTES_MAX: usize = 255;
+/// A distinct id, in bytes: longer ones are refused rather than cut, since a cut id is another person.
+pub const DISTINCT_ID_BYTES_MAX: usize = 1_024;
+/// Oldest event time on `/track`, in seconds before now (Mixpanel's): history comes through `/import`.
+pub const TRACK_AGE_SECONDS_MAX: i64 = 5 * 86_400;
+/// Latest event time, in seconds after now (Mixpanel's): clocks differ by less.
+pub const FUTURE_SECONDS_MAX: i64 = 3_600;
+/// Earliest event time: 1971-01-01T00:00:00Z in microseconds (Mixpanel's).
+pub const EVENT_TIME_US_MIN: i64 = 31_536_000_000_000;
+/// Subjects of one merged person (Mixpanel's cluster).
+pub const MERGE_MEMBERS_MAX: usize = 500;
+
+/// A profile after an update, in bytes of JSON: it is sealed and opened whole.
+pub const PROFILE_BYTES_MAX: usize = 256 * 1024;
+/// Properties of one profile: as Mixpanel's.
+pub const PROFILE_PROPERTIES_MAX: usize = 2_000;
+
+/// Body of a console API request: the largest query is far smaller.
+pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Property columns of one segment; further ones share one overflow column.
+pub const SEGMENT_COLUMNS_MAX: usize = 2_000;
+/// Events in the tail before it is flushed to segments.
+pub const FLUSH_EVENTS: usize = 250_000;
+/// Events in the tail and in flight to segments before new ones are refused with 429.
+pub const TAIL_EVENTS_MAX: usize = 4_000_000;
+/// Frame of the write-ahead log, in bytes: one request's events, with room for the encoding.
+pub const WAL_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Subject buckets of a project: power of two; a query runs them in parallel.
+pub const BUCKETS: u32 = 4;
+
+/// Buckets of time in one answer: about two weeks of minutes, and what a chart can show.
+pub const TIME_BUCKETS_MAX: usize = 20_000;
+/// Days in one question.
+pub const RANGE_DAYS_MAX: i64 = 3_660;
+/// Metrics of an Insights question.
+pub const METRICS_MAX: usize = 10;
+/// Steps of a funnel.
+pub const FUNNEL_STEPS_MAX: usize = 20;
+/// Conversion window, in days (Mixpanel's).
+pub const FUNNEL_WINDOW_DAYS_MAX: i64 = 366;
+/// Filters in one list.
+pub const FILTERS_MAX: usize = 20;
+/// Values of one `equals`.
+pub const FILTER_VALUES_MAX: usize = 1_000;
+/// Segments listed by a breakdown.
+pub const BREAKDOWN_SEGMENTS_MAX: u32 = 200;
+/// Intervals of a retention table.
+pub const RETENTION_INTERVALS_MAX: u32 = 60;
+/// Rows of a list of persons or events.
+pub const ROWS_MAX: u32 = 500;
+
+/// Decoded columns of segments kept in memory, in bytes.
+pub const COLUMN_CACHE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Live feed: events kept for somebody who opens the page, per project.
+pub const LIVE_EVENTS_KEPT: usize = 50;
+/// Recently accepted records remembered per process, to recognise a retry at the door.
+pub const RECENT_RECORDS_MAX: usize = 1_000_000;
+
+/// Password of a member, in characters: NIST SP 800-63B-4 asks for 15 alone, 8 beside a second factor.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// Argon2id costs grow with length only slightly; this bounds the body.
+pub const PASSWORD_CHARS_MAX: usize = 256;
+/// Session: absolute life, and idle life, in seconds.
+pub const SESSION_SECONDS_MAX: i64 = 7 * 86_400;
+pub const SESSION_IDLE_SECONDS_MAX: i64 = 12 * 3_600;
+/// Failed sign-ins per account and five minutes.
+pub const SIGN_IN_TRIES_MAX: u32 = 5;
+/// Window of the above, in seconds.
+pub const SIGN_IN_WINDOW_SECONDS: i64 = 300;

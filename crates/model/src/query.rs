@@ -210,7 +210,19 @@ pub enum Alignment {
     Rolling,
 }
 
-/// Of those who did `born` for the first time in an interval, how many did `returned` k intervals later.
+/// Which cohorts a person belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CohortRule {
+    /// The interval of their first `born` event in the range, and no other.
+    #[default]
+    FirstTime,
+    /// Every interval of the range in which they did `born`.
+    EachInterval,
+}
+
+/// Of those who did `born` in an interval, how many did `returned`, after it, k intervals later.
+/// Interval 0 is the interval of birth. Returns after the range's end count; births do not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionQuery {
@@ -223,6 +235,8 @@ pub struct RetentionQuery {
     pub intervals: u32,
     pub mode: RetentionMode,
     pub alignment: Alignment,
+    #[serde(default)]
+    pub cohorts: CohortRule,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
 }

@@ -98,7 +98,8 @@ pub struct FunnelStep {
 pub struct RetentionTable {
     /// One row per interval of the range in which somebody was born, oldest first.
     pub cohorts: Vec<RetentionCohort>,
-    /// Share retained in interval k, weighted by cohort size over complete intervals only; absent when none is.
+    /// Share retained in interval k over cohorts for which it is complete, each weighted by its size:
+    /// Σ(retained·size) / Σ(size·size); absent when none is complete.
     pub average: Vec<Option<f64>>,
 }
 

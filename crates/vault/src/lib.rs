@@ -1,0 +1,514 @@
+//! The vault: everything that may hold plaintext identity, and the only place that does.
+//!
+//! On the way in: bytes → records → [`wire::ValidEvent`] (limits and types) → [`Vault::seal`] (firewall, identity,
+//! subject number) → [`SealedEvent`]. What the event loses here is sealed under the subject's key, or gone.
+//!
+//! Invariants:
+//! - Types that hold plaintext have no `Debug`, `Clone` or `Serialize` and do not leave the crate.
+//! - A subject number, a sealed value and a merge are durable before the event that uses them is.
+//! - What is sealed stays sealed: this build has no way to open a personal value. Lists show open properties and
+//!   the names of sealed ones.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, RwLock};
+
+use cofferdam_model::{Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, Value, limits};
+use rustc_hash::FxHashMap;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use zeroize::Zeroizing;
+
+mod firewall;
+mod identity;
+mod keys;
+mod profile;
+pub mod wire;
+
+pub use profile::ProfileView;
+
+use identity::{IdentityMap, Kind, LinkRule, Pid, printed};
+use keys::{Keys, ProjectKeys};
+use profile::{Profile, Profiles};
+use wire::{IdentityMode, Operation, ProfileUpdate, Target, ValidEvent};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the vault's database failed")]
+    Database(#[from] sqlx::Error),
+    #[error("could not use the root key file {}", path.display())]
+    RootKeyFile { path: PathBuf, source: std::io::Error },
+    #[error("the root key does not open this vault: is it the file that was made with it")]
+    WrongRootKey,
+    #[error("a sealed value cannot be opened")]
+    CannotOpen,
+    #[error("project {0} has no keys")]
+    UnknownProject(ProjectId),
+    #[error("a project cannot have more than four billion subjects")]
+    TooManySubjects,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Values in one SQL statement; SQLite allows 32,766.
+pub(crate) const SQL_VALUES: usize = 2_000;
+
+/// `$from, $from+1, …`: places for `count` values.
+pub(crate) fn marks(from: usize, count: usize) -> String {
+    let marks: Vec<String> = (from..from + count).map(|index| format!("${index}")).collect();
+    marks.join(", ")
+}
+
+/// Opens one of the vault's databases: durable commits, deleted content overwritten.
+pub(crate) async fn database(path: &Path) -> Result<SqlitePool> {
+    let options = SqliteConnectOptions::from_str(&format!("sqlite://{}", path.display()))?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("secure_delete", "on");
+    Ok(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?)
+}
+
+/// An event that passed the door, and what happened to its properties on the way.
+pub struct Sealed {
+    pub event: SealedEvent,
+    pub trail: Vec<(String, Class, Action)>,
+}
+
+/// What the door does with a property name, as far as seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub name: String,
+    pub class: Class,
+    pub action: Action,
+}
+
+pub struct Vault {
+    keys: Keys,
+    identities: IdentityMap,
+    profiles: Profiles,
+    dictionary: Dictionary,
+    /// Values sealed lately, by keyed hash, so that an e-mail sent with every event is written once.
+    sealed_lately: Mutex<FxHashMap<(ProjectId, SubjectNo, u64), u64>>,
+    hasher: RandomState,
+}
+
+/// Entries of the above.
+const SEALED_LATELY_MAX: usize = 1_000_000;
+
+impl Vault {
+    /// Opens the vault in a folder; the root key's file is made on the first run.
+    pub async fn open(folder: &Path, root_file: &Path) -> Result<Vault> {
+        let keys = Keys::open(&folder.join("keys.db"), root_file).await?;
+        let pool = database(&folder.join("vault.db")).await?;
+        Ok(Vault {
+            keys,
+            identities: IdentityMap::open(pool.clone()).await?,
+            profiles: Profiles::open(pool.clone()).await?,
+            dictionary: Dictionary::open(pool).await?,
+            sealed_lately: Mutex::default(),
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// Makes the keys of a new project. Answers the key of its log frames.
+    pub async fn create_project(&self, org: OrgId, project: ProjectId) -> Result<[u8; 32]> {
+        Ok(self.keys.create_project(org, project).await?.log_key())
+    }
+
+    /// The keys that the lake needs to read and write its log.
+    pub fn log_keys(&self) -> Vec<(ProjectId, [u8; 32])> {
+        self.keys.projects().into_iter().map(|(project, keys)| (project, keys.log_key())).collect()
+    }
+
+    /// Who is one person with whom.
+    pub fn merges(&self, project: ProjectId) -> Arc<Merges> {
+        self.identities.merges(project)
+    }
+
+    /// Takes identity out of events. In order, all durable before this returns: numbers for ids, merges, sealed
+    /// values, names for the data dictionary. Doing it again after a crash changes nothing.
+    pub async fn seal(&self, project: ProjectId, mode: IdentityMode, events: Vec<ValidEvent>) -> Result<Vec<Sealed>> {
+        let keys = self.keys.project(project)?;
+        let mut ids: Vec<(Pid, &str)> = Vec::with_capacity(events.len());
+        for event in &events {
+            ids.push((keys.pid(Kind::Person, &event.who.id), &event.who.id));
+            for id in event.who.link.iter().flat_map(|(alias, canonical)| [alias, canonical]) {
+                ids.push((keys.pid(Kind::Person, id), id));
+            }
+        }
+        let numbers = self.identities.resolve(project, &keys, &ids).await?;
+        let mut numbers = numbers.into_iter();
+        let mut next = || numbers.next().ok_or(Error::CannotOpen);
+        let mut subjects = Vec::with_capacity(events.len());
+        let mut links = Vec::new();
+        for event in &events {
+            subjects.push(next()?);
+            for _ in &event.who.link {
+                links.push((next()?, next()?));
+            }
+        }
+        let rule = match mode {
+            IdentityMode::Simplified => LinkRule::FirstUserKeepsDevice,
+            IdentityMode::Original => LinkRule::Any,
+        };
+        self.identities.link(project, &links, rule).await?;
+
+        let mut sealed = Vec::with_capacity(events.len());
+        let mut personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>> = BTreeMap::new();
+        let mut join_keys = Vec::new();
+        for (event, subject) in events.into_iter().zip(subjects) {
+            sealed.push(self.seal_one(project, &keys, event, subject, &mut personal, &mut join_keys));
+        }
+        self.identities.keep_join_keys(project, &keys, &join_keys).await?;
+        self.keep_personal(project, personal).await?;
+        self.dictionary.flush(project).await?;
+        Ok(sealed)
+    }
+
+    fn seal_one(
+        &self,
+        project: ProjectId,
+        keys: &ProjectKeys,
+        event: ValidEvent,
+        subject: SubjectNo,
+        personal: &mut BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>,
+        join_keys: &mut Vec<(Pid, String)>,
+    ) -> Sealed {
+        let mut properties = Vec::with_capacity(event.properties.len());
+        let mut trail = Vec::with_capacity(event.properties.len());
+        let mut overflow = serde_json::Map::new();
+        for (name, value) in event.properties {
+            if value.is_null() {
+                continue;
+            }
+            let verdict = firewall::judge(&name, &value);
+            let name = firewall::mask_name(&name);
+            let known = self.dictionary.note(project, &name, verdict.class, verdict.action);
+            trail.push((name.clone(), verdict.class, verdict.action));
+            let kept = match verdict.action {
+                Action::Kept => typed(value),
+                Action::Reduced => verdict.reduced.map(|reduced| Value::String(cut_text(reduced))),
+                Action::Pseudonymised => {
+                    let text = match value {
+                        serde_json::Value::String(text) => text,
+                        other => other.to_string(),
+                    };
+                    let pid = keys.pid(Kind::JoinKey, &text);
+                    join_keys.push((pid, text));
+                    Some(Value::String(printed("key_", &pid)))
+                }
+                Action::Sealed => {
+                    personal.entry(subject).or_default().push((name, value));
+                    continue;
+                }
+                Action::Dropped => None,
+            };
+            match kept {
+                Some(kept) if known => properties.push((name, kept)),
+                // Beyond the cap on columns: kept together, readable, not queryable one by one.
+                Some(kept) => {
+                    overflow.insert(name, as_json(kept));
+                }
+                None => {}
+            }
+        }
+        if !overflow.is_empty() {
+            properties.push(("$overflow".to_owned(), Value::Object(serde_json::Value::Object(overflow).to_string())));
+        }
+        let insert_id = event.insert_id.map_or(0, |id| keys.insert_number(&id));
+        let name = cut_text(firewall::mask_name(&event.name));
+        Sealed { event: SealedEvent { name, subject, time_us: event.time_us, insert_id, properties }, trail }
+    }
+
+    /// Seals personal values that came with events into the persons' records.
+    async fn keep_personal(&self, project: ProjectId, personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>) -> Result<()> {
+        let mut fresh: Vec<(SubjectNo, String, serde_json::Value, u64, u64)> = Vec::new();
+        {
+            let lately = self.sealed_lately.lock().expect("never left half changed");
+            for (subject, values) in personal {
+                for (name, value) in values {
+                    let name_hash = self.hasher.hash_one(&name);
+                    let text = Zeroizing::new(value.to_string());
+                    let value_hash = self.hasher.hash_one(text.as_str());
+                    if lately.get(&(project, subject, name_hash)) != Some(&value_hash) {
+                        fresh.push((subject, name, value, name_hash, value_hash));
+                    }
+                }
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let writing = self.profiles.writing().await;
+        let mut subjects: Vec<SubjectNo> = fresh.iter().map(|(subject, ..)| *subject).collect();
+        subjects.dedup();
+        let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
+        let mut noted = Vec::with_capacity(fresh.len());
+        for (subject, name, value, name_hash, value_hash) in fresh {
+            noted.push(((project, subject, name_hash), value_hash));
+            profiles.entry(subject).or_default().put(name, Some(value), &mut Vec::new());
+        }
+        self.profiles.write(&writing, &self.keys, project, &profiles, &BTreeSet::new()).await?;
+        let mut lately = self.sealed_lately.lock().expect("never left half changed");
+        if lately.len() + noted.len() > SEALED_LATELY_MAX {
+            lately.clear();
+        }
+        lately.extend(noted);
+        Ok(())
+    }
+
+    /// Applies profile updates in order. The outer error is the vault's, and then nothing was applied; the inner
+    /// ones are the records' own. What each update touched comes back for the live feed.
+    #[expect(clippy::type_complexity, reason = "one list, one element per update")]
+    pub async fn update_profiles(
+        &self,
+        project: ProjectId,
+        updates: Vec<ProfileUpdate>,
+    ) -> Result<Vec<Result<(SubjectNo, Vec<(String, Class, Action)>), Reason>>> {
+        let keys = self.keys.project(project)?;
+        let names: Vec<(Kind, String)> = updates
+            .iter()
+            .map(|update| match &update.target {
+                Target::Person { id, .. } => (Kind::Person, id.clone()),
+                Target::Group { key, id } => (Kind::Group, format!("{key}\0{id}")),
+            })
+            .collect();
+        let ids: Vec<(Pid, &str)> = names.iter().map(|(kind, id)| (keys.pid(*kind, id), id.as_str())).collect();
+        let numbers = self.identities.resolve(project, &keys, &ids).await?;
+        let merges = self.identities.merges(project);
+        let subjects: Vec<SubjectNo> = updates
+            .iter()
+            .zip(numbers)
+            .map(|(update, number)| match &update.target {
+                Target::Person { follow_aliases: true, .. } => merges.canonical(number),
+                _ => number,
+            })
+            .collect();
+
+        let writing = self.profiles.writing().await;
+        let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
+        let mut removed = BTreeSet::new();
+        let mut results = Vec::with_capacity(updates.len());
+        for (update, subject) in updates.into_iter().zip(&subjects) {
+            results.push(apply(profiles.entry(*subject).or_default(), &mut removed, *subject, update).map(|trail| (*subject, trail)));
+        }
+        self.profiles.write(&writing, &self.keys, project, &profiles, &removed).await?;
+        if !removed.is_empty() {
+            let mut lately = self.sealed_lately.lock().expect("never left half changed");
+            lately.retain(|(of, subject, _), _| *of != project || !removed.contains(subject));
+        }
+        Ok(results)
+    }
+
+    /// What subjects are called: `per_…`. Subjects without an entry have none.
+    pub async fn pseudonyms(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, String>> {
+        self.identities.pseudonyms(project, subjects).await
+    }
+
+    /// The subject a pseudonym names.
+    pub async fn subject_of(&self, project: ProjectId, pseudonym: &str) -> Result<Option<SubjectNo>> {
+        self.identities.subject_of(project, pseudonym).await
+    }
+
+    /// Open properties and the names of sealed ones.
+    pub async fn profiles(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, ProfileView>> {
+        let profiles = self.profiles.read(&self.keys, project, subjects).await?;
+        Ok(profiles.into_iter().map(|(subject, profile)| (subject, profile.view())).collect())
+    }
+
+    /// What the door did with each property name seen so far, by name.
+    pub fn dictionary(&self, project: ProjectId) -> Vec<Known> {
+        self.dictionary.list(project)
+    }
+
+    /// Seals a secret of the installation itself. `domain` and `id` say what it belongs to.
+    pub fn seal_secret(&self, domain: &str, id: u32, plaintext: &[u8]) -> Vec<u8> {
+        self.keys.seal_secret(domain, id, plaintext)
+    }
+
+    pub fn open_secret(&self, domain: &str, id: u32, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.keys.open_secret(domain, id, sealed)
+    }
+}
+
+fn apply(
+    profile: &mut Profile,
+    removed: &mut BTreeSet<SubjectNo>,
+    subject: SubjectNo,
+    update: ProfileUpdate,
+) -> Result<Vec<(String, Class, Action)>, Reason> {
+    let mut trail = Vec::new();
+    for operation in update.operations {
+        if matches!(operation, Operation::Delete) {
+            removed.insert(subject);
+        } else {
+            // A later update in the same request makes a new profile.
+            removed.remove(&subject);
+        }
+        profile.apply(operation, &mut trail)?;
+    }
+    if let Some(seen_us) = update.seen_us.filter(|_| !removed.contains(&subject)) {
+        let seen = jiff::Timestamp::from_microsecond(seen_us).map(|seen| seen.to_string()).unwrap_or_default();
+        profile.put("$last_seen".to_owned(), Some(serde_json::Value::String(seen)), &mut Vec::new());
+    }
+    Ok(trail)
+}
+
+/// Cut at the limit, on a character's boundary.
+pub(crate) fn cut_text(mut text: String) -> String {
+    if text.len() > limits::STRING_CHARS_MAX
+        && let Some((end, _)) = text.char_indices().nth(limits::STRING_CHARS_MAX)
+    {
+        text.truncate(end);
+    }
+    text
+}
+
+/// A JSON value in the types of the lake.
+fn typed(value: serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+    Some(match value {
+        Json::Null => return None,
+        Json::Bool(value) => Value::Bool(value),
+        Json::Number(number) => Value::Number(number.as_f64().filter(|number| number.is_finite())?),
+        Json::String(text) => Value::String(cut_text(text)),
+        Json::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => Value::List(
+            items
+                .into_iter()
+                .filter(|item| !item.is_null())
+                .map(|item| match item {
+                    Json::String(text) => cut_text(text),
+                    other => other.to_string(),
+                })
+                .collect(),
+        ),
+        nested @ (Json::Array(_) | Json::Object(_)) => Value::Object(nested.to_string()),
+    })
+}
+
+fn as_json(value: Value) -> serde_json::Value {
+    match value {
+        Value::String(text) => text.into(),
+        Value::Number(number) => number.into(),
+        Value::Bool(value) => value.into(),
+        Value::Time(time) => time.into(),
+        Value::List(items) => items.into(),
+        Value::Object(text) => serde_json::from_str(&text).unwrap_or(serde_json::Value::Null),
+    }
+}
+
+/// The data dictionary: which property names were seen, of which class, and what the door does with them.
+struct Dictionary {
+    pool: SqlitePool,
+    projects: RwLock<FxHashMap<ProjectId, Names>>,
+}
+
+#[derive(Default)]
+struct Names {
+    known: FxHashMap<String, (Class, Action)>,
+    /// Names that go on with events: each is a column.
+    columns: usize,
+    unsaved: Vec<String>,
+}
+
+impl Dictionary {
+    async fn open(pool: SqlitePool) -> Result<Dictionary> {
+        sqlx::raw_sql(
+            "CREATE TABLE IF NOT EXISTS property_names (
+                project INTEGER NOT NULL,
+                name TEXT NOT NULL,
+                class INTEGER NOT NULL,
+                action INTEGER NOT NULL,
+                PRIMARY KEY (project, name)
+            ) STRICT, WITHOUT ROWID;",
+        )
+        .execute(&pool)
+        .await?;
+        let mut projects: FxHashMap<ProjectId, Names> = FxHashMap::default();
+        for row in sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&pool).await? {
+            let names = projects.entry(ProjectId(row.try_get::<i64, _>(0)? as u32)).or_default();
+            let action = ACTIONS[row.try_get::<i64, _>(3)? as usize % ACTIONS.len()];
+            names.columns += usize::from(is_column(action));
+            names.known.insert(row.try_get(1)?, (CLASSES[row.try_get::<i64, _>(2)? as usize % CLASSES.len()], action));
+        }
+        Ok(Dictionary { pool, projects: RwLock::new(projects) })
+    }
+
+    /// Notes what happened to a name. Answers whether it may have a column of its own.
+    /// A name keeps the strictest thing that ever happened to it.
+    fn note(&self, project: ProjectId, name: &str, class: Class, action: Action) -> bool {
+        {
+            let projects = self.projects.read().expect("never left half changed");
+            if let Some((known_class, known_action)) = projects.get(&project).and_then(|names| names.known.get(name))
+                && (*known_class > class || (*known_class == class && *known_action == action))
+            {
+                return true;
+            }
+        }
+        let mut projects = self.projects.write().expect("never left half changed");
+        let names = projects.entry(project).or_default();
+        if !names.known.contains_key(name) {
+            if names.columns >= limits::SEGMENT_COLUMNS_MAX || names.known.len() >= limits::SEGMENT_COLUMNS_MAX * 2 {
+                return false;
+            }
+            names.columns += usize::from(is_column(action));
+        }
+        names.known.insert(name.to_owned(), (class, action));
+        names.unsaved.push(name.to_owned());
+        true
+    }
+
+    async fn flush(&self, project: ProjectId) -> Result<()> {
+        let unsaved: Vec<(String, Class, Action)> = {
+            let quiet = self.projects.read().expect("never left half changed").get(&project).is_none_or(|names| names.unsaved.is_empty());
+            if quiet {
+                return Ok(());
+            }
+            let mut projects = self.projects.write().expect("never left half changed");
+            let names = projects.entry(project).or_default();
+            let unsaved = std::mem::take(&mut names.unsaved);
+            unsaved
+                .into_iter()
+                .filter_map(|name| names.known.get(&name).map(|(class, action)| (name.clone(), *class, *action)))
+                .collect()
+        };
+        let mut transaction = self.pool.begin().await?;
+        for (name, class, action) in unsaved {
+            sqlx::query(
+                "INSERT INTO property_names (project, name, class, action) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (project, name) DO UPDATE SET class = excluded.class, action = excluded.action",
+            )
+            .bind(i64::from(project.0))
+            .bind(name)
+            .bind(CLASSES.iter().position(|other| *other == class).unwrap_or(0) as i64)
+            .bind(ACTIONS.iter().position(|other| *other == action).unwrap_or(0) as i64)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    fn list(&self, project: ProjectId) -> Vec<Known> {
+        let projects = self.projects.read().expect("never left half changed");
+        let mut list: Vec<Known> = projects
+            .get(&project)
+            .map(|names| {
+                names.known.iter().map(|(name, (class, action))| Known { name: name.clone(), class: *class, action: *action }).collect()
+            })
+            .unwrap_or_default();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+}
+
+const CLASSES: [Class; 6] = [Class::C0, Class::C1, Class::C2, Class::C3, Class::C4, Class::C5];
+const ACTIONS: [Action; 5] = [Action::Kept, Action::Reduced, Action::Pseudonymised, Action::Sealed, Action::Dropped];
+
+fn is_column(action: Action) -> bool {
+    matches!(action, Action::Kept | Action::Reduced | Action::Pseudonymised)
+}

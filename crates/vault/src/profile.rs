@@ -1,0 +1,347 @@
+//! Profiles: what is known about a person or a group, sealed under the subject's own key.
+//!
+//! A record is two sealed parts: *open* properties (C1, C2), which lists may show, and *personal* ones (C3, C4),
+//! which need a disclosure. Each change is read, applied and written back whole, in one transaction a batch.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cofferdam_model::{Action, Class, ProjectId, Reason, SubjectNo, limits};
+use serde_json::{Map, Value};
+use sqlx::Row;
+use sqlx::sqlite::SqlitePool;
+use zeroize::Zeroizing;
+
+use crate::firewall::judge;
+use crate::keys::{Keys, SealKey, aad};
+use crate::wire::Operation;
+use crate::{Error, Result};
+
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS records (
+    project INTEGER NOT NULL,
+    subject INTEGER NOT NULL,
+    open BLOB NOT NULL,
+    personal BLOB NOT NULL,
+    PRIMARY KEY (project, subject)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Field numbers in the associated data of a record's parts, and the version of their encoding (JSON).
+const OPEN: u32 = 1;
+const PERSONAL: u32 = 2;
+const VERSION: u32 = 1;
+
+/// A record, open. No `Debug`, no `Clone`: it holds plaintext.
+#[derive(Default)]
+pub(crate) struct Profile {
+    open: Map<String, Value>,
+    personal: Map<String, Value>,
+}
+
+/// What anybody who may see rows may see of a profile.
+pub struct ProfileView {
+    pub properties: Vec<(String, Value)>,
+    /// Names only.
+    pub sealed: Vec<(String, Class)>,
+}
+
+/// What became of the properties that an update touched.
+pub(crate) type Trail = Vec<(String, Class, Action)>;
+
+impl Profile {
+    pub(crate) fn view(&self) -> ProfileView {
+        ProfileView {
+            properties: self.open.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            sealed: self.personal.iter().map(|(name, value)| (name.clone(), judge(name, value).class.max(Class::C3))).collect(),
+        }
+    }
+
+    /// Applies one operation. An error leaves the profile as it was.
+    pub(crate) fn apply(&mut self, operation: Operation, trail: &mut Trail) -> Result<(), Reason> {
+        let changed: Vec<(String, Option<Value>)> = match operation {
+            Operation::Set(values) => values.into_iter().map(|(name, value)| (name, Some(value))).collect(),
+            Operation::SetOnce(values) => {
+                values.into_iter().filter(|(name, _)| self.get(name).is_none()).map(|(name, value)| (name, Some(value))).collect()
+            }
+            Operation::Add(values) => values
+                .into_iter()
+                .filter_map(|(name, add)| {
+                    let base = match self.get(&name) {
+                        None => 0.0,
+                        Some(value) => value.as_f64()?,
+                    };
+                    let sum = serde_json::Number::from_f64(base + add.as_f64()?)?;
+                    Some((name, Some(whole_if_whole(sum))))
+                })
+                .collect(),
+            Operation::Append(values) => self.change_lists(values, |list, value| list.push(value)),
+            Operation::Union(values) => self.change_lists(values, |list, value| {
+                if let Value::Array(items) = value {
+                    for item in items {
+                        if !list.contains(&item) {
+                            list.push(item);
+                        }
+                    }
+                }
+            }),
+            Operation::Remove(values) => values
+                .into_iter()
+                .filter_map(|(name, gone)| match self.get(&name) {
+                    Some(Value::Array(items)) => {
+                        let kept = items.iter().filter(|item| **item != gone).cloned().collect();
+                        Some((name, Some(Value::Array(kept))))
+                    }
+                    _ => None,
+                })
+                .collect(),
+            Operation::Unset(names) => names.into_iter().map(|name| (name, None)).collect(),
+            Operation::Delete => {
+                *self = Profile::default();
+                return Ok(());
+            }
+        };
+        for (name, value) in &changed {
+            if let Some(Value::Array(items)) = value
+                && items.len() > limits::LIST_ITEMS_MAX.max(self.list_len(name))
+            {
+                return Err(Reason::ListTooLong);
+            }
+        }
+        let before = (self.open.clone(), self.personal.clone());
+        for (name, value) in changed {
+            self.put(name, value, trail);
+        }
+        let too_many = self.open.len() + self.personal.len() > limits::PROFILE_PROPERTIES_MAX;
+        if too_many || json(&self.open).len() + json(&self.personal).len() > limits::PROFILE_BYTES_MAX {
+            (self.open, self.personal) = before;
+            return Err(Reason::ProfileTooLarge);
+        }
+        Ok(())
+    }
+
+    /// Puts a property where its class belongs, and nowhere else.
+    pub(crate) fn put(&mut self, name: String, value: Option<Value>, trail: &mut Trail) {
+        let name = crate::firewall::mask_name(&name);
+        self.open.remove(&name);
+        self.personal.remove(&name);
+        let Some(value) = value.filter(|value| !value.is_null()) else { return };
+        let verdict = judge(&name, &value);
+        // In a profile a join key is sealed: there is nothing to count by it that events do not have.
+        let action = if verdict.action == Action::Pseudonymised { Action::Sealed } else { verdict.action };
+        trail.push((name.clone(), verdict.class, action));
+        match action {
+            Action::Kept => {
+                self.open.insert(name, cut(value));
+            }
+            Action::Reduced => {
+                if let Some(reduced) = verdict.reduced {
+                    self.open.insert(name, Value::String(reduced));
+                }
+            }
+            Action::Sealed | Action::Pseudonymised => {
+                self.personal.insert(name, value);
+            }
+            Action::Dropped => {}
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.open.get(name).or_else(|| self.personal.get(name))
+    }
+
+    fn list_len(&self, name: &str) -> usize {
+        self.get(name).and_then(Value::as_array).map_or(0, Vec::len)
+    }
+
+    /// Lists are made where there is nothing; a property that is no list is left alone.
+    fn change_lists(&self, values: Map<String, Value>, change: impl Fn(&mut Vec<Value>, Value)) -> Vec<(String, Option<Value>)> {
+        values
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let mut list = match self.get(&name) {
+                    None => Vec::new(),
+                    Some(Value::Array(items)) => items.clone(),
+                    Some(_) => return None,
+                };
+                change(&mut list, value);
+                Some((name, Some(Value::Array(list))))
+            })
+            .collect()
+    }
+}
+
+/// Strings are cut like those of events.
+fn cut(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(crate::cut_text(text)),
+        other => other,
+    }
+}
+
+fn whole_if_whole(number: serde_json::Number) -> Value {
+    match number.as_f64() {
+        Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => Value::from(value as i64),
+        _ => Value::Number(number),
+    }
+}
+
+fn json(map: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(serde_json::to_vec(map).expect("a map of JSON values is JSON"))
+}
+
+/// The sealed records.
+pub(crate) struct Profiles {
+    pool: SqlitePool,
+    /// Read, change and write are one step.
+    writer: tokio::sync::Mutex<()>,
+}
+
+/// Holds the right to write records.
+pub(crate) struct Writing<'a> {
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Profiles {
+    pub(crate) async fn open(pool: SqlitePool) -> Result<Profiles> {
+        sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+        Ok(Profiles { pool, writer: tokio::sync::Mutex::new(()) })
+    }
+
+    pub(crate) async fn writing(&self) -> Writing<'_> {
+        Writing { _one: self.writer.lock().await }
+    }
+
+    /// The records of those subjects that have one.
+    pub(crate) async fn read(&self, keys: &Keys, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, Profile>> {
+        let open = keys.existing_subjects(project, subjects).await?;
+        let org = keys.project(project)?.org;
+        let mut profiles = HashMap::with_capacity(subjects.len());
+        for chunk in subjects.chunks(crate::SQL_VALUES) {
+            let sql = format!(
+                "SELECT subject, open, personal FROM records WHERE project = $1 AND subject IN ({})",
+                crate::marks(2, chunk.len())
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
+            for subject in chunk {
+                query = query.bind(i64::from(subject.0));
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
+                let Some(key) = open.get(&subject) else { continue };
+                let part = |field, sealed| -> Result<Map<String, Value>> {
+                    let bytes = key.open(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), sealed)?;
+                    serde_json::from_slice(&bytes).map_err(|_| Error::CannotOpen)
+                };
+                let profile = Profile { open: part(OPEN, row.try_get(1)?)?, personal: part(PERSONAL, row.try_get(2)?)? };
+                profiles.insert(subject, profile);
+            }
+        }
+        Ok(profiles)
+    }
+
+    /// Writes records and removes others, in one transaction. Removed subjects lose their key.
+    pub(crate) async fn write(
+        &self,
+        _writing: &Writing<'_>,
+        keys: &Keys,
+        project: ProjectId,
+        changed: &HashMap<SubjectNo, Profile>,
+        removed: &BTreeSet<SubjectNo>,
+    ) -> Result<()> {
+        let org = keys.project(project)?.org;
+        let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
+        order.sort_unstable();
+        let sealing: HashMap<SubjectNo, SealKey> = keys.subjects(project, &order).await?;
+        let mut transaction = self.pool.begin().await?;
+        for subject in order {
+            let profile = &changed[&subject];
+            let key = sealing.get(&subject).ok_or(Error::CannotOpen)?;
+            let part = |field, map: &Map<String, Value>| {
+                key.seal(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), &json(map))
+            };
+            sqlx::query(
+                "INSERT INTO records (project, subject, open, personal) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (project, subject) DO UPDATE SET open = excluded.open, personal = excluded.personal",
+            )
+            .bind(i64::from(project.0))
+            .bind(i64::from(subject.0))
+            .bind(part(OPEN, &profile.open))
+            .bind(part(PERSONAL, &profile.personal))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        for subject in removed {
+            sqlx::query("DELETE FROM records WHERE project = $1 AND subject = $2")
+                .bind(i64::from(project.0))
+                .bind(i64::from(subject.0))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        for subject in removed {
+            keys.shred(project, *subject).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn map(value: Value) -> Map<String, Value> {
+        let Value::Object(map) = value else { panic!("an object") };
+        map
+    }
+
+    #[test]
+    fn operators_follow_the_protocol() {
+        let mut profile = Profile::default();
+        let mut trail = Trail::new();
+        let operations = [
+            Operation::Set(map(json!({"plan": "free", "$email": "a@b.io", "n": 1, "list": ["x"]}))),
+            Operation::SetOnce(map(json!({"plan": "never", "first": true}))),
+            Operation::Add(map(json!({"n": 2, "fresh": -1, "plan": 3}))),
+            Operation::Append(map(json!({"list": "x", "new": 1, "plan": "no"}))),
+            Operation::Union(map(json!({"list": ["x", "y"], "set": ["a", "a"]}))),
+            Operation::Remove(map(json!({"list": "x", "absent": 1}))),
+            Operation::Unset(vec!["first".into()]),
+        ];
+        for operation in operations {
+            profile.apply(operation, &mut trail).unwrap();
+        }
+        assert_eq!(
+            Value::Object(profile.open.clone()),
+            json!({"plan": "free", "n": 3, "fresh": -1, "list": ["y"], "new": [1], "set": ["a"]})
+        );
+        assert_eq!(Value::Object(profile.personal.clone()), json!({"$email": "a@b.io"}));
+        // A value that turns out personal moves, and does not stay behind.
+        profile.apply(Operation::Set(map(json!({"plan": "ask c@d.io"}))), &mut trail).unwrap();
+        assert!(!profile.open.contains_key("plan"));
+        let view = profile.view();
+        assert!(view.sealed.contains(&("plan".to_owned(), Class::C3)));
+        profile.apply(Operation::Delete, &mut trail).unwrap();
+        assert!(profile.open.is_empty() && profile.personal.is_empty());
+    }
+
+    #[test]
+    fn a_profile_too_large_stays_as_it_was() {
+        let mut profile = Profile::default();
+        let big = "x".repeat(250);
+        let mut refused = false;
+        for index in 0..limits::PROFILE_PROPERTIES_MAX + 1 {
+            let before = profile.open.len();
+            match profile.apply(Operation::Set(map(json!({format!("p{index}"): big}))), &mut Trail::new()) {
+                Ok(()) => {}
+                Err(reason) => {
+                    assert_eq!(reason, Reason::ProfileTooLarge);
+                    assert_eq!(profile.open.len(), before);
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        assert!(refused);
+    }
+}

@@ -110,6 +110,7 @@ impl ProjectKeys {
 pub(crate) struct Keys {
     pool: SqlitePool,
     root: SealKey,
+    derivation: hmac::Key,
     projects: RwLock<HashMap<ProjectId, Arc<ProjectKeys>>>,
 }
 
@@ -119,7 +120,8 @@ impl Keys {
         sqlx::raw_sql(SCHEMA).execute(&pool).await?;
         let existing = sqlx::query("SELECT 1 FROM organisations LIMIT 1").fetch_optional(&pool).await?.is_some();
         let root = read_or_create_root(root_file, existing)?;
-        let keys = Keys { pool, root: SealKey::new(&root), projects: RwLock::default() };
+        let derivation = hmac::Key::new(hmac::HMAC_SHA256, &*root);
+        let keys = Keys { pool, root: SealKey::new(&root), derivation, projects: RwLock::default() };
         keys.load_projects().await?;
         Ok(keys)
     }
@@ -204,6 +206,15 @@ impl Keys {
 
     pub(crate) fn open_secret(&self, domain: &str, id: u32, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         self.root.open(&aad(domain, &[id]), sealed)
+    }
+
+    /// A number that only this installation can compute from a domain and a text.
+    pub(crate) fn fingerprint(&self, domain: &str, text: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.derivation);
+        context.update(domain.as_bytes());
+        context.update(&[0]);
+        context.update(text);
+        *context.sign().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
     }
 
     /// The keys of subjects, made where they are missing; durable when this returns.

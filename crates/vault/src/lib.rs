@@ -330,6 +330,11 @@ impl Vault {
         self.keys.seal_secret(domain, id, plaintext)
     }
 
+    /// A keyed fingerprint: the same for the same domain and text, and of no use without the root key.
+    pub fn fingerprint(&self, domain: &str, text: &[u8]) -> [u8; 32] {
+        self.keys.fingerprint(domain, text)
+    }
+
     pub fn open_secret(&self, domain: &str, id: u32, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         self.keys.open_secret(domain, id, sealed)
     }

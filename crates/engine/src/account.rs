@@ -1,0 +1,346 @@
+//! Members: first-run set-up, sign-in, sessions.
+//!
+//! Sign-in is a password (Argon2id) and a TOTP code (RFC 6238), both always. A code is good once. Failures are
+//! limited per account, and an unknown address costs the same work as a known one. A session is a random token of
+//! which only the hash is stored; it ends after a time without use and after a time in any case.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use cofferdam_ledger::Kind;
+use cofferdam_model::{OrgId, limits};
+use cofferdam_vault::wire::IdentityMode;
+use serde::{Deserialize, Serialize};
+use totp_rs::{Builder, Totp};
+use zeroize::Zeroizing;
+
+use crate::meta::MemberRow;
+use crate::{Engine, Error, Result, random_hex, refused};
+
+/// Who is signed in. No `Debug`: it holds a name and an address.
+pub struct Member {
+    pub id: u32,
+    pub org: OrgId,
+    pub name: String,
+    pub email: String,
+    pub organisation: String,
+}
+
+/// What the first run asks for.
+pub struct SetUp {
+    pub setup_code: String,
+    pub organisation: String,
+    pub name: String,
+    pub email: String,
+    pub password: Zeroizing<String>,
+    pub totp_code: String,
+    pub project: String,
+    pub time_zone: String,
+}
+
+/// A new TOTP secret, to be shown once.
+pub struct TotpEnrolment {
+    pub secret: String,
+    pub uri: String,
+    pub qr_svg: String,
+}
+
+pub(crate) struct Accounts {
+    setup_code: String,
+    /// The secret offered by the set-up page, until it is confirmed.
+    pending: Mutex<Option<(String, Zeroizing<Vec<u8>>)>>,
+    failures: Mutex<HashMap<[u8; 32], Vec<i64>>>,
+    /// Each hash takes 19 MiB: a crowd at the door must not take the memory.
+    hashing: tokio::sync::Semaphore,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Personal {
+    name: String,
+    email: String,
+}
+
+impl Accounts {
+    pub(crate) fn new(setup_code: String) -> Accounts {
+        Accounts {
+            setup_code,
+            pending: Mutex::default(),
+            failures: Mutex::default(),
+            hashing: tokio::sync::Semaphore::new(2),
+        }
+    }
+
+    /// Notes an attempt, or says how long to wait.
+    fn attempt(&self, account: [u8; 32], now_us: i64) -> Result<()> {
+        let window = limits::SIGN_IN_WINDOW_SECONDS * 1_000_000;
+        let mut failures = self.failures.lock().expect("never left half changed");
+        failures.retain(|_, times| {
+            times.retain(|time| now_us - *time < window);
+            !times.is_empty()
+        });
+        let times = failures.entry(account).or_default();
+        if times.len() >= limits::SIGN_IN_TRIES_MAX as usize {
+            let wait = (times[0] + window - now_us) / 1_000_000 + 1;
+            return Err(Error::TooManyAttempts { retry_after_s: wait.max(1).cast_unsigned() });
+        }
+        times.push(now_us);
+        Ok(())
+    }
+
+    fn forgive(&self, account: &[u8; 32]) {
+        self.failures.lock().expect("never left half changed").remove(account);
+    }
+}
+
+/// Addresses are compared without regard to case or surrounding space.
+fn normal_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+fn totp(secret: &[u8], account: &str) -> Totp {
+    Builder::new()
+        .with_secret(secret.to_vec())
+        // A colon separates issuer and account in the URI.
+        .with_account_name(account.replace(':', "_"))
+        .with_issuer(Some("Cofferdam"))
+        .build_noncompliant()
+}
+
+fn equal_in_constant_time(a: &str, b: &str) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
+}
+
+impl Engine {
+    pub async fn setup_needed(&self) -> Result<bool> {
+        Ok(!self.meta.has_members().await?)
+    }
+
+    fn check_setup_code(&self, code: &str) -> Result<()> {
+        // One account for all guesses: the code is short enough to type.
+        let account = self.vault.fingerprint("attempts", b"setup");
+        self.accounts.attempt(account, self.now_us())?;
+        if !equal_in_constant_time(code.trim(), &self.accounts.setup_code) {
+            return refused(
+                "wrong_setup_code",
+                "this is not the set-up code",
+                Some("the server printed it in its terminal when it started"),
+            );
+        }
+        self.accounts.forgive(&account);
+        Ok(())
+    }
+
+    /// Offers a TOTP secret to whoever knows the set-up code.
+    pub async fn begin_setup(&self, setup_code: &str, email: &str) -> Result<TotpEnrolment> {
+        if !self.setup_needed().await? {
+            return refused("already_set_up", "this installation is already set up", Some("sign in instead"));
+        }
+        self.check_setup_code(setup_code)?;
+        let email = check_email(email)?;
+        let mut secret = Zeroizing::new(vec![0; 20]);
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Interrupted)?;
+        let totp = totp(&secret, &email);
+        let uri = totp.to_url().map_err(|_| Error::Interrupted)?;
+        let enrolment = TotpEnrolment { secret: totp.secret().to_base32(), qr_svg: qr_svg(&uri), uri };
+        *self.accounts.pending.lock().expect("never left half changed") = Some((email, secret));
+        Ok(enrolment)
+    }
+
+    /// Makes the first organisation, member and project. Answers a session token.
+    pub async fn set_up(&self, request: SetUp) -> Result<(Member, String)> {
+        if !self.setup_needed().await? {
+            return refused("already_set_up", "this installation is already set up", Some("sign in instead"));
+        }
+        self.check_setup_code(&request.setup_code)?;
+        crate::check_zone(&request.time_zone)?;
+        let email = check_email(&request.email)?;
+        let (name, organisation) = (request.name.trim(), request.organisation.trim());
+        if [name, organisation, request.project.trim()].iter().any(|text| text.is_empty() || text.chars().count() > 100) {
+            return refused("invalid_name", "names have 1 to 100 characters", None);
+        }
+        check_password(&request.password, &email)?;
+        let secret = {
+            let pending = self.accounts.pending.lock().expect("never left half changed");
+            match &*pending {
+                Some((of, secret)) if *of == email => secret.clone(),
+                _ => return refused("totp_not_started", "scan the QR code again", Some("it belongs to another address or an earlier start")),
+            }
+        };
+        let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
+        let Some(step) = totp(&secret, &email).check(request.totp_code.trim(), now_s) else {
+            return refused("wrong_totp", "this code is not right at this moment", Some("check that the clocks agree"));
+        };
+        let hash = self.hash_password(request.password).await?;
+        let personal = serde_json::to_vec(&Personal { name: name.to_owned(), email: email.clone() }).map_err(|_| Error::Interrupted)?;
+        let inserted = self
+            .meta
+            .insert_first(
+                organisation,
+                &self.vault.fingerprint("member email", email.as_bytes()),
+                &self.vault.seal_secret("member", 1, &personal),
+                &hash,
+                (&self.vault.seal_secret("totp", 1, &secret), step.cast_signed()),
+                self.now_us(),
+            )
+            .await?;
+        if !inserted {
+            return refused("already_set_up", "this installation is already set up", Some("sign in instead"));
+        }
+        *self.accounts.pending.lock().expect("never left half changed") = None;
+        self.record(Kind::SetUp, Some(1), 0)?;
+        self.new_project(OrgId(1), 1, &request.project, &request.time_zone, IdentityMode::Simplified).await?;
+        let row = self.meta.member(1).await?.ok_or(Error::Interrupted)?;
+        Ok((self.member(row).await?, self.open_session(1).await?))
+    }
+
+    /// Signs in with all factors at once; one message for whatever is wrong.
+    pub async fn sign_in(&self, email: &str, password: Zeroizing<String>, code: &str) -> Result<(Member, String)> {
+        let email = normal_email(email);
+        let print = self.vault.fingerprint("member email", email.as_bytes());
+        self.accounts.attempt(print, self.now_us())?;
+        let row = self.meta.member_by_print(&print).await?;
+        let hash = row.as_ref().map(|row| row.password_hash.clone());
+        let password_right = self.verify_password(password, hash).await?;
+        let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
+        let mut right = None;
+        if let (Some(row), true) = (row, password_right) {
+            let secret = self.vault.open_secret("totp", row.id, &row.totp_sealed)?;
+            if let Some(step) = totp(&secret, &email).check(code.trim(), now_s)
+                && self.meta.use_totp_step(row.id, step.cast_signed()).await?
+            {
+                right = Some(row);
+            }
+        }
+        let Some(row) = right else {
+            self.record(Kind::SignInRefused, None, 0)?;
+            return refused(
+                "wrong_credentials",
+                "address, password or code is wrong",
+                Some("a code works once: wait for the next one if you just used it"),
+            );
+        };
+        self.accounts.forgive(&print);
+        self.record(Kind::SignedIn, Some(row.id), 0)?;
+        let token = self.open_session(row.id).await?;
+        Ok((self.member(row).await?, token))
+    }
+
+    /// The member of a session token.
+    pub async fn authenticate(&self, token: &str) -> Result<Member> {
+        let print = self.session_print(token);
+        let now_us = self.now_us();
+        let session = self.meta.session(&print).await?.ok_or(Error::NotSignedIn)?;
+        let too_old = now_us - session.created_us > limits::SESSION_SECONDS_MAX * 1_000_000;
+        if too_old || now_us - session.seen_us > limits::SESSION_IDLE_SECONDS_MAX * 1_000_000 {
+            self.meta.delete_session(&print).await?;
+            return Err(Error::NotSignedIn);
+        }
+        if now_us - session.seen_us > 60_000_000 {
+            self.meta.touch_session(&print, now_us).await?;
+        }
+        let row = self.meta.member(session.member).await?.ok_or(Error::NotSignedIn)?;
+        self.member(row).await
+    }
+
+    pub async fn sign_out(&self, token: &str) -> Result<()> {
+        let print = self.session_print(token);
+        if let Some(session) = self.meta.session(&print).await? {
+            self.meta.delete_session(&print).await?;
+            self.record(Kind::SignedOut, Some(session.member), 0)?;
+        }
+        Ok(())
+    }
+
+    fn session_print(&self, token: &str) -> [u8; 32] {
+        self.vault.fingerprint("session", token.as_bytes())
+    }
+
+    async fn open_session(&self, member: u32) -> Result<String> {
+        let token = random_hex::<32>();
+        self.meta.insert_session(&self.session_print(&token), member, self.now_us()).await?;
+        Ok(token)
+    }
+
+    async fn member(&self, row: MemberRow) -> Result<Member> {
+        let personal = self.vault.open_secret("member", row.id, &row.sealed)?;
+        let personal: Personal = serde_json::from_slice(&personal).map_err(|_| Error::Interrupted)?;
+        let organisation = self.meta.organisation_name(row.org).await?;
+        Ok(Member { id: row.id, org: row.org, name: personal.name, email: personal.email, organisation })
+    }
+
+    async fn hash_password(&self, password: Zeroizing<String>) -> Result<String> {
+        let _permit = self.accounts.hashing.acquire().await.map_err(|_| Error::Interrupted)?;
+        tokio::task::spawn_blocking(move || {
+            let hash: PasswordHash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| Error::Interrupted)?;
+            Ok(hash.to_string())
+        })
+        .await
+        .map_err(|_| Error::Interrupted)?
+    }
+
+    async fn verify_password(&self, password: Zeroizing<String>, hash: Option<String>) -> Result<bool> {
+        // Of nobody's password: an unknown address takes as long as a wrong password.
+        const NOBODY: &str =
+            "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let _permit = self.accounts.hashing.acquire().await.map_err(|_| Error::Interrupted)?;
+        tokio::task::spawn_blocking(move || {
+            let known = hash.is_some();
+            let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
+            let parsed = PasswordHash::new(&hash).map_err(|_| Error::Interrupted)?;
+            Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok() && known)
+        })
+        .await
+        .map_err(|_| Error::Interrupted)?
+    }
+}
+
+fn check_email(email: &str) -> Result<String> {
+    let email = normal_email(email);
+    let well_formed = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.len() > 2);
+    if !well_formed || email.len() > 254 || email.contains(char::is_whitespace) {
+        return refused("invalid_email", "this is not an e-mail address", None);
+    }
+    Ok(email)
+}
+
+fn check_password(password: &str, email: &str) -> Result<()> {
+    let chars = password.chars().count();
+    if chars < limits::PASSWORD_CHARS_MIN || chars > limits::PASSWORD_CHARS_MAX {
+        return refused(
+            "weak_password",
+            format!("a password has {} to {} characters", limits::PASSWORD_CHARS_MIN, limits::PASSWORD_CHARS_MAX),
+            Some("three or four words that do not belong together are long and easy to keep"),
+        );
+    }
+    let mut distinct: Vec<char> = password.to_lowercase().chars().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let guessable = distinct.len() < 5 || password.to_lowercase().contains(email);
+    if guessable {
+        return refused("weak_password", "this password is easy to guess", Some("use words or characters that differ"));
+    }
+    Ok(())
+}
+
+/// A QR code as an SVG with a quiet zone of four modules (ISO/IEC 18004).
+fn qr_svg(text: &str) -> String {
+    use qrcodegen::{QrCode, QrCodeEcc};
+    use std::fmt::Write;
+    let Ok(code) = QrCode::encode_text(text, QrCodeEcc::Medium) else { return String::new() };
+    let side = code.size() + 8;
+    let mut path = String::new();
+    for y in 0..code.size() {
+        for x in 0..code.size() {
+            if code.get_module(x, y) {
+                write!(path, "M{},{}h1v1h-1z", x + 4, y + 4).expect("writing to a string does not fail");
+            }
+        }
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\">\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/><path d=\"{path}\" fill=\"#000\"/></svg>"
+    )
+}

@@ -1,0 +1,194 @@
+//! Asking: questions to answers, on a pool of threads, with pseudonyms for persons.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use cofferdam_model::query::EventsQuery;
+use cofferdam_model::result::{
+    EventRow, EventsTable, PersonRow, PersonsTable, ProfileProperty, ResultTable, SealedProperty,
+};
+use cofferdam_model::{Action, Answer, Class, ProjectId, Query, SubjectNo};
+use cofferdam_query::calendar::utc_text;
+use cofferdam_query::{Input, Output};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::live::LiveEvent;
+use crate::outcomes::OutcomeCounts;
+use crate::{Engine, Error, Project, Result, refused};
+
+/// How a project is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Status {
+    /// Stored events, after duplicates.
+    pub events: u64,
+    /// Persons with an event.
+    pub persons: u64,
+    /// RFC 3339, UTC.
+    pub first_event_at: Option<String>,
+    pub last_event_at: Option<String>,
+    pub outcomes: OutcomeCounts,
+    /// Values sealed or pseudonymised at the door since the server started.
+    pub sealed_values: u64,
+    /// Secrets dropped at the door since the server started.
+    pub dropped_secrets: u64,
+}
+
+/// An entry of the data dictionary.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PropertyKnown {
+    pub name: String,
+    /// `string`, `number`, `boolean`, `time`, `list`, `object`; empty when no event keeps it.
+    pub types: Vec<String>,
+    pub class: Class,
+    pub action: Action,
+}
+
+impl Engine {
+    /// Runs something over a snapshot of everything acknowledged so far, off the async threads.
+    async fn on_snapshot<T: Send + 'static>(
+        &self,
+        project: &Arc<Project>,
+        person: Option<SubjectNo>,
+        run: impl FnOnce(&Input<'_>) -> cofferdam_query::Result<T> + Send + 'static,
+    ) -> Result<(T, u64)> {
+        let _permit = self.asking.acquire().await.map_err(|_| Error::Interrupted)?;
+        let lake = self.lake.clone();
+        let merges = self.vault.merges(project.id);
+        let project = project.clone();
+        let now_us = self.now_us();
+        let task = tokio::task::spawn_blocking(move || {
+            let snapshot = lake.snapshot(project.id)?;
+            let input = Input {
+                snapshot: &snapshot,
+                merges: &merges,
+                zone: &project.zone,
+                now_us,
+                person,
+                scanned: AtomicU64::new(0),
+            };
+            let output = run(&input)?;
+            Ok((output, input.scanned.load(Ordering::Relaxed)))
+        });
+        match task.await.map_err(|_| Error::Interrupted)? {
+            Ok(found) => Ok(found),
+            Err(cofferdam_query::Error::Invalid(message)) => refused("invalid_query", message, None),
+            Err(cofferdam_query::Error::Lake(error)) => Err(Error::Store(error)),
+        }
+    }
+
+    /// Answers a question about a project.
+    pub async fn ask(&self, project: &Arc<Project>, query: Query) -> Result<Answer> {
+        let started = Instant::now();
+        let person = match &query {
+            Query::Events(EventsQuery { person: Some(pseudonym), .. }) => {
+                Some(self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?)
+            }
+            _ => None,
+        };
+        let (output, events_scanned) =
+            self.on_snapshot(project, person, move |input| cofferdam_query::run(input, &query)).await?;
+        let table = match output {
+            Output::Table(table) => table,
+            Output::Persons { total, persons } => {
+                let subjects: Vec<SubjectNo> = persons.iter().map(|person| person.subject).collect();
+                let names = self.vault.pseudonyms(project.id, &subjects).await?;
+                let mut profiles = self.vault.profiles(project.id, &subjects).await?;
+                let persons = persons
+                    .into_iter()
+                    .map(|person| {
+                        let profile = profiles.remove(&person.subject);
+                        let (properties, sealed) = profile.map_or_else(Default::default, |view| (view.properties, view.sealed));
+                        PersonRow {
+                            pseudonym: names.get(&person.subject).cloned().unwrap_or_default(),
+                            first_seen: utc_text(person.first_us),
+                            last_seen: utc_text(person.last_us),
+                            events: person.events,
+                            properties: properties.into_iter().map(|(name, value)| ProfileProperty { name, value }).collect(),
+                            sealed: sealed.into_iter().map(|(name, class)| SealedProperty { name, class }).collect(),
+                        }
+                    })
+                    .collect();
+                ResultTable::Persons(PersonsTable { total, persons })
+            }
+            Output::Events(events) => {
+                let subjects: Vec<SubjectNo> = events.iter().map(|event| event.subject).collect();
+                let names = self.vault.pseudonyms(project.id, &subjects).await?;
+                let events = events
+                    .into_iter()
+                    .map(|event| EventRow {
+                        pseudonym: names.get(&event.subject).cloned().unwrap_or_default(),
+                        time: utc_text(event.time_us),
+                        properties: event
+                            .properties
+                            .iter()
+                            .map(|(name, value)| ProfileProperty { name: name.clone(), value: crate::ingest::json(value) })
+                            .collect(),
+                        event: event.event,
+                    })
+                    .collect();
+                ResultTable::Events(EventsTable { events })
+            }
+        };
+        Ok(Answer {
+            table,
+            computed_at: utc_text(self.now_us()),
+            duration_ms: started.elapsed().as_secs_f64() * 1e3,
+            events_scanned,
+            exact: true,
+            time_zone: project.zone.iana_name().unwrap_or("UTC").to_owned(),
+        })
+    }
+
+    /// Event names with counts, most frequent first.
+    pub async fn event_names(&self, project: &Arc<Project>) -> Result<Vec<(String, u64)>> {
+        Ok(self.on_snapshot(project, None, cofferdam_query::event_names).await?.0)
+    }
+
+    /// The most frequent values of a property.
+    pub async fn property_values(&self, project: &Arc<Project>, property: String, search: String, limit: usize) -> Result<Vec<(String, u64)>> {
+        let run = move |input: &Input<'_>| cofferdam_query::property_values(input, &property, &search, limit.min(500));
+        Ok(self.on_snapshot(project, None, run).await?.0)
+    }
+
+    /// Every property seen, with its types and what the door does with it.
+    pub async fn properties(&self, project: &Arc<Project>) -> Result<Vec<PropertyKnown>> {
+        let (keys, _) = self.on_snapshot(project, None, |input| Ok(input.snapshot.keys())).await?;
+        let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for key in keys {
+            types.entry(key.name).or_default().push(key.property_type.word().to_owned());
+        }
+        let dictionary = self.vault.dictionary(project.id);
+        Ok(dictionary
+            .into_iter()
+            .map(|known| PropertyKnown {
+                types: types.remove(&known.name).unwrap_or_default(),
+                name: known.name,
+                class: known.class,
+                action: known.action,
+            })
+            .collect())
+    }
+
+    pub async fn status(&self, project: &Arc<Project>) -> Result<Status> {
+        let run = |input: &Input<'_>| Ok((cofferdam_query::totals(input)?, input.snapshot.time_us()));
+        let (((events, persons), times), _) = self.on_snapshot(project, None, run).await?;
+        let (sealed_values, dropped_secrets) = self.outcomes.guarded(project.id);
+        Ok(Status {
+            events,
+            persons,
+            first_event_at: times.map(|(first, _)| utc_text(first)),
+            last_event_at: times.map(|(_, last)| utc_text(last)),
+            outcomes: self.outcomes.counts(project.id),
+            sealed_values,
+            dropped_secrets,
+        })
+    }
+
+    /// The last records of a project and those to come.
+    pub fn follow(&self, project: ProjectId) -> (Vec<LiveEvent>, tokio::sync::broadcast::Receiver<LiveEvent>) {
+        self.live.follow(project)
+    }
+}

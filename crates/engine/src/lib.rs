@@ -1,0 +1,279 @@
+//! The product without a network. Start reading here.
+//!
+//! # The life of an event
+//!
+//! 1. `server::capture` has checked size, decompressed, and found body and credentials in one of the protocol's
+//!    many forms. It hands the bytes to [`Engine::ingest`].
+//! 2. [`ingest`] cuts the body into records (`vault::wire::split`), reads each and checks it against the limits
+//!    (`vault::wire::validate`); what fails gets its one outcome here, with a reason.
+//! 3. `Vault::seal` takes identity out: the firewall judges every property, ids become subject numbers, what is
+//!    personal is sealed under the person's key, and a [`SealedEvent`](cofferdam_model::SealedEvent) comes back.
+//! 4. `Lake::append` writes the batch to the encrypted log, syncs, and puts it into the tail. Now it is
+//!    acknowledged: counted as accepted, shown in the live feed, in every report.
+//! 5. Later the lake writes the tail as Parquet segments and merges small ones.
+//! 6. [`Engine::ask`] takes a snapshot of the lake and the merges of the vault, runs the operator of the
+//!    question on a pool of threads, and gives subjects their pseudonyms.
+//!
+//! # The life of a secret
+//!
+//! 1. A personal value reaches `vault::firewall::judge` inside a `ValidEvent` or an update of a profile.
+//! 2. `Vault::seal` puts it into the record of its subject, under the subject's own random key, which is wrapped by
+//!    the organisation's, which is wrapped by the root key. The event goes on without it.
+//! 3. Reports, lists and the live feed know its name and class. Nothing in this build opens it.
+//!
+//! # Order of durability
+//!
+//! Identity and sealed values are on disk before the event that uses them; the event before its answer. Each step
+//! can be repeated: a crash between two leaves at worst a number that no event uses.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use cofferdam_lake::{Clock, Lake};
+use cofferdam_model::{OrgId, ProjectId, limits};
+use cofferdam_vault::Vault;
+
+use jiff::tz::TimeZone;
+use rustc_hash::FxHashMap;
+
+mod account;
+mod ask;
+pub mod ingest;
+mod live;
+mod meta;
+mod outcomes;
+
+pub use account::{Member, SetUp, TotpEnrolment};
+pub use ask::{PropertyKnown, Status};
+pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
+pub use live::{LiveEvent, LiveProperty, Source};
+pub use meta::ProjectRecord;
+pub use outcomes::{OutcomeCounts, ReasonCount};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller can mend it; `code` is for programs, `message` and `hint` for people.
+    #[error("{message}")]
+    Refused { code: &'static str, message: String, hint: Option<&'static str> },
+    /// Too many attempts; how many seconds to wait.
+    #[error("too many attempts")]
+    TooManyAttempts { retry_after_s: u64 },
+    #[error("nobody is signed in")]
+    NotSignedIn,
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Nothing was stored; sending again later helps.
+    #[error("the store cannot take more at the moment")]
+    Busy,
+    #[error("the store is not available")]
+    Store(#[from] cofferdam_lake::Error),
+    #[error("the vault is not available")]
+    Vault(#[from] cofferdam_vault::Error),
+    #[error("the ledger is not available")]
+    Ledger(#[from] cofferdam_ledger::Error),
+    #[error("the database of members and projects failed")]
+    Meta(#[from] sqlx::Error),
+    #[error("a background task ended before its answer")]
+    Interrupted,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn refused<T>(code: &'static str, message: impl Into<String>, hint: Option<&'static str>) -> Result<T> {
+    Err(Error::Refused { code, message: message.into(), hint })
+}
+
+/// How an engine is opened.
+pub struct Options {
+    /// Everything the installation stores.
+    pub folder: PathBuf,
+    /// Events in the tail that start a flush.
+    pub flush_events: usize,
+    /// Whoever sets up the installation must know this; printed by the server on the first start.
+    pub setup_code: String,
+    /// Microseconds since 1970-01-01 UTC.
+    pub clock: Clock,
+}
+
+/// One installation.
+pub struct Engine {
+    clock: Clock,
+    vault: Vault,
+    lake: Lake,
+    ledger: cofferdam_ledger::Log,
+    meta: meta::Meta,
+    accounts: account::Accounts,
+    projects: RwLock<Projects>,
+    outcomes: outcomes::Outcomes,
+    live: live::Live,
+    recent: ingest::Recent,
+    asking: tokio::sync::Semaphore,
+}
+
+#[derive(Default)]
+struct Projects {
+    by_id: FxHashMap<ProjectId, Arc<Project>>,
+    by_token: FxHashMap<String, Arc<Project>>,
+}
+
+/// A project as the hot paths need it.
+pub struct Project {
+    pub id: ProjectId,
+    pub org: OrgId,
+    pub zone: TimeZone,
+    pub mode: IdentityMode,
+}
+
+impl Engine {
+    /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
+    pub async fn open(options: Options) -> Result<Engine> {
+        let Options { folder, flush_events, setup_code, clock } = options;
+        let io = |source| Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source });
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        let vault = Vault::open(&folder, &folder.join("root.key")).await?;
+        let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
+        let lake = Lake::open(
+            cofferdam_lake::Options {
+                folder: folder.join("lake"),
+                flush_events,
+                buckets: limits::BUCKETS,
+                cache_bytes_max: limits::COLUMN_CACHE_BYTES_MAX,
+                clock: clock.clone(),
+            },
+            vault.log_keys(),
+        )
+        .await?;
+        let meta = meta::Meta::open(&folder.join("meta.db")).await?;
+        let mut projects = Projects::default();
+        for record in meta.projects(None).await? {
+            projects.insert(&record);
+        }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Engine {
+            vault,
+            lake,
+            ledger,
+            meta,
+            accounts: account::Accounts::new(setup_code),
+            projects: RwLock::new(projects),
+            outcomes: outcomes::Outcomes::new((clock)()),
+            live: live::Live::default(),
+            recent: ingest::Recent::default(),
+            asking: tokio::sync::Semaphore::new(cores),
+            clock,
+        })
+    }
+
+    /// Microseconds since 1970-01-01 UTC.
+    pub fn now_us(&self) -> i64 {
+        (self.clock)()
+    }
+
+    pub fn project_by_token(&self, token: &str) -> Option<Arc<Project>> {
+        self.projects.read().expect("never left half changed").by_token.get(token).cloned()
+    }
+
+    /// The project, if the member's organisation has it: another's does not exist for them.
+    pub fn project_of(&self, member: &Member, project: ProjectId) -> Result<Arc<Project>> {
+        let projects = self.projects.read().expect("never left half changed");
+        projects.by_id.get(&project).filter(|project| project.org == member.org).cloned().ok_or(Error::NotFound("project"))
+    }
+
+    pub async fn projects(&self, member: &Member) -> Result<Vec<ProjectRecord>> {
+        Ok(self.meta.projects(Some(member.org)).await?)
+    }
+
+    /// Makes a project: its keys first, then its row, so that a project that exists can always store events.
+    pub async fn create_project(&self, member: &Member, name: &str, time_zone: &str, mode: IdentityMode) -> Result<ProjectRecord> {
+        self.new_project(member.org, member.id, name, time_zone, mode).await
+    }
+
+    async fn new_project(&self, org: OrgId, member: u32, name: &str, time_zone: &str, mode: IdentityMode) -> Result<ProjectRecord> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 100 {
+            return refused("invalid_name", "a project's name has 1 to 100 characters", None);
+        }
+        check_zone(time_zone)?;
+        let id = self.meta.next_project().await?;
+        let log_key = self.vault.create_project(org, id).await?;
+        self.lake.add_project(id, &log_key);
+        let token = random_hex::<16>();
+        let record = self.meta.insert_project(id, org, name, time_zone, &token, mode, self.now_us()).await?;
+        self.projects.write().expect("never left half changed").insert(&record);
+        self.record(cofferdam_ledger::Kind::ProjectCreated, Some(member), id.0)?;
+        Ok(record)
+    }
+
+    /// Writes a ledger entry. The actor is a keyed pseudonym of the member's number.
+    fn record(&self, kind: cofferdam_ledger::Kind, member: Option<u32>, object: u32) -> Result<()> {
+        let actor = member.map_or([0; 16], |member| {
+            let print = self.vault.fingerprint("ledger actor", &member.to_le_bytes());
+            *print.first_chunk().expect("a fingerprint has 32 bytes")
+        });
+        self.ledger.append(cofferdam_ledger::Entry { kind, time_us: self.now_us(), actor, object })?;
+        Ok(())
+    }
+
+    /// All counters and gauges in the text format of Prometheus.
+    pub fn metrics(&self) -> String {
+        self.outcomes.text(&[
+            ("tail_events", "Events in the log and not yet in segments", self.lake.tail_events() as u64),
+            ("ledger_entries", "Entries of the ledger", self.ledger.size()),
+        ])
+    }
+
+    /// Writes the tail to segments, so that the next start has nothing to replay.
+    pub async fn flush(&self) -> Result<()> {
+        Ok(self.lake.flush().await?)
+    }
+}
+
+impl Projects {
+    fn insert(&mut self, record: &ProjectRecord) {
+        // A zone that a newer time-zone database dropped reads as UTC rather than keep the server from starting.
+        let zone = TimeZone::get(&record.time_zone).unwrap_or(TimeZone::UTC);
+        let project = Arc::new(Project { id: record.id, org: record.org, zone, mode: record.mode });
+        self.by_id.insert(record.id, project.clone());
+        self.by_token.insert(record.token.clone(), project);
+    }
+}
+
+fn check_zone(name: &str) -> Result<()> {
+    if TimeZone::get(name).is_err() {
+        return refused("invalid_time_zone", "no time zone has this name", Some("use an IANA name such as Europe/Madrid"));
+    }
+    Ok(())
+}
+
+fn ledger_seed(vault: &Vault) -> [u8; 32] {
+    vault.fingerprint("ledger signing key", b"")
+}
+
+fn random_hex<const N: usize>() -> String {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What `cofferdam verify` found.
+pub struct Verified {
+    pub segments: usize,
+    pub ledger_entries: u64,
+    /// What is damaged, by file.
+    pub wrong: Vec<String>,
+}
+
+/// Checks every checksum of an installation that is not running.
+pub async fn verify(folder: &Path) -> Result<Verified> {
+    let vault = Vault::open(folder, &folder.join("root.key")).await?;
+    let (segments, mut wrong) = cofferdam_lake::verify(&folder.join("lake")).await?;
+    let key = cofferdam_ledger::public_key(&ledger_seed(&vault))?;
+    let ledger_entries = match cofferdam_ledger::verify(&folder.join("ledger"), &key) {
+        Ok(entries) => entries,
+        Err(error) => {
+            wrong.push(error.to_string());
+            0
+        }
+    };
+    Ok(Verified { segments, ledger_entries, wrong })
+}

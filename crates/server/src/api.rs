@@ -1,0 +1,578 @@
+//! The console's API: thin handlers, one per route, each stated to OpenAPI where it is registered.
+//!
+//! Who may call: a session cookie (`__Host-`, `HttpOnly`, `Secure`, `SameSite=Strict`) says who; anything that
+//! changes state must come from this origin. Another organisation's project does not exist for a member.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query as UrlQuery, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use cofferdam_engine::{Engine, Error, LiveEvent, Member, Project, ProjectRecord, PropertyKnown, SetUp, Status};
+use cofferdam_model::{Answer, ProjectId, Query, limits};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio_stream::wrappers::BroadcastStream;
+use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const COOKIE: &str = "__Host-cofferdam_session";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Cofferdam", description = "Product analytics that keeps a leak from spreading."),
+    components(schemas(LiveEvent))
+)]
+struct Document;
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        // Anybody.
+        .routes(routes!(get_session, sign_in, sign_out))
+        .routes(routes!(begin_setup))
+        .routes(routes!(set_up))
+        // Members.
+        .routes(routes!(list_projects, create_project))
+        .routes(routes!(get_status))
+        .routes(routes!(list_events))
+        .routes(routes!(list_properties))
+        .routes(routes!(list_property_values))
+        .routes(routes!(query))
+        .routes(routes!(live))
+        .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
+}
+
+/// The OpenAPI document, as committed.
+pub(crate) fn document() -> String {
+    let (_, document) = router().split_for_parts();
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+// Errors.
+
+/// What went wrong, for a program and for a person.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorDetail {
+    /// Stable, for programs: `wrong_credentials`.
+    code: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+pub(crate) struct Failure(StatusCode, ErrorDetail, Option<u64>);
+
+impl Failure {
+    fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: Option<&str>) -> Failure {
+        let detail = ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned) };
+        Failure(status, detail, None)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Refused { code, message, hint } => {
+                let status = match code {
+                    "wrong_setup_code" => StatusCode::FORBIDDEN,
+                    "wrong_credentials" => StatusCode::UNAUTHORIZED,
+                    "already_set_up" => StatusCode::CONFLICT,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                Failure::new(status, code, message, hint)
+            }
+            Error::TooManyAttempts { retry_after_s } => {
+                let mut failure = Failure::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_attempts",
+                    format!("too many attempts: wait {retry_after_s} seconds"),
+                    None,
+                );
+                failure.2 = Some(retry_after_s);
+                failure
+            }
+            Error::NotSignedIn => Failure::new(StatusCode::UNAUTHORIZED, "not_signed_in", "sign in first", None),
+            Error::NotFound(what) => {
+                Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"), None)
+            }
+            Error::Busy => Failure::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string(), Some("try again in a moment")),
+            Error::Store(_) | Error::Vault(_) | Error::Ledger(_) | Error::Meta(_) | Error::Interrupted => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+                let hint = Some("the server's log says why");
+                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string(), hint)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.0, Json(ErrorBody { error: self.1 })).into_response();
+        if let Some(seconds) = self.2 {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+type Result<T, E = Failure> = std::result::Result<T, E>;
+
+// Who is calling.
+
+/// A request that comes from this origin, or changes nothing.
+struct SameOrigin;
+
+impl<S: Sync> FromRequestParts<S> for SameOrigin {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<SameOrigin> {
+        if matches!(parts.method, Method::GET | Method::HEAD) {
+            return Ok(SameOrigin);
+        }
+        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let from_here = match (text(header::ORIGIN), text(header::HOST)) {
+            (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, origin)| origin == host),
+            // No browser sends such a request without naming its origin.
+            _ => false,
+        };
+        let fetch_site = parts.headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+        if from_here && fetch_site.is_none_or(|site| site == "same-origin") {
+            return Ok(SameOrigin);
+        }
+        Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "cross_origin",
+            "this request did not come from the console",
+            Some("send an Origin header equal to the server's address"),
+        ))
+    }
+}
+
+fn session_token(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE)
+        .map(|(_, token)| token)
+}
+
+/// The member who is signed in.
+struct SignedIn(Member);
+
+impl FromRequestParts<Arc<Engine>> for SignedIn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &Arc<Engine>) -> Result<SignedIn> {
+        SameOrigin::from_request_parts(parts, engine).await?;
+        let token = session_token(&parts.headers).ok_or(Error::NotSignedIn)?;
+        Ok(SignedIn(engine.authenticate(token).await?))
+    }
+}
+
+/// The project of the path, which the member's organisation has.
+struct Of(Arc<Project>);
+
+impl FromRequestParts<Arc<Engine>> for Of {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, engine: &Arc<Engine>) -> Result<Of> {
+        let SignedIn(member) = SignedIn::from_request_parts(parts, engine).await?;
+        let not_found = || Failure::from(Error::NotFound("project"));
+        let Path(project) = Path::<u32>::from_request_parts(parts, engine).await.map_err(|_| not_found())?;
+        Ok(Of(engine.project_of(&member, ProjectId(project))?))
+    }
+}
+
+/// A JSON body, with an error that says where it is wrong.
+struct Body<T>(T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Body(body)),
+            Err(rejection) => {
+                let status = rejection.status();
+                // The parser's own words may quote a value; where it stopped is enough.
+                let message = match &rejection {
+                    JsonRejection::JsonDataError(_) => "the body is JSON, but not of the expected form",
+                    JsonRejection::JsonSyntaxError(_) => "the body is not valid JSON",
+                    JsonRejection::MissingJsonContentType(_) => "the body must be sent as application/json",
+                    _ => "the body could not be read",
+                };
+                Err(Failure::new(status, "invalid_body", message, Some("GET /openapi.json says what is expected")))
+            }
+        }
+    }
+}
+
+// Sessions and set-up.
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SessionState {
+    SetupNeeded,
+    SignedOut,
+    SignedIn,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionBody {
+    state: SessionState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organisation: Option<OrganisationBody>,
+    version: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UserBody {
+    name: String,
+    email: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrganisationBody {
+    name: String,
+}
+
+impl SessionBody {
+    fn nobody(state: SessionState) -> SessionBody {
+        SessionBody { state, user: None, organisation: None, version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+
+    fn of(member: Member) -> SessionBody {
+        SessionBody {
+            user: Some(UserBody { name: member.name, email: member.email }),
+            organisation: Some(OrganisationBody { name: member.organisation }),
+            ..SessionBody::nobody(SessionState::SignedIn)
+        }
+    }
+}
+
+fn with_cookie(status: StatusCode, body: SessionBody, token: &str) -> Response {
+    let cookie = format!(
+        "{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
+        limits::SESSION_SECONDS_MAX
+    );
+    let mut response = (status, Json(body)).into_response();
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Whether the installation is set up, and who is signed in.
+#[utoipa::path(get, path = "/api/v1/session", responses((status = OK, body = SessionBody)))]
+async fn get_session(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Result<Json<SessionBody>> {
+    if engine.setup_needed().await? {
+        return Ok(Json(SessionBody::nobody(SessionState::SetupNeeded)));
+    }
+    let Some(token) = session_token(&headers) else { return Ok(Json(SessionBody::nobody(SessionState::SignedOut))) };
+    match engine.authenticate(token).await {
+        Ok(member) => Ok(Json(SessionBody::of(member))),
+        Err(Error::NotSignedIn) => Ok(Json(SessionBody::nobody(SessionState::SignedOut))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignInBody {
+    email: String,
+    password: String,
+    /// Six digits of the authenticator app.
+    code: String,
+}
+
+/// Sign in with address, password and code.
+#[utoipa::path(post, path = "/api/v1/session", request_body = SignInBody,
+    responses((status = OK, body = SessionBody), (status = UNAUTHORIZED, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+async fn sign_in(State(engine): State<Arc<Engine>>, _: SameOrigin, Body(body): Body<SignInBody>) -> Result<Response> {
+    let (member, token) = engine.sign_in(&body.email, body.password.into(), &body.code).await?;
+    Ok(with_cookie(StatusCode::OK, SessionBody::of(member), &token))
+}
+
+/// Sign out: the session ends at once.
+#[utoipa::path(delete, path = "/api/v1/session", responses((status = NO_CONTENT)))]
+async fn sign_out(State(engine): State<Arc<Engine>>, _: SameOrigin, headers: HeaderMap) -> Result<Response> {
+    if let Some(token) = session_token(&headers) {
+        engine.sign_out(token).await?;
+    }
+    let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BeginSetupBody {
+    /// Printed by the server in its terminal.
+    setup_code: String,
+    email: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EnrolmentBody {
+    /// Base 32, for typing.
+    secret: String,
+    uri: String,
+    qr_svg: String,
+}
+
+/// First run: ask for a TOTP secret.
+#[utoipa::path(post, path = "/api/v1/setup/totp", request_body = BeginSetupBody,
+    responses((status = OK, body = EnrolmentBody), (status = FORBIDDEN, body = ErrorBody)))]
+async fn begin_setup(
+    State(engine): State<Arc<Engine>>,
+    _: SameOrigin,
+    Body(body): Body<BeginSetupBody>,
+) -> Result<Json<EnrolmentBody>> {
+    let enrolment = engine.begin_setup(&body.setup_code, &body.email).await?;
+    Ok(Json(EnrolmentBody { secret: enrolment.secret, uri: enrolment.uri, qr_svg: enrolment.qr_svg }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetUpBody {
+    setup_code: String,
+    organisation: String,
+    name: String,
+    email: String,
+    password: String,
+    totp_code: String,
+    project: String,
+    /// IANA name.
+    time_zone: String,
+}
+
+/// First run: make the first organisation, member and project, and sign in.
+#[utoipa::path(post, path = "/api/v1/setup", request_body = SetUpBody,
+    responses((status = CREATED, body = SessionBody), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody), (status = CONFLICT, body = ErrorBody)))]
+async fn set_up(State(engine): State<Arc<Engine>>, _: SameOrigin, Body(body): Body<SetUpBody>) -> Result<Response> {
+    let request = SetUp {
+        setup_code: body.setup_code,
+        organisation: body.organisation,
+        name: body.name,
+        email: body.email,
+        password: body.password.into(),
+        totp_code: body.totp_code,
+        project: body.project,
+        time_zone: body.time_zone,
+    };
+    let (member, token) = engine.set_up(request).await?;
+    Ok(with_cookie(StatusCode::CREATED, SessionBody::of(member), &token))
+}
+
+// Projects.
+
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum IdentityMode {
+    Simplified,
+    Original,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProjectBody {
+    id: ProjectId,
+    name: String,
+    time_zone: String,
+    /// Public: it can only send events.
+    token: String,
+    identity_mode: IdentityMode,
+    /// RFC 3339, UTC.
+    created_at: String,
+}
+
+impl From<ProjectRecord> for ProjectBody {
+    fn from(record: ProjectRecord) -> ProjectBody {
+        use cofferdam_engine::IdentityMode as Mode;
+        ProjectBody {
+            id: record.id,
+            name: record.name,
+            time_zone: record.time_zone,
+            token: record.token,
+            identity_mode: match record.mode {
+                Mode::Simplified => IdentityMode::Simplified,
+                Mode::Original => IdentityMode::Original,
+            },
+            created_at: jiff::Timestamp::from_microsecond(record.created_us).map(|at| at.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProjectsBody {
+    projects: Vec<ProjectBody>,
+}
+
+/// The organisation's projects, oldest first.
+#[utoipa::path(get, path = "/api/v1/projects", responses((status = OK, body = ProjectsBody)))]
+async fn list_projects(State(engine): State<Arc<Engine>>, SignedIn(member): SignedIn) -> Result<Json<ProjectsBody>> {
+    let projects = engine.projects(&member).await?.into_iter().map(ProjectBody::from).collect();
+    Ok(Json(ProjectsBody { projects }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateProjectBody {
+    name: String,
+    /// IANA name; days are cut in it.
+    time_zone: String,
+    identity_mode: IdentityMode,
+}
+
+/// Make a project.
+#[utoipa::path(post, path = "/api/v1/projects", request_body = CreateProjectBody,
+    responses((status = CREATED, body = ProjectBody), (status = BAD_REQUEST, body = ErrorBody)))]
+async fn create_project(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(member): SignedIn,
+    Body(body): Body<CreateProjectBody>,
+) -> Result<(StatusCode, Json<ProjectBody>)> {
+    use cofferdam_engine::IdentityMode as Mode;
+    let mode = match body.identity_mode {
+        IdentityMode::Simplified => Mode::Simplified,
+        IdentityMode::Original => Mode::Original,
+    };
+    let record = engine.create_project(&member, &body.name, &body.time_zone, mode).await?;
+    Ok((StatusCode::CREATED, Json(record.into())))
+}
+
+/// What is stored, and how received records ended.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/status", params(("project" = u32, Path)),
+    responses((status = OK, body = Status)))]
+async fn get_status(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<Json<Status>> {
+    Ok(Json(engine.status(&project).await?))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventsBody {
+    events: Vec<EventName>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EventName {
+    name: String,
+    count: u64,
+}
+
+/// Event names, most frequent first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/events", params(("project" = u32, Path)),
+    responses((status = OK, body = EventsBody)))]
+async fn list_events(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<Json<EventsBody>> {
+    let names = engine.event_names(&project).await?;
+    Ok(Json(EventsBody { events: names.into_iter().map(|(name, count)| EventName { name, count }).collect() }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PropertiesBody {
+    properties: Vec<PropertyKnown>,
+}
+
+/// The data dictionary: every property seen, its types, its class, and what the door does with it.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/properties", params(("project" = u32, Path)),
+    responses((status = OK, body = PropertiesBody)))]
+async fn list_properties(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<Json<PropertiesBody>> {
+    Ok(Json(PropertiesBody { properties: engine.properties(&project).await? }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ValuesParams {
+    property: String,
+    /// Part of the value, in any case.
+    #[serde(default)]
+    search: String,
+    /// At most 500.
+    #[serde(default = "values_limit")]
+    limit: u32,
+}
+
+fn values_limit() -> u32 {
+    50
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ValuesBody {
+    values: Vec<PropertyValue>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PropertyValue {
+    value: String,
+    count: u64,
+}
+
+/// The most frequent values of a property.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/properties/values",
+    params(("project" = u32, Path), ValuesParams), responses((status = OK, body = ValuesBody)))]
+async fn list_property_values(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    UrlQuery(params): UrlQuery<ValuesParams>,
+) -> Result<Json<ValuesBody>> {
+    let values = engine.property_values(&project, params.property, params.search, params.limit as usize).await?;
+    let values = values.into_iter().map(|(value, count)| PropertyValue { value, count }).collect();
+    Ok(Json(ValuesBody { values }))
+}
+
+/// Ask a question.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/query", params(("project" = u32, Path)), request_body = Query,
+    responses((status = OK, body = Answer), (status = BAD_REQUEST, body = ErrorBody)))]
+async fn query(State(engine): State<Arc<Engine>>, Of(project): Of, Body(query): Body<Query>) -> Result<Json<Answer>> {
+    Ok(Json(engine.ask(&project, query).await?))
+}
+
+/// What arrives, as it arrives: server-sent events named `event`, each a `LiveEvent`. The last ones come first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/live", params(("project" = u32, Path)),
+    responses((status = OK, content_type = "text/event-stream", body = LiveEvent)))]
+async fn live(State(engine): State<Arc<Engine>>, Of(project): Of) -> Response {
+    let (recent, coming) = engine.follow(project.id);
+    // A reader too slow for the stream misses records; the counts on the page do not.
+    let coming = BroadcastStream::new(coming).filter_map(|event| std::future::ready(event.ok()));
+    let stream = futures_util::stream::iter(recent).chain(coming).map(|event| {
+        let data = serde_json::to_string(&event).unwrap_or_default();
+        Ok::<_, Infallible>(Event::default().event("event").data(data))
+    });
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The committed document is what the console's client is generated from.
+    #[test]
+    fn openapi_document_is_fresh() {
+        let committed = include_str!("../openapi.json");
+        assert!(committed == document(), "openapi.json is stale: run `cargo xtask codegen`");
+    }
+
+    #[test]
+    fn finds_the_session_among_cookies() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=b; __Host-cofferdam_session=tok; c=d"));
+        assert_eq!(session_token(&headers), Some("tok"));
+        assert_eq!(session_token(&HeaderMap::new()), None);
+    }
+}

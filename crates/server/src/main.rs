@@ -1,0 +1,144 @@
+//! `cofferdam`: the command line.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+
+mod api;
+mod capture;
+mod console;
+mod demo;
+mod first_run;
+mod import;
+mod serve;
+
+use serve::{ServeArgs, Server};
+
+/// Product analytics that keeps a leak from spreading.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// Run a server with a believable world of 20,000 developers, and keep it alive
+    Demo(Box<DemoCommand>),
+    /// Send the events of files to a server
+    Import(Box<import::ImportArgs>),
+    /// Check every checksum of the data of a server that is not running
+    Verify {
+        /// The server's folder
+        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
+        data: PathBuf,
+    },
+    /// Print the OpenAPI document of the console's API
+    Openapi,
+}
+
+#[derive(clap::Args)]
+struct DemoCommand {
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(flatten)]
+    demo: demo::DemoArgs,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Logs name no person: no body, token, address or header is ever a field.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(tracing::Level::INFO)
+        .with_target(false)
+        .init();
+    let result = match cli.command {
+        Command::Serve(args) => in_runtime(serve(args)),
+        Command::Demo(command) => in_runtime(run_demo(*command)),
+        Command::Import(args) => import::run(*args),
+        Command::Verify { data } => in_runtime(verify(data)),
+        Command::Openapi => {
+            say(api::document().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// A line for whoever started the command. A closed pipe is their choice.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = std::io::stdout().flush();
+}
+
+fn in_runtime(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(task)
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let server = Server::open(&args).await?;
+    say(&format!("cofferdam listening on {}", server.url));
+    if server.engine.setup_needed().await? {
+        say(&format!("first run: open {}/setup and enter the set-up code {}", server.url, server.setup_code));
+    }
+    server.run(serve::told_to_stop()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(data: PathBuf) -> anyhow::Result<ExitCode> {
+    let found = cofferdam_engine::verify(&data).await?;
+    say(&format!("{} segments, {} ledger entries", found.segments, found.ledger_entries));
+    for wrong in &found.wrong {
+        say(&format!("damaged: {wrong}"));
+    }
+    Ok(if found.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Serves, makes the world through the server's own door on the first start, prints the sign-in, and keeps
+/// sending a trickle of events.
+async fn run_demo(command: DemoCommand) -> anyhow::Result<ExitCode> {
+    let DemoCommand { serve: mut args, demo } = command;
+    if args.data == std::path::Path::new("cofferdam-data") {
+        args.data = PathBuf::from("demo-data");
+    }
+    first_run::discard_unfinished(&args.data)?;
+    let server = Server::open(&args).await?;
+    let (url, setup_code) = (server.url.clone(), server.setup_code.clone());
+    let fresh = server.engine.setup_needed().await?;
+    let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async move {
+        let _ = stopped.await;
+    }));
+    let stop = Arc::new(AtomicBool::new(false));
+    let worker = {
+        let (stop, data) = (stop.clone(), args.data.clone());
+        tokio::task::spawn_blocking(move || first_run::demo(&url, &setup_code, fresh, &data, &demo, &stop))
+    };
+    tokio::pin!(worker);
+    let result = tokio::select! {
+        result = &mut worker => result?,
+        () = serve::told_to_stop() => {
+            stop.store(true, Ordering::Relaxed);
+            // The trickle stops within a moment; a world half made is thrown away by the next start.
+            match tokio::time::timeout(std::time::Duration::from_secs(5), worker).await {
+                Ok(result) => result?,
+                Err(_) => Ok(()),
+            }
+        }
+    };
+    let _ = stop_serving.send(());
+    serving.await??;
+    result.map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,24 @@
+//! The black-box tests: every one starts the real `cofferdam` binary on a directory of its own, speaks to
+//! it over loopback as a client would, and looks only at what comes back or what lies on disk.
+//!
+//! - [`wire`]: the bodies, answers and headers that unmodified Mixpanel clients rely on.
+//! - [`bad_input`]: every refusal has its documented answer and never takes a good record along.
+//! - [`engage`], [`identity`], [`reports`]: profiles, who is one person, and what the numbers mean.
+//! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
+//! - [`crash`]: what was acknowledged survives `kill -9`.
+//! - [`sdk`], [`cdnow`]: the official clients, and a real data set against independent SQL.
+//!
+//! The tests deliberately share no types with the product: the wire is the contract.
+
+mod bad_input;
+mod canary;
+mod cdnow;
+mod crash;
+mod engage;
+mod http;
+mod identity;
+mod reports;
+mod sdk;
+mod search;
+mod server;
+mod wire;

@@ -10,10 +10,9 @@ use aws_lc_rs::hmac;
 use cofferdam_model::{Merges, ProjectId, SubjectNo, limits};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::Row;
-use sqlx::sqlite::SqlitePool;
 
 use crate::keys::{ProjectKeys, aad};
-use crate::{Error, Result};
+use crate::{Database, Error, Result};
 
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS identities (
@@ -102,7 +101,7 @@ fn parse_printed(prefix: &str, text: &str) -> Option<[u8; 8]> {
 }
 
 pub(crate) struct IdentityMap {
-    pool: SqlitePool,
+    database: Database,
     cache: Mutex<FxHashMap<(ProjectId, Pid), SubjectNo>>,
     join_keys_seen: Mutex<FxHashSet<(ProjectId, Pid)>>,
     merges: RwLock<HashMap<ProjectId, Arc<Merges>>>,
@@ -111,16 +110,16 @@ pub(crate) struct IdentityMap {
 }
 
 impl IdentityMap {
-    pub(crate) async fn open(pool: SqlitePool) -> Result<IdentityMap> {
-        sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+    pub(crate) async fn open(database: Database) -> Result<IdentityMap> {
+        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
         let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
-        for row in sqlx::query("SELECT project, alias, canonical FROM merges ORDER BY project, serial").fetch_all(&pool).await? {
+        for row in sqlx::query("SELECT project, alias, canonical FROM merges ORDER BY project, serial").fetch_all(&database.pool).await? {
             let project = ProjectId(row.try_get::<i64, _>(0)? as u32);
             let (alias, canonical) = (row.try_get::<i64, _>(1)? as u32, row.try_get::<i64, _>(2)? as u32);
             merges.entry(project).or_default().link(SubjectNo(alias), SubjectNo(canonical));
         }
         Ok(IdentityMap {
-            pool,
+            database,
             cache: Mutex::default(),
             join_keys_seen: Mutex::default(),
             merges: RwLock::new(merges.into_iter().map(|(project, merges)| (project, Arc::new(merges))).collect()),
@@ -179,10 +178,10 @@ impl IdentityMap {
         if found.len() == pids.len() {
             return Ok(found);
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         let highest: Option<i64> = sqlx::query("SELECT max(subject) FROM identities WHERE project = $1")
             .bind(i64::from(project.0))
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut *write.transaction)
             .await?
             .try_get(0)?;
         let mut next = highest.map_or(0, |highest| highest + 1);
@@ -199,9 +198,9 @@ impl IdentityMap {
                 found.insert(*pid, SubjectNo(subject));
                 next += 1;
             }
-            query.execute(&mut *transaction).await?;
+            query.execute(&mut *write.transaction).await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(found)
     }
 
@@ -213,7 +212,7 @@ impl IdentityMap {
             for pid in chunk {
                 query = query.bind(pid.to_vec());
             }
-            for row in query.fetch_all(&self.pool).await? {
+            for row in query.fetch_all(&self.database.pool).await? {
                 let pid: &[u8] = row.try_get(0)?;
                 found.insert(pid.try_into().map_err(|_| Error::CannotOpen)?, SubjectNo(row.try_get::<i64, _>(1)? as u32));
             }
@@ -246,10 +245,10 @@ impl IdentityMap {
         if new.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         let last: Option<i64> = sqlx::query("SELECT max(serial) FROM merges WHERE project = $1")
             .bind(i64::from(project.0))
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut *write.transaction)
             .await?
             .try_get(0)?;
         for (serial, (alias, canonical)) in (last.unwrap_or(0) + 1..).zip(&new) {
@@ -258,10 +257,10 @@ impl IdentityMap {
                 .bind(serial)
                 .bind(i64::from(alias.0))
                 .bind(i64::from(canonical.0))
-                .execute(&mut *transaction)
+                .execute(&mut *write.transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         self.merges.write().expect("never left half changed").insert(project, merges);
         Ok(())
     }
@@ -280,16 +279,16 @@ impl IdentityMap {
         if new.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         for (pid, value) in &new {
             sqlx::query("INSERT INTO join_keys (project, pid, sealed_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
                 .bind(i64::from(project.0))
                 .bind(pid.to_vec())
                 .bind(keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes()))
-                .execute(&mut *transaction)
+                .execute(&mut *write.transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         let mut seen = self.join_keys_seen.lock().expect("never left half changed");
         if seen.len() > CACHE_IDS_MAX / 4 {
             seen.clear();
@@ -307,7 +306,7 @@ impl IdentityMap {
             for subject in chunk {
                 query = query.bind(i64::from(subject.0));
             }
-            for row in query.fetch_all(&self.pool).await? {
+            for row in query.fetch_all(&self.database.pool).await? {
                 found.insert(SubjectNo(row.try_get::<i64, _>(0)? as u32), printed("per_", row.try_get(1)?));
             }
         }
@@ -325,7 +324,7 @@ impl IdentityMap {
             .bind(i64::from(project.0))
             .bind(low)
             .bind(high)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await?;
         row.map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32))).transpose()
     }

@@ -18,10 +18,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use cofferdam_model::{OrgId, ProjectId, SubjectNo};
 use sqlx::Row;
-use sqlx::sqlite::SqlitePool;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{Error, Result};
+use crate::{Database, Error, Result};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS organisations (
@@ -108,7 +107,7 @@ impl ProjectKeys {
 }
 
 pub(crate) struct Keys {
-    pool: SqlitePool,
+    database: Database,
     root: SealKey,
     derivation: hmac::Key,
     projects: RwLock<HashMap<ProjectId, Arc<ProjectKeys>>>,
@@ -116,24 +115,24 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) async fn open(path: &Path, root_file: &Path) -> Result<Keys> {
-        let pool = crate::database(path).await?;
-        sqlx::raw_sql(SCHEMA).execute(&pool).await?;
-        let existing = sqlx::query("SELECT 1 FROM organisations LIMIT 1").fetch_optional(&pool).await?.is_some();
+        let database = crate::database(path).await?;
+        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
+        let existing = sqlx::query("SELECT 1 FROM organisations LIMIT 1").fetch_optional(&database.pool).await?.is_some();
         let root = read_or_create_root(root_file, existing)?;
         let derivation = hmac::Key::new(hmac::HMAC_SHA256, &*root);
-        let keys = Keys { pool, root: SealKey::new(&root), derivation, projects: RwLock::default() };
+        let keys = Keys { database, root: SealKey::new(&root), derivation, projects: RwLock::default() };
         keys.load_projects().await?;
         Ok(keys)
     }
 
     async fn load_projects(&self) -> Result<()> {
         let mut wrapping: HashMap<u32, Arc<SealKey>> = HashMap::new();
-        for row in sqlx::query("SELECT org, wrapped FROM organisations").fetch_all(&self.pool).await? {
+        for row in sqlx::query("SELECT org, wrapped FROM organisations").fetch_all(&self.database.pool).await? {
             let org = row.try_get::<i64, _>(0)? as u32;
             let key = self.open_org(org, row.try_get(1)?)?;
             wrapping.insert(org, Arc::new(key));
         }
-        for row in sqlx::query("SELECT project, org, wrapped FROM projects").fetch_all(&self.pool).await? {
+        for row in sqlx::query("SELECT project, org, wrapped FROM projects").fetch_all(&self.database.pool).await? {
             let (project, org) = (row.try_get::<i64, _>(0)? as u32, row.try_get::<i64, _>(1)? as u32);
             let wrapping = wrapping.get(&org).ok_or(Error::CannotOpen)?.clone();
             self.keep(ProjectId(project), OrgId(org), wrapping, row.try_get(2)?)?;
@@ -162,10 +161,10 @@ impl Keys {
 
     /// Makes the keys of a new project, and of its organisation when that is new too.
     pub(crate) async fn create_project(&self, org: OrgId, project: ProjectId) -> Result<Arc<ProjectKeys>> {
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         let found = sqlx::query("SELECT wrapped FROM organisations WHERE org = $1")
             .bind(i64::from(org.0))
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *write.transaction)
             .await?;
         let wrapping = match found {
             Some(row) => self.open_org(org.0, row.try_get(0)?)?,
@@ -174,7 +173,7 @@ impl Keys {
                 sqlx::query("INSERT INTO organisations (org, wrapped) VALUES ($1, $2)")
                     .bind(i64::from(org.0))
                     .bind(self.root.seal(&aad("org", &[org.0]), &*bytes))
-                    .execute(&mut *transaction)
+                    .execute(&mut *write.transaction)
                     .await?;
                 SealKey::new(&bytes)
             }
@@ -185,9 +184,9 @@ impl Keys {
             .bind(i64::from(project.0))
             .bind(i64::from(org.0))
             .bind(&wrapped)
-            .execute(&mut *transaction)
+            .execute(&mut *write.transaction)
             .await?;
-        transaction.commit().await?;
+        write.commit().await?;
         self.keep(project, org, Arc::new(wrapping), &wrapped)
     }
 
@@ -225,7 +224,7 @@ impl Keys {
         if missing.is_empty() {
             return Ok(found);
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         for subject in missing {
             if found.contains_key(&subject) {
                 continue;
@@ -236,12 +235,12 @@ impl Keys {
                 .bind(i64::from(project.0))
                 .bind(i64::from(subject.0))
                 .bind(wrapped)
-                .execute(&mut *transaction)
+                .execute(&mut *write.transaction)
                 .await?;
             found.insert(subject, SealKey::new(&bytes));
             bytes.zeroize();
         }
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(found)
     }
 
@@ -259,7 +258,7 @@ impl Keys {
             for subject in chunk {
                 query = query.bind(i64::from(subject.0));
             }
-            for row in query.fetch_all(&self.pool).await? {
+            for row in query.fetch_all(&self.database.pool).await? {
                 let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
                 let bytes = keys.wrapping.open(&aad("subject", &[keys.org.0, project.0, subject.0]), row.try_get(1)?)?;
                 found.insert(subject, SealKey::new(bytes.as_slice().try_into().map_err(|_| Error::CannotOpen)?));
@@ -273,7 +272,7 @@ impl Keys {
         sqlx::query("DELETE FROM subjects WHERE project = $1 AND subject = $2")
             .bind(i64::from(project.0))
             .bind(i64::from(subject.0))
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await?;
         Ok(())
     }

@@ -61,15 +61,43 @@ pub(crate) fn marks(from: usize, count: usize) -> String {
     marks.join(", ")
 }
 
+/// One of the vault's databases. Readers go on while somebody writes; writers wait for each other here rather than in
+/// SQLite, which would give up after a while.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pub(crate) pool: SqlitePool,
+    writer: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A transaction, and the right to write.
+pub(crate) struct Write<'a> {
+    pub(crate) transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Write<'_> {
+    pub(crate) async fn commit(self) -> Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+impl Database {
+    pub(crate) async fn write(&self) -> Result<Write<'_>> {
+        let _one = self.writer.lock().await;
+        Ok(Write { transaction: self.pool.begin_with("BEGIN IMMEDIATE").await?, _one })
+    }
+}
+
 /// Opens one of the vault's databases: durable commits, deleted content overwritten.
-pub(crate) async fn database(path: &Path) -> Result<SqlitePool> {
+pub(crate) async fn database(path: &Path) -> Result<Database> {
     let options = SqliteConnectOptions::from_str(&format!("sqlite://{}", path.display()))?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .pragma("secure_delete", "on");
-    Ok(SqlitePoolOptions::new().max_connections(4).connect_with(options).await?)
+    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+    Ok(Database { pool, writer: Arc::default() })
 }
 
 /// An event that passed the door, and what happened to its properties on the way.
@@ -408,7 +436,7 @@ fn as_json(value: Value) -> serde_json::Value {
 
 /// The data dictionary: which property names were seen, of which class, and what the door does with them.
 struct Dictionary {
-    pool: SqlitePool,
+    database: Database,
     projects: RwLock<FxHashMap<ProjectId, Names>>,
 }
 
@@ -421,7 +449,7 @@ struct Names {
 }
 
 impl Dictionary {
-    async fn open(pool: SqlitePool) -> Result<Dictionary> {
+    async fn open(database: Database) -> Result<Dictionary> {
         sqlx::raw_sql(
             "CREATE TABLE IF NOT EXISTS property_names (
                 project INTEGER NOT NULL,
@@ -431,16 +459,16 @@ impl Dictionary {
                 PRIMARY KEY (project, name)
             ) STRICT, WITHOUT ROWID;",
         )
-        .execute(&pool)
+        .execute(&database.pool)
         .await?;
         let mut projects: FxHashMap<ProjectId, Names> = FxHashMap::default();
-        for row in sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&pool).await? {
+        for row in sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&database.pool).await? {
             let names = projects.entry(ProjectId(row.try_get::<i64, _>(0)? as u32)).or_default();
             let action = ACTIONS[row.try_get::<i64, _>(3)? as usize % ACTIONS.len()];
             names.columns += usize::from(is_column(action));
             names.known.insert(row.try_get(1)?, (CLASSES[row.try_get::<i64, _>(2)? as usize % CLASSES.len()], action));
         }
-        Ok(Dictionary { pool, projects: RwLock::new(projects) })
+        Ok(Dictionary { database, projects: RwLock::new(projects) })
     }
 
     /// Notes what happened to a name. Answers whether it may have a column of its own.
@@ -481,7 +509,7 @@ impl Dictionary {
                 .filter_map(|name| names.known.get(&name).map(|(class, action)| (name.clone(), *class, *action)))
                 .collect()
         };
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         for (name, class, action) in unsaved {
             sqlx::query(
                 "INSERT INTO property_names (project, name, class, action) VALUES ($1, $2, $3, $4)
@@ -491,11 +519,10 @@ impl Dictionary {
             .bind(name)
             .bind(CLASSES.iter().position(|other| *other == class).unwrap_or(0) as i64)
             .bind(ACTIONS.iter().position(|other| *other == action).unwrap_or(0) as i64)
-            .execute(&mut *transaction)
+            .execute(&mut *write.transaction)
             .await?;
         }
-        transaction.commit().await?;
-        Ok(())
+        write.commit().await
     }
 
     fn list(&self, project: ProjectId) -> Vec<Known> {

@@ -8,13 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use cofferdam_model::{Action, Class, ProjectId, Reason, SubjectNo, limits};
 use serde_json::{Map, Value};
 use sqlx::Row;
-use sqlx::sqlite::SqlitePool;
 use zeroize::Zeroizing;
 
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
 use crate::wire::Operation;
-use crate::{Error, Result};
+use crate::{Database, Error, Result};
 
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS records (
@@ -191,7 +190,7 @@ fn json(map: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
 
 /// The sealed records.
 pub(crate) struct Profiles {
-    pool: SqlitePool,
+    database: Database,
     /// Read, change and write are one step.
     writer: tokio::sync::Mutex<()>,
 }
@@ -202,9 +201,9 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Profiles {
-    pub(crate) async fn open(pool: SqlitePool) -> Result<Profiles> {
-        sqlx::raw_sql(SCHEMA).execute(&pool).await?;
-        Ok(Profiles { pool, writer: tokio::sync::Mutex::new(()) })
+    pub(crate) async fn open(database: Database) -> Result<Profiles> {
+        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
+        Ok(Profiles { database, writer: tokio::sync::Mutex::new(()) })
     }
 
     pub(crate) async fn writing(&self) -> Writing<'_> {
@@ -225,7 +224,7 @@ impl Profiles {
             for subject in chunk {
                 query = query.bind(i64::from(subject.0));
             }
-            for row in query.fetch_all(&self.pool).await? {
+            for row in query.fetch_all(&self.database.pool).await? {
                 let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
                 let Some(key) = open.get(&subject) else { continue };
                 let part = |field, sealed| -> Result<Map<String, Value>> {
@@ -252,7 +251,7 @@ impl Profiles {
         let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
         order.sort_unstable();
         let sealing: HashMap<SubjectNo, SealKey> = keys.subjects(project, &order).await?;
-        let mut transaction = self.pool.begin().await?;
+        let mut write = self.database.write().await?;
         for subject in order {
             let profile = &changed[&subject];
             let key = sealing.get(&subject).ok_or(Error::CannotOpen)?;
@@ -267,17 +266,17 @@ impl Profiles {
             .bind(i64::from(subject.0))
             .bind(part(OPEN, &profile.open))
             .bind(part(PERSONAL, &profile.personal))
-            .execute(&mut *transaction)
+            .execute(&mut *write.transaction)
             .await?;
         }
         for subject in removed {
             sqlx::query("DELETE FROM records WHERE project = $1 AND subject = $2")
                 .bind(i64::from(project.0))
                 .bind(i64::from(subject.0))
-                .execute(&mut *transaction)
+                .execute(&mut *write.transaction)
                 .await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         for subject in removed {
             keys.shred(project, *subject).await?;
         }

@@ -158,7 +158,8 @@ impl Engine {
         crate::check_zone(&request.time_zone)?;
         let email = check_email(&request.email)?;
         let (name, organisation) = (request.name.trim(), request.organisation.trim());
-        if [name, organisation, request.project.trim()].iter().any(|text| text.is_empty() || text.chars().count() > 100) {
+        if [name, organisation, request.project.trim()].iter().any(|text| text.is_empty() || text.chars().count() > 100)
+        {
             return refused("invalid_name", "names have 1 to 100 characters", None);
         }
         check_password(&request.password, &email)?;
@@ -166,7 +167,13 @@ impl Engine {
             let pending = self.accounts.pending.lock().expect("never left half changed");
             match &*pending {
                 Some((of, secret)) if *of == email => secret.clone(),
-                _ => return refused("totp_not_started", "scan the QR code again", Some("it belongs to another address or an earlier start")),
+                _ => {
+                    return refused(
+                        "totp_not_started",
+                        "scan the QR code again",
+                        Some("it belongs to another address or an earlier start"),
+                    );
+                }
             }
         };
         let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
@@ -174,7 +181,8 @@ impl Engine {
             return refused("wrong_totp", "this code is not right at this moment", Some("check that the clocks agree"));
         };
         let hash = self.hash_password(request.password).await?;
-        let personal = serde_json::to_vec(&Personal { name: name.to_owned(), email: email.clone() }).map_err(|_| Error::Interrupted)?;
+        let personal = serde_json::to_vec(&Personal { name: name.to_owned(), email: email.clone() })
+            .map_err(|_| Error::Interrupted)?;
         let inserted = self
             .meta
             .insert_first(
@@ -274,7 +282,8 @@ impl Engine {
     async fn hash_password(&self, password: Zeroizing<String>) -> Result<String> {
         let _permit = self.accounts.hashing.acquire().await.map_err(|_| Error::Interrupted)?;
         tokio::task::spawn_blocking(move || {
-            let hash: PasswordHash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| Error::Interrupted)?;
+            let hash: PasswordHash =
+                Argon2::default().hash_password(password.as_bytes()).map_err(|_| Error::Interrupted)?;
             Ok(hash.to_string())
         })
         .await

@@ -100,13 +100,17 @@ impl Engine {
                     .into_iter()
                     .map(|person| {
                         let profile = profiles.remove(&person.subject);
-                        let (properties, sealed) = profile.map_or_else(Default::default, |view| (view.properties, view.sealed));
+                        let (properties, sealed) =
+                            profile.map_or_else(Default::default, |view| (view.properties, view.sealed));
                         PersonRow {
                             pseudonym: names.get(&person.subject).cloned().unwrap_or_default(),
                             first_seen: utc_text(person.first_us),
                             last_seen: utc_text(person.last_us),
                             events: person.events,
-                            properties: properties.into_iter().map(|(name, value)| ProfileProperty { name, value }).collect(),
+                            properties: properties
+                                .into_iter()
+                                .map(|(name, value)| ProfileProperty { name, value })
+                                .collect(),
                             sealed: sealed.into_iter().map(|(name, class)| SealedProperty { name, class }).collect(),
                         }
                     })
@@ -124,7 +128,10 @@ impl Engine {
                         properties: event
                             .properties
                             .iter()
-                            .map(|(name, value)| ProfileProperty { name: name.clone(), value: crate::ingest::json(value) })
+                            .map(|(name, value)| ProfileProperty {
+                                name: name.clone(),
+                                value: crate::ingest::json(value),
+                            })
                             .collect(),
                         event: event.event,
                     })
@@ -148,7 +155,13 @@ impl Engine {
     }
 
     /// The most frequent values of a property.
-    pub async fn property_values(&self, project: &Arc<Project>, property: String, search: String, limit: usize) -> Result<Vec<(String, u64)>> {
+    pub async fn property_values(
+        &self,
+        project: &Arc<Project>,
+        property: String,
+        search: String,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>> {
         let run = move |input: &Input<'_>| cofferdam_query::property_values(input, &property, &search, limit.min(500));
         Ok(self.on_snapshot(project, None, run).await?.0)
     }

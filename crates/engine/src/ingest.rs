@@ -118,7 +118,12 @@ impl Engine {
                             report.stored += 1;
                             continue;
                         }
-                        batches.entry(owner.id).or_insert_with(|| (owner.clone(), Batch::default())).1.prints.push(print);
+                        batches
+                            .entry(owner.id)
+                            .or_insert_with(|| (owner.clone(), Batch::default()))
+                            .1
+                            .prints
+                            .push(print);
                     }
                     batches.entry(owner.id).or_insert_with(|| (owner, Batch::default())).1.events.push(event);
                 }
@@ -146,12 +151,8 @@ impl Engine {
 
     /// Seals and stores the events of one project.
     async fn store(&self, project: &Project, batch: Batch, source: Source) -> Result<()> {
-        let sealed = self.vault.seal(project.id, project.mode, batch.events).await?;
-        let mut counts = (0, 0);
-        for (class, action) in sealed.iter().flat_map(|sealed| sealed.trail.iter().map(|(_, class, action)| (class, action))) {
-            counts.0 += usize::from(matches!(action, Action::Sealed | Action::Pseudonymised));
-            counts.1 += usize::from(*class == Class::C5);
-        }
+        let sealed = self.vault.seal(project.id, batch.events).await?;
+        let counts = guarded(sealed.iter().flat_map(|sealed| &sealed.trail));
         let shown = sealed.len().saturating_sub(limits::LIVE_EVENTS_KEPT);
         let subjects: Vec<SubjectNo> = sealed[shown..].iter().map(|sealed| sealed.event.subject).collect();
         let mut live: Vec<(SubjectNo, LiveEvent)> = Vec::with_capacity(subjects.len());
@@ -178,12 +179,18 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::ingest`].
-    pub async fn update_profiles(&self, body: &[u8], kind: ProfileKind, project: Option<Arc<Project>>) -> Result<Report> {
+    pub async fn update_profiles(
+        &self,
+        body: &[u8],
+        kind: ProfileKind,
+        project: Option<Arc<Project>>,
+    ) -> Result<Report> {
         let source = if kind == ProfileKind::Person { Source::Engage } else { Source::Groups };
         let mut report = Report::default();
         let Some(records) = self.split(body, source, project.as_deref(), &mut report) else { return Ok(report) };
         let now_us = self.now_us();
-        let mut batches: FxHashMap<cofferdam_model::ProjectId, (Arc<Project>, Vec<(usize, ProfileUpdate)>)> = FxHashMap::default();
+        let mut batches: FxHashMap<cofferdam_model::ProjectId, (Arc<Project>, Vec<(usize, ProfileUpdate)>)> =
+            FxHashMap::default();
         for (index, record) in records.into_iter().enumerate() {
             let object = match wire::read_object(record) {
                 Ok(object) => object,
@@ -201,7 +208,12 @@ impl Engine {
             };
             match wire::validate_update(object, kind, owner.mode, now_us) {
                 Err(reason) => self.refuse(&mut report, source, Some(&owner), index, String::new(), reason),
-                Ok(update) => {
+                Ok(None) => {
+                    self.outcomes.received(Some(owner.id), 1);
+                    self.outcomes.ended(Some(owner.id), Outcome::Ignored, 1);
+                    report.stored += 1;
+                }
+                Ok(Some(update)) => {
                     self.outcomes.received(Some(owner.id), 1);
                     batches.entry(owner.id).or_insert_with(|| (owner, Vec::new())).1.push((index, update));
                 }
@@ -223,6 +235,8 @@ impl Engine {
             for (index, result) in indices.into_iter().zip(results) {
                 match result {
                     Ok((subject, trail)) => {
+                        let (values, secrets) = guarded(trail.iter());
+                        self.outcomes.sealed(owner.id, values, secrets);
                         self.outcomes.ended(Some(owner.id), Outcome::Accepted, 1);
                         report.stored += 1;
                         let mut event = blank(&received_at, source, Outcome::Accepted);
@@ -261,7 +275,11 @@ impl Engine {
                 let id = project.map(|project| project.id);
                 self.outcomes.received(id, records.len());
                 self.outcomes.ended(id, Outcome::Rejected(Reason::TooManyEvents), records.len());
-                report.refused.push(RefusedRecord { index: 0, insert_id: String::new(), reason: Reason::TooManyEvents });
+                report.refused.push(RefusedRecord {
+                    index: 0,
+                    insert_id: String::new(),
+                    reason: Reason::TooManyEvents,
+                });
                 None
             }
             Ok(records) => {
@@ -285,7 +303,15 @@ impl Engine {
         }
     }
 
-    fn refuse(&self, report: &mut Report, source: Source, project: Option<&Project>, index: usize, insert_id: String, reason: Reason) {
+    fn refuse(
+        &self,
+        report: &mut Report,
+        source: Source,
+        project: Option<&Project>,
+        index: usize,
+        insert_id: String,
+        reason: Reason,
+    ) {
         let id = project.map(|project| project.id);
         self.outcomes.received(id, 1);
         self.outcomes.ended(id, Outcome::Rejected(reason), 1);
@@ -312,6 +338,14 @@ impl Engine {
             .collect();
         self.live.publish(project.id, events);
     }
+}
+
+/// How many values were sealed or pseudonymised, and how many secrets dropped.
+fn guarded<'a>(trail: impl Iterator<Item = &'a (String, Class, Action)>) -> (usize, usize) {
+    trail.fold((0, 0), |(values, secrets), (_, class, action)| {
+        let sealed = matches!(action, Action::Sealed | Action::Pseudonymised);
+        (values + usize::from(sealed), secrets + usize::from(*class == Class::C5))
+    })
 }
 
 fn blank(received_at: &str, source: Source, outcome: Outcome) -> LiveEvent {

@@ -128,7 +128,9 @@ impl Engine {
     /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
     pub async fn open(options: Options) -> Result<Engine> {
         let Options { folder, flush_events, setup_code, clock } = options;
-        let io = |source| Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source });
+        let io = |source| {
+            Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
+        };
         std::fs::create_dir_all(&folder).map_err(io)?;
         let vault = Vault::open(&folder, &folder.join("root.key")).await?;
         let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
@@ -176,7 +178,12 @@ impl Engine {
     /// The project, if the member's organisation has it: another's does not exist for them.
     pub fn project_of(&self, member: &Member, project: ProjectId) -> Result<Arc<Project>> {
         let projects = self.projects.read().expect("never left half changed");
-        projects.by_id.get(&project).filter(|project| project.org == member.org).cloned().ok_or(Error::NotFound("project"))
+        projects
+            .by_id
+            .get(&project)
+            .filter(|project| project.org == member.org)
+            .cloned()
+            .ok_or(Error::NotFound("project"))
     }
 
     pub async fn projects(&self, member: &Member) -> Result<Vec<ProjectRecord>> {
@@ -184,11 +191,24 @@ impl Engine {
     }
 
     /// Makes a project: its keys first, then its row, so that a project that exists can always store events.
-    pub async fn create_project(&self, member: &Member, name: &str, time_zone: &str, mode: IdentityMode) -> Result<ProjectRecord> {
+    pub async fn create_project(
+        &self,
+        member: &Member,
+        name: &str,
+        time_zone: &str,
+        mode: IdentityMode,
+    ) -> Result<ProjectRecord> {
         self.new_project(member.org, member.id, name, time_zone, mode).await
     }
 
-    async fn new_project(&self, org: OrgId, member: u32, name: &str, time_zone: &str, mode: IdentityMode) -> Result<ProjectRecord> {
+    async fn new_project(
+        &self,
+        org: OrgId,
+        member: u32,
+        name: &str,
+        time_zone: &str,
+        mode: IdentityMode,
+    ) -> Result<ProjectRecord> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 100 {
             return refused("invalid_name", "a project's name has 1 to 100 characters", None);
@@ -240,7 +260,11 @@ impl Projects {
 
 fn check_zone(name: &str) -> Result<()> {
     if TimeZone::get(name).is_err() {
-        return refused("invalid_time_zone", "no time zone has this name", Some("use an IANA name such as Europe/Madrid"));
+        return refused(
+            "invalid_time_zone",
+            "no time zone has this name",
+            Some("use an IANA name such as Europe/Madrid"),
+        );
     }
     Ok(())
 }

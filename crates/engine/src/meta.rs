@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use cofferdam_model::{OrgId, ProjectId};
 use cofferdam_vault::wire::IdentityMode;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Result, Row};
 
 const SCHEMA: &str = "
@@ -175,13 +177,21 @@ impl Meta {
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| {
-            Ok(SessionRow { member: row.try_get::<i64, _>(0)? as u32, created_us: row.try_get(1)?, seen_us: row.try_get(2)? })
+            Ok(SessionRow {
+                member: row.try_get::<i64, _>(0)? as u32,
+                created_us: row.try_get(1)?,
+                seen_us: row.try_get(2)?,
+            })
         })
         .transpose()
     }
 
     pub(crate) async fn touch_session(&self, print: &[u8], now_us: i64) -> Result<()> {
-        sqlx::query("UPDATE sessions SET seen_at = $1 WHERE print = $2").bind(now_us).bind(print).execute(&self.pool).await?;
+        sqlx::query("UPDATE sessions SET seen_at = $1 WHERE print = $2")
+            .bind(now_us)
+            .bind(print)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 

@@ -66,8 +66,11 @@ impl Catalog {
 
     /// The log file to recover from, and every segment.
     pub(crate) async fn load(&self) -> Result<(u64, Vec<Entry>)> {
-        let floor: i64 =
-            sqlx::query("SELECT wal FROM floor").fetch_one(&self.pool).await.and_then(|row| row.try_get(0)).map_err(Error::Catalog)?;
+        let floor: i64 = sqlx::query("SELECT wal FROM floor")
+            .fetch_one(&self.pool)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(Error::Catalog)?;
         let rows = sqlx::query(
             "SELECT id, project, bucket, rows, time_min, time_max, received_max, bytes, crc32c, path FROM segments ORDER BY id",
         )
@@ -101,7 +104,11 @@ impl Catalog {
         for entry in added {
             insert(&mut transaction, entry).await?;
         }
-        sqlx::query("UPDATE floor SET wal = $1").bind(floor.cast_signed()).execute(&mut *transaction).await.map_err(Error::Catalog)?;
+        sqlx::query("UPDATE floor SET wal = $1")
+            .bind(floor.cast_signed())
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::Catalog)?;
         transaction.commit().await.map_err(Error::Catalog)
     }
 

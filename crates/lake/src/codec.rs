@@ -177,15 +177,14 @@ mod tests {
     }
 
     fn event() -> impl Strategy<Value = SealedEvent> {
-        (".{0,9}", any::<u32>(), any::<i64>(), any::<u64>(), proptest::collection::vec((".{0,6}", value()), 0..5)).prop_map(
-            |(name, subject, time_us, insert_id, properties)| SealedEvent {
+        (".{0,9}", any::<u32>(), any::<i64>(), any::<u64>(), proptest::collection::vec((".{0,6}", value()), 0..5))
+            .prop_map(|(name, subject, time_us, insert_id, properties)| SealedEvent {
                 name,
                 subject: SubjectNo(subject),
                 time_us,
                 insert_id,
                 properties,
-            },
-        )
+            })
     }
 
     proptest! {

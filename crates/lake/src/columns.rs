@@ -434,7 +434,10 @@ fn merge_column(property_type: PropertyType, order: &Order, sources: &[Option<&C
     match property_type {
         PropertyType::String | PropertyType::List | PropertyType::Object => Column::Text(merge_text(
             order,
-            sources.iter().map(|source| if let Some(Column::Text(text)) = source { Some(text) } else { None }).collect(),
+            sources
+                .iter()
+                .map(|source| if let Some(Column::Text(text)) = source { Some(text) } else { None })
+                .collect(),
         )),
         PropertyType::Number => Column::Number(gather(order, sources, f64::NAN, |column, row| match column {
             Column::Number(values) => values[row],
@@ -451,7 +454,12 @@ fn merge_column(property_type: PropertyType, order: &Order, sources: &[Option<&C
     }
 }
 
-fn gather<T: Copy>(order: &Order, sources: &[Option<&Column>], not_set: T, get: impl Fn(&Column, usize) -> T) -> Vec<T> {
+fn gather<T: Copy>(
+    order: &Order,
+    sources: &[Option<&Column>],
+    not_set: T,
+    get: impl Fn(&Column, usize) -> T,
+) -> Vec<T> {
     order
         .iter()
         .map(|&(_, _, _, part, row)| sources[part as usize].map_or(not_set, |column| get(column, row as usize)))
@@ -507,7 +515,10 @@ mod tests {
                 subject: SubjectNo(subject),
                 time_us,
                 insert_id,
-                properties: vec![("plan".into(), Value::String(plan.into())), ("n".into(), Value::Number(time_us as f64))],
+                properties: vec![
+                    ("plan".into(), Value::String(plan.into())),
+                    ("n".into(), Value::Number(time_us as f64)),
+                ],
             },
         }
     }

@@ -203,12 +203,17 @@ impl Lake {
         remove_unknown(&folder.join("segments"), &known)?;
 
         let mut replayed: FxHashMap<ProjectId, Vec<Arrived>> = FxHashMap::default();
-        let number = wal::replay(&log_folder, floor, |project| projects.get(&project).map(|project| &project.key), |frame| {
-            let events = replayed.entry(frame.project).or_default();
-            for (at, event) in frame.events.into_iter().enumerate() {
-                events.push(Arrived { received: frame.received + at as i64, event });
-            }
-        })?;
+        let number = wal::replay(
+            &log_folder,
+            floor,
+            |project| projects.get(&project).map(|project| &project.key),
+            |frame| {
+                let events = replayed.entry(frame.project).or_default();
+                for (at, event) in frame.events.into_iter().enumerate() {
+                    events.push(Arrived { received: frame.received + at as i64, event });
+                }
+            },
+        )?;
         let mut tail_events = 0;
         for (project, events) in replayed {
             tail_events += events.len();
@@ -258,7 +263,8 @@ impl Lake {
         if events.is_empty() {
             return Ok(());
         }
-        if self.inner.shared.tail_events.load(Ordering::Relaxed) > limits::TAIL_EVENTS_MAX.max(self.inner.flush_events) {
+        if self.inner.shared.tail_events.load(Ordering::Relaxed) > limits::TAIL_EVENTS_MAX.max(self.inner.flush_events)
+        {
             return Err(Error::Busy);
         }
         let handle = self.inner.shared.project(project)?;
@@ -349,9 +355,9 @@ impl wal::Tail for SharedTail {
     fn take(&self, project: ProjectId, received: i64, events: Vec<SealedEvent>) {
         let Ok(project) = self.0.project(project) else { return };
         let count = events.len();
-        project
-            .pending()
-            .extend(events.into_iter().enumerate().map(|(at, event)| Arrived { received: received + at as i64, event }));
+        project.pending().extend(
+            events.into_iter().enumerate().map(|(at, event)| Arrived { received: received + at as i64, event }),
+        );
         let before = self.0.tail_events.fetch_add(count, Ordering::Relaxed);
         if before + count >= self.0.flush_events {
             self.0.flush_wanted.notify_one();
@@ -359,7 +365,8 @@ impl wal::Tail for SharedTail {
     }
 
     fn freeze(&self) {
-        let projects: Vec<Arc<Project>> = self.0.projects.read().expect("never left half changed").values().cloned().collect();
+        let projects: Vec<Arc<Project>> =
+            self.0.projects.read().expect("never left half changed").values().cloned().collect();
         for project in projects {
             let mut shelf = project.shelf();
             project.settle(&mut shelf, &self.0);
@@ -441,7 +448,10 @@ async fn maintain(lake: Weak<Inner>, shared: Arc<Shared>) {
             inner.compact().await
         };
         if let Err(error) = result.await {
-            tracing::error!(error = &error as &dyn std::error::Error, "could not write segments; events stay in the log");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "could not write segments; events stay in the log"
+            );
             tokio::time::sleep(std::time::Duration::from_secs(5)).await;
         }
     }
@@ -473,7 +483,8 @@ impl Inner {
             }
             let mut written = Vec::new();
             for bucket in 0..self.buckets {
-                let parts: Vec<Arc<Segment>> = frozen.iter().filter(|segment| segment.bucket == bucket).cloned().collect();
+                let parts: Vec<Arc<Segment>> =
+                    frozen.iter().filter(|segment| segment.bucket == bucket).cloned().collect();
                 if !parts.is_empty() {
                     let entry = self.write_merged(id, bucket, parts).await?;
                     written.push(Arc::new(open_entry(&self.folder, &entry, &self.cache)?));
@@ -495,7 +506,8 @@ impl Inner {
     /// The tail's size, from what is really there: records superseded within the tail left it uncounted.
     /// It only steers flushes, so an append that comes between may be missed until the next one.
     fn recount(&self) {
-        let projects: Vec<Arc<Project>> = self.shared.projects.read().expect("never left half changed").values().cloned().collect();
+        let projects: Vec<Arc<Project>> =
+            self.shared.projects.read().expect("never left half changed").values().cloned().collect();
         let mut events = 0;
         for project in projects {
             let shelf = project.shelf();
@@ -538,7 +550,12 @@ impl Inner {
         Ok(())
     }
 
-    async fn write_merged(self: &Arc<Self>, project: ProjectId, bucket: u32, parts: Vec<Arc<Segment>>) -> Result<Entry> {
+    async fn write_merged(
+        self: &Arc<Self>,
+        project: ProjectId,
+        bucket: u32,
+        parts: Vec<Arc<Segment>>,
+    ) -> Result<Entry> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let relative = format!("segments/p{project}/b{bucket}-{id:010}.parquet");
         let path = self.folder.join(&relative);
@@ -600,8 +617,13 @@ mod tests {
     }
 
     fn times(lake: &Lake) -> Vec<i64> {
-        let mut times: Vec<i64> =
-            lake.snapshot(PROJECT).unwrap().segments().iter().flat_map(|segment| segment.core().unwrap().time.clone()).collect();
+        let mut times: Vec<i64> = lake
+            .snapshot(PROJECT)
+            .unwrap()
+            .segments()
+            .iter()
+            .flat_map(|segment| segment.core().unwrap().time.clone())
+            .collect();
         times.sort_unstable();
         times
     }

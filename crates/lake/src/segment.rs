@@ -190,7 +190,11 @@ pub(crate) struct Written {
 pub(crate) fn write(path: &Path, rows: &Rows) -> Result<Written> {
     let temporary = path.with_extension("tmp");
     let io = |source| Error::Io { what: "write a segment", path: path.to_owned(), source };
-    let mut sink = Checksummed { file: std::io::BufWriter::with_capacity(1 << 20, File::create(&temporary).map_err(io)?), crc: 0, bytes: 0 };
+    let mut sink = Checksummed {
+        file: std::io::BufWriter::with_capacity(1 << 20, File::create(&temporary).map_err(io)?),
+        crc: 0,
+        bytes: 0,
+    };
     write_parquet(&mut sink, rows).map_err(|source| Error::Parquet { path: path.to_owned(), source })?;
     sink.file.flush().map_err(io)?;
     let (crc32c, bytes) = (sink.crc, sink.bytes);
@@ -311,16 +315,17 @@ fn write_optional<T: DataType<T = V>, V: Copy>(
     write_column::<T, V>(group, &present, Some(&levels))
 }
 
-fn write_text(group: &mut SerializedRowGroupWriter<'_, &mut Checksummed>, text: &Text, optional: bool) -> ParquetResult<()> {
+fn write_text(
+    group: &mut SerializedRowGroupWriter<'_, &mut Checksummed>,
+    text: &Text,
+    optional: bool,
+) -> ParquetResult<()> {
     let dictionary: Vec<ByteArray> =
         text.dictionary.iter().map(|entry| ByteArray::from(Bytes::copy_from_slice(entry.as_bytes()))).collect();
-    let values: Vec<ByteArray> = text
-        .codes
-        .iter()
-        .filter(|code| **code != NOT_SET)
-        .map(|code| dictionary[*code as usize].clone())
-        .collect();
-    let levels: Option<Vec<i16>> = optional.then(|| text.codes.iter().map(|code| i16::from(*code != NOT_SET)).collect());
+    let values: Vec<ByteArray> =
+        text.codes.iter().filter(|code| **code != NOT_SET).map(|code| dictionary[*code as usize].clone()).collect();
+    let levels: Option<Vec<i16>> =
+        optional.then(|| text.codes.iter().map(|code| i16::from(*code != NOT_SET)).collect());
     write_column::<ByteArrayType, _>(group, &values, levels.as_deref())
 }
 
@@ -337,7 +342,8 @@ fn write_column<T: DataType<T = V>, V>(
 // Reading.
 
 fn open_reader(path: &Path) -> Result<SerializedFileReader<File>> {
-    let file = File::open(path).map_err(|source| Error::Io { what: "open a segment", path: path.to_owned(), source })?;
+    let file =
+        File::open(path).map_err(|source| Error::Io { what: "open a segment", path: path.to_owned(), source })?;
     SerializedFileReader::new(file).map_err(|source| Error::Parquet { path: path.to_owned(), source })
 }
 
@@ -450,7 +456,8 @@ impl SegmentFile {
         let mut levels = Vec::new();
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(|source| self.parquet(source))?;
-            let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| self.damaged("a negative row count"))?;
+            let rows =
+                usize::try_from(group.metadata().num_rows()).map_err(|_| self.damaged("a negative row count"))?;
             values.reserve(rows);
             let column = group.get_column_reader(index).map_err(|source| self.parquet(source))?;
             let mut column: ColumnReaderImpl<T> = get_typed_column_reader(column);

@@ -105,8 +105,16 @@ pub(crate) fn start(
 ) -> Result<mpsc::Sender<Command>> {
     let (sender, receiver) = mpsc::channel(4_096);
     let file = create(folder, number)?;
-    let mut writer =
-        Writer { folder: folder.to_owned(), file, number, position: HEADER as u64, received_last, clock, tail, broken: None };
+    let mut writer = Writer {
+        folder: folder.to_owned(),
+        file,
+        number,
+        position: HEADER as u64,
+        received_last,
+        clock,
+        tail,
+        broken: None,
+    };
     std::thread::Builder::new()
         .name("wal".to_owned())
         .spawn(move || writer.run(receiver))

@@ -17,8 +17,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 pub mod tree;
 
@@ -235,7 +235,8 @@ fn read_checkpoint(folder: &Path, public_key: &[u8]) -> Result<Option<(u64, Hash
         let (body, signature) = text.split_once("\n\u{2014} ")?;
         let signature = BASE64_STANDARD.decode(signature.trim_end().rsplit(' ').next()?).ok()?;
         let mut lines = body.lines();
-        let (origin, size, root) = (lines.next()?, lines.next()?.parse::<u64>().ok()?, BASE64_STANDARD.decode(lines.next()?).ok()?);
+        let (origin, size, root) =
+            (lines.next()?, lines.next()?.parse::<u64>().ok()?, BASE64_STANDARD.decode(lines.next()?).ok()?);
         Some((body.to_owned(), origin == ORIGIN, size, Hash::try_from(root).ok()?, signature))
     };
     let (body, ours, size, root, signature) = parse().ok_or_else(|| tampered("its checkpoint cannot be read"))?;

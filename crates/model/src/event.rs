@@ -29,8 +29,7 @@ pub enum PropertyType {
 
 impl PropertyType {
     /// The order in which a reader asks the columns of one property.
-    pub const ALL: [PropertyType; 6] =
-        [Self::String, Self::Number, Self::Bool, Self::Time, Self::List, Self::Object];
+    pub const ALL: [PropertyType; 6] = [Self::String, Self::Number, Self::Bool, Self::Time, Self::List, Self::Object];
 
     /// The word used in the console and the API.
     pub fn word(self) -> &'static str {

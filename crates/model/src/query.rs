@@ -64,21 +64,44 @@ pub struct Filter {
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// Any of `values`.
-    Equals { values: Vec<Scalar> },
+    Equals {
+        values: Vec<Scalar>,
+    },
     /// None of `values`.
-    DoesNotEqual { values: Vec<Scalar> },
-    Contains { value: String },
-    DoesNotContain { value: String },
-    StartsWith { value: String },
-    EndsWith { value: String },
+    DoesNotEqual {
+        values: Vec<Scalar>,
+    },
+    Contains {
+        value: String,
+    },
+    DoesNotContain {
+        value: String,
+    },
+    StartsWith {
+        value: String,
+    },
+    EndsWith {
+        value: String,
+    },
     IsSet,
     IsNotSet,
-    GreaterThan { value: f64 },
-    AtLeast { value: f64 },
-    LessThan { value: f64 },
-    AtMost { value: f64 },
+    GreaterThan {
+        value: f64,
+    },
+    AtLeast {
+        value: f64,
+    },
+    LessThan {
+        value: f64,
+    },
+    AtMost {
+        value: f64,
+    },
     /// `low` and `high` included.
-    Between { low: f64, high: f64 },
+    Between {
+        low: f64,
+        high: f64,
+    },
 }
 
 /// A value as a person types it.

@@ -37,11 +37,16 @@ pub(crate) fn run(input: &Input<'_>, query: &FunnelQuery) -> Result<FunnelTable>
     let funnel = Funnel { masks, entries_until: to, window };
 
     let overall = add_up(
-        scan::persons(input, &prepared, || Reached::new(1, funnel.masks.len()), |reached, _, rows| {
-            if let Some(entry) = rows.iter().position(|row| funnel.is_entry(row)) {
-                funnel.follow(rows, entry, &mut reached[0]);
-            }
-        }),
+        scan::persons(
+            input,
+            &prepared,
+            || Reached::new(1, funnel.masks.len()),
+            |reached, _, rows| {
+                if let Some(entry) = rows.iter().position(|row| funnel.is_entry(row)) {
+                    funnel.follow(rows, entry, &mut reached[0]);
+                }
+            },
+        ),
         1,
         funnel.masks.len(),
     );
@@ -56,7 +61,8 @@ pub(crate) fn run(input: &Input<'_>, query: &FunnelQuery) -> Result<FunnelTable>
         let entered = entered(input, &prepared, &funnel, &segmentation);
         table.segments_omitted = segmentation.keep_largest(&entered, breakdown.limit);
         let width = segmentation.len();
-        let make = || PerSegment { reached: Reached::new(width, funnel.masks.len()), entered: vec![0; width], person: 0 };
+        let make =
+            || PerSegment { reached: Reached::new(width, funnel.masks.len()), entered: vec![0; width], person: 0 };
         let partials = scan::persons(input, &prepared, make, |partial, _, rows| {
             partial.person += 1;
             for (at, row) in rows.iter().enumerate().filter(|(_, row)| funnel.is_entry(row)) {

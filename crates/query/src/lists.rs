@@ -133,9 +133,7 @@ pub(crate) fn events(input: &Input<'_>, query: &EventsQuery) -> Result<Vec<Event
 
 pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
     let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
-    let make = || -> Vec<Vec<u64>> {
-        prepared.cores.iter().map(|core| vec![0; core.event.dictionary.len()]).collect()
-    };
+    let make = || -> Vec<Vec<u64>> { prepared.cores.iter().map(|core| vec![0; core.event.dictionary.len()]).collect() };
     let partials = scan::persons(input, &prepared, make, |counts, _, rows| {
         for row in rows {
             let code = prepared.cores[row.segment as usize].event.codes[row.row as usize];
@@ -156,16 +154,26 @@ pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
     Ok(names)
 }
 
-pub(crate) fn property_values(input: &Input<'_>, property: &str, search: &str, limit: usize) -> Result<Vec<(String, u64)>> {
+pub(crate) fn property_values(
+    input: &Input<'_>,
+    property: &str,
+    search: &str,
+    limit: usize,
+) -> Result<Vec<(String, u64)>> {
     let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
     let segmentation = Segmentation::new(&prepared, property)?;
-    let partials = scan::persons(input, &prepared, || vec![0_u64; segmentation.len()], |counts, _, rows| {
-        for row in rows {
-            for &id in segmentation.ids(row) {
-                counts[id as usize] += 1;
+    let partials = scan::persons(
+        input,
+        &prepared,
+        || vec![0_u64; segmentation.len()],
+        |counts, _, rows| {
+            for row in rows {
+                for &id in segmentation.ids(row) {
+                    counts[id as usize] += 1;
+                }
             }
-        }
-    });
+        },
+    );
     let search = search.to_lowercase();
     let mut values = Vec::new();
     for id in 0..segmentation.len() {
@@ -184,10 +192,15 @@ pub(crate) fn property_values(input: &Input<'_>, property: &str, search: &str, l
 
 pub(crate) fn totals(input: &Input<'_>) -> Result<(u64, u64)> {
     let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
-    let partials = scan::persons(input, &prepared, || (0, 0), |(events, persons): &mut (u64, u64), _, rows| {
-        *events += rows.len() as u64;
-        *persons += 1;
-    });
+    let partials = scan::persons(
+        input,
+        &prepared,
+        || (0, 0),
+        |(events, persons): &mut (u64, u64), _, rows| {
+            *events += rows.len() as u64;
+            *persons += 1;
+        },
+    );
     Ok(partials.into_iter().fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1)))
 }
 

@@ -36,7 +36,13 @@ pub(crate) fn run(input: &Input<'_>, query: &RetentionQuery) -> Result<Retention
     let masks = |matching| -> Result<Vec<Mask>> {
         prepared.segments.iter().map(|segment| mask::matching(segment, matching, &query.filters)).collect()
     };
-    let walk = Walk { query, births: &births, intervals: &intervals, born: masks(&query.born)?, returned: masks(&query.returned)? };
+    let walk = Walk {
+        query,
+        births: &births,
+        intervals: &intervals,
+        born: masks(&query.born)?,
+        returned: masks(&query.returned)?,
+    };
 
     let width = query.intervals as usize + 1;
     let make = || Partial { sizes: vec![0; births.len()], retained: vec![0; births.len() * width] };

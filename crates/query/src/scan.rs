@@ -43,8 +43,14 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(input: &Input<'_>, from_us: i64, to_us: i64) -> Result<Prepared> {
         let buckets = input.snapshot.buckets();
-        let mut prepared =
-            Prepared { segments: Vec::new(), cores: Vec::new(), buckets, by_bucket: vec![Vec::new(); buckets as usize], from_us, to_us };
+        let mut prepared = Prepared {
+            segments: Vec::new(),
+            cores: Vec::new(),
+            buckets,
+            by_bucket: vec![Vec::new(); buckets as usize],
+            from_us,
+            to_us,
+        };
         for segment in input.snapshot.segments() {
             if segment.time_us.0 < to_us && segment.time_us.1 >= from_us {
                 prepared.by_bucket[segment.bucket as usize].push(prepared.segments.len());
@@ -139,7 +145,11 @@ impl Prepared {
 /// A share of the work.
 enum Unit<'a> {
     /// Subjects `from..to` of a bucket that were never merged.
-    Alone { bucket: usize, from: u32, to: u32 },
+    Alone {
+        bucket: usize,
+        from: u32,
+        to: u32,
+    },
     Merged(Vec<&'a Group>),
 }
 

@@ -7,9 +7,9 @@
 use cofferdam_lake::columns::{NOT_SET, parse_list};
 use cofferdam_lake::{Column, PropertyKey};
 use cofferdam_model::PropertyType;
+use cofferdam_model::limits;
 use cofferdam_model::query::Breakdown;
 use cofferdam_model::result::Segment;
-use cofferdam_model::limits;
 use rustc_hash::FxHashMap;
 
 use crate::calendar::utc_text;
@@ -140,9 +140,11 @@ impl FileIds {
                     self.rows[row] = *set;
                 }
             }
-            Column::Number(values) => self.add_each(values.iter().map(|value| {
-                (!value.is_nan()).then_some((value.to_bits(), *value))
-            }), |value| number_text(value), interner),
+            Column::Number(values) => self.add_each(
+                values.iter().map(|value| (!value.is_nan()).then_some((value.to_bits(), *value))),
+                |value| number_text(value),
+                interner,
+            ),
             Column::Bool(values) => self.add_each(
                 values.iter().map(|value| (*value != 0).then_some((u64::from(*value), *value == 2))),
                 |value| value.to_string(),

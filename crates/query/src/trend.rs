@@ -38,8 +38,9 @@ pub(crate) fn run(input: &Input<'_>, query: &InsightsQuery) -> Result<InsightsTa
         let whole = Buckets { starts: vec![from, to] };
         let counts = count(input, &prepared, query, &masks, &whole, Some(segmentation));
         let width = segmentation.len();
-        let sums: Vec<u64> =
-            (0..width).map(|id| (0..query.metrics.len()).map(|metric| counts.totals[metric * width + id]).sum()).collect();
+        let sums: Vec<u64> = (0..width)
+            .map(|id| (0..query.metrics.len()).map(|metric| counts.totals[metric * width + id]).sum())
+            .collect();
         segments_omitted = segmentation.keep_largest(&sums, breakdown.limit);
     }
     let counts = count(input, &prepared, query, &masks, &buckets, segmentation.as_ref());

@@ -43,12 +43,14 @@ fn value() -> impl Strategy<Value = Option<Value>> {
 }
 
 fn event() -> impl Strategy<Value = SealedEvent> {
-    ("[abc]", 0..12_u32, 0..400_i64, 0..3_u64, value()).prop_map(|(name, subject, step, insert_id, value)| SealedEvent {
-        name,
-        subject: SubjectNo(subject),
-        time_us: origin() + step * 2 * HOUR,
-        insert_id,
-        properties: value.map(|value| ("p".to_owned(), value)).into_iter().collect(),
+    ("[abc]", 0..12_u32, 0..400_i64, 0..3_u64, value()).prop_map(|(name, subject, step, insert_id, value)| {
+        SealedEvent {
+            name,
+            subject: SubjectNo(subject),
+            time_us: origin() + step * 2 * HOUR,
+            insert_id,
+            properties: value.map(|value| ("p".to_owned(), value)).into_iter().collect(),
+        }
     })
 }
 
@@ -61,7 +63,14 @@ fn world() -> impl Strategy<Value = World> {
         any::<bool>(),
         100..1200_i64,
     )
-        .prop_map(|(events, links, buckets, pieces, madrid, now_hours)| World { events, links, buckets, pieces, madrid, now_hours })
+        .prop_map(|(events, links, buckets, pieces, madrid, now_hours)| World {
+            events,
+            links,
+            buckets,
+            pieces,
+            madrid,
+            now_hours,
+        })
 }
 
 impl World {
@@ -219,9 +228,11 @@ fn condition() -> impl Strategy<Value = Condition> {
 }
 
 fn matching() -> impl Strategy<Value = EventMatch> {
-    (proptest::option::of("[abcd]"), proptest::collection::vec(condition(), 0..2)).prop_map(|(event, conditions)| EventMatch {
-        event,
-        filters: conditions.into_iter().map(|condition| Filter { property: "p".into(), condition }).collect(),
+    (proptest::option::of("[abcd]"), proptest::collection::vec(condition(), 0..2)).prop_map(|(event, conditions)| {
+        EventMatch {
+            event,
+            filters: conditions.into_iter().map(|condition| Filter { property: "p".into(), condition }).collect(),
+        }
     })
 }
 

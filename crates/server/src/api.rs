@@ -109,7 +109,9 @@ impl From<Error> for Failure {
             Error::NotFound(what) => {
                 Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"), None)
             }
-            Error::Busy => Failure::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string(), Some("try again in a moment")),
+            Error::Busy => {
+                Failure::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string(), Some("try again in a moment"))
+            }
             Error::Store(_) | Error::Vault(_) | Error::Ledger(_) | Error::Meta(_) | Error::Interrupted => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 let hint = Some("the server's log says why");
@@ -270,10 +272,8 @@ impl SessionBody {
 }
 
 fn with_cookie(status: StatusCode, body: SessionBody, token: &str) -> Response {
-    let cookie = format!(
-        "{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
-        limits::SESSION_SECONDS_MAX
-    );
+    let cookie =
+        format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}", limits::SESSION_SECONDS_MAX);
     let mut response = (status, Json(body)).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -415,7 +415,9 @@ impl From<ProjectRecord> for ProjectBody {
                 Mode::Simplified => IdentityMode::Simplified,
                 Mode::Original => IdentityMode::Original,
             },
-            created_at: jiff::Timestamp::from_microsecond(record.created_us).map(|at| at.to_string()).unwrap_or_default(),
+            created_at: jiff::Timestamp::from_microsecond(record.created_us)
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
         }
     }
 }

@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use cofferdam_engine::ingest::Report;
 use cofferdam_engine::{Door, Engine, Error, ProfileKind, Project, Strictness};
 use cofferdam_model::{Reason, limits};
@@ -153,7 +153,8 @@ fn records(
         return Err(Unfit::Method);
     }
     let body = body.map_err(|_| Unfit::TooLarge)?;
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    let encoded =
+        headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
     let body = if encoded || body.starts_with(&[0x1f, 0x8b]) { inflate(&body)? } else { body.to_vec() };
     if body.len() > limits::BODY_BYTES_MAX {
         return Err(Unfit::TooLarge);
@@ -241,7 +242,11 @@ enum Credentials {
 fn credentials(engine: &Engine, headers: &HeaderMap, params: &Params) -> Credentials {
     let mut candidates: Vec<String> = params.api_key.iter().cloned().collect();
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some(encoded) = authorization.and_then(|value| value.strip_prefix("Basic ")) {
+    if let Some(encoded) = authorization
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .map(|(_, encoded)| encoded)
+    {
         let decoded = STANDARD.decode(encoded.trim()).ok().unwrap_or_else(|| decode_data(encoded));
         let decoded = String::from_utf8_lossy(&decoded).into_owned();
         candidates.extend(decoded.splitn(2, ':').map(str::to_owned));
@@ -297,7 +302,10 @@ fn unavailable(route: Route, error: &Error) -> Response {
             "Project exceeded rate limits. Please retry the request with exponential backoff.",
         ),
         _ => {
-            tracing::error!(error = error as &dyn std::error::Error, "could not store a request; its sender was told to retry");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "could not store a request; its sender was told to retry"
+            );
             (StatusCode::SERVICE_UNAVAILABLE, "the records could not be stored: send them again")
         }
     };
@@ -366,11 +374,8 @@ fn sdk_answer(route: Route, report: &Report, params: &Params) -> Response {
         const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
         return ([(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")], PIXEL).into_response();
     }
-    let body = if params.verbose {
-        json!({ "status": status, "error": error }).to_string()
-    } else {
-        status.to_string()
-    };
+    let body =
+        if params.verbose { json!({ "status": status, "error": error }).to_string() } else { status.to_string() };
     if let Some(callback) = params.callback.as_deref().filter(|callback| is_identifier(callback)) {
         let script = format!("{callback}({body});");
         return ([(header::CONTENT_TYPE, "text/javascript")], script).into_response();

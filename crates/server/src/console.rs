@@ -15,7 +15,10 @@ pub(crate) async fn serve(uri: Uri, request: HeaderMap) -> Response {
     if path != "index.html"
         && let Some(file) = Files::get(path)
     {
-        let tag = format!("\"{}\"", file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
+        let tag = format!(
+            "\"{}\"",
+            file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
+        );
         if request.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
             return StatusCode::NOT_MODIFIED.into_response();
         }

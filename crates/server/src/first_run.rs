@@ -53,7 +53,8 @@ fn write(data: &Path, sign_in: &SignIn) -> anyhow::Result<()> {
 /// Throws away a demo whose world was never finished. Never touches a folder without the demo's mark.
 pub(crate) fn discard_unfinished(data: &Path) -> anyhow::Result<()> {
     if read(data).is_some_and(|sign_in| !sign_in.complete) {
-        std::fs::remove_dir_all(data).with_context(|| format!("could not clear the unfinished demo in {}", data.display()))?;
+        std::fs::remove_dir_all(data)
+            .with_context(|| format!("could not clear the unfinished demo in {}", data.display()))?;
     }
     Ok(())
 }
@@ -84,7 +85,10 @@ pub(crate) fn demo(
         (sign_in, report.world)
     } else {
         let Some(sign_in) = read(data) else {
-            bail!("the data in {} is not a demo's\nhint: choose another folder with --data, or run `cofferdam serve`", data.display());
+            bail!(
+                "the data in {} is not a demo's\nhint: choose another folder with --data, or run `cofferdam serve`",
+                data.display()
+            );
         };
         let options = demo::WorldOptions {
             seed: sign_in.seed,
@@ -102,7 +106,10 @@ pub(crate) fn demo(
     say(&format!("  Open      http://localhost:{port}"));
     say(&format!("  E-mail    {EMAIL}"));
     say(&format!("  Password  {}", sign_in.password));
-    say(&format!("  Code      {}   now; every 30 seconds a new one, by any authenticator app with the key", code(&totp)));
+    say(&format!(
+        "  Code      {}   now; every 30 seconds a new one, by any authenticator app with the key",
+        code(&totp)
+    ));
     say(&format!("  Key       {}", sign_in.totp_secret));
     say("");
     if args.no_trickle {
@@ -159,7 +166,11 @@ fn set_up(url: &str, setup_code: &str, args: &DemoArgs) -> anyhow::Result<SignIn
     )?;
     let cookie = cookie.context("the server opened no session")?;
     let session = cookie.split(';').next().unwrap_or_default();
-    let mut response = agent.get(format!("{url}/api/v1/projects")).header("Cookie", session).call().context("could not list projects")?;
+    let mut response = agent
+        .get(format!("{url}/api/v1/projects"))
+        .header("Cookie", session)
+        .call()
+        .context("could not list projects")?;
     let projects: serde_json::Value = response.body_mut().read_json()?;
     let token = projects["projects"][0]["token"].as_str().context("the server made no project")?.to_owned();
     let now_s = jiff::Timestamp::now().as_second();

@@ -66,12 +66,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, default_value = "http://127.0.0.1:7077", value_name = "URL")]
     pub(crate) url: String,
     /// Token of the project the events go to
-    #[arg(
-        long,
-        env = "COFFERDAM_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
+    #[arg(long, env = "COFFERDAM_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
 
     /// Format of the files; `auto` goes by the extension, then by the first character
@@ -82,12 +77,7 @@ pub(crate) struct ImportArgs {
     pub(crate) delimiter: String,
 
     /// Give every record this event name
-    #[arg(
-        long,
-        value_name = "NAME",
-        conflicts_with = "event_column",
-        help_heading = "Mapping"
-    )]
+    #[arg(long, value_name = "NAME", conflicts_with = "event_column", help_heading = "Mapping")]
     pub(crate) event_name: Option<String>,
     /// Column with the event's name [default: event]
     #[arg(long, value_name = "COLUMN", help_heading = "Mapping")]
@@ -100,51 +90,26 @@ pub(crate) struct ImportArgs {
     pub(crate) time_column: Option<String>,
     /// How times are written: auto (RFC 3339, dates, Unix seconds to nanoseconds), unix, unix-ms, or a pattern
     /// such as `%Y%m%d` or `%Y-%m-%d %H:%M:%S`
-    #[arg(
-        long,
-        default_value = "auto",
-        value_name = "FORMAT",
-        help_heading = "Mapping"
-    )]
+    #[arg(long, default_value = "auto", value_name = "FORMAT", help_heading = "Mapping")]
     pub(crate) time_format: String,
     /// Time zone of times without an offset, as an IANA name
-    #[arg(
-        long,
-        default_value = "UTC",
-        value_name = "ZONE",
-        help_heading = "Mapping"
-    )]
+    #[arg(long, default_value = "UTC", value_name = "ZONE", help_heading = "Mapping")]
     pub(crate) time_zone: String,
     /// Column with an id that is unique to the record [default: $insert_id where there is one, else made of the
     /// record's place in the file]
     #[arg(long, value_name = "COLUMN", help_heading = "Mapping")]
     pub(crate) insert_id_column: Option<String>,
     /// Columns that must be numbers; a record where one is not is refused
-    #[arg(
-        long,
-        value_name = "COLUMNS",
-        value_delimiter = ',',
-        help_heading = "Mapping"
-    )]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Mapping")]
     pub(crate) number_columns: Vec<String>,
     /// Columns that stay text even where they look like numbers
-    #[arg(
-        long,
-        value_name = "COLUMNS",
-        value_delimiter = ',',
-        help_heading = "Mapping"
-    )]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Mapping")]
     pub(crate) string_columns: Vec<String>,
     /// Give a column another name as a property; may be repeated
     #[arg(long, value_name = "OLD=NEW", help_heading = "Mapping")]
     pub(crate) rename: Vec<String>,
     /// Columns that are not sent at all
-    #[arg(
-        long,
-        value_name = "COLUMNS",
-        value_delimiter = ',',
-        help_heading = "Mapping"
-    )]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Mapping")]
     pub(crate) skip_columns: Vec<String>,
 
     /// Read and map everything, show the first events and the counts, send nothing
@@ -179,77 +144,40 @@ pub(crate) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     import_all(&args, Patience::LONG, &mut io::stdout().lock())
 }
 
-fn import_all(
-    args: &ImportArgs,
-    patience: Patience,
-    out: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
+fn import_all(args: &ImportArgs, patience: Patience, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     if args.files.len() > 1 && (args.rejects.is_some() || args.state.is_some()) {
         bail!(
             "--rejects and --state name one file, but there are several to import\nhint: leave them out, each file has its own"
         );
     }
-    if let Some(path) = [&args.rejects, &args.state]
-        .into_iter()
-        .flatten()
-        .find(|path| args.files.contains(path))
-    {
-        bail!(
-            "{} is a file to import and would be overwritten",
-            path.display()
-        );
+    if let Some(path) = [&args.rejects, &args.state].into_iter().flatten().find(|path| args.files.contains(path)) {
+        bail!("{} is a file to import and would be overwritten", path.display());
     }
     let mapping = Mapping::new(args)?;
     let client = match (&args.token, args.dry_run) {
         (_, true) => None,
         (Some(token), false) => Some(Client::new(&args.url, token, patience)?),
-        (None, false) => bail!(
-            "no project token\nhint: give --token or set COFFERDAM_TOKEN; it is in the project's settings"
-        ),
+        (None, false) => {
+            bail!("no project token\nhint: give --token or set COFFERDAM_TOKEN; it is in the project's settings")
+        }
     };
     let mut total = Tally::default();
     for path in &args.files {
-        let origin = if path.as_os_str() == "-" {
-            Origin::Stdin
-        } else {
-            Origin::File(path.clone())
-        };
+        let origin = if path.as_os_str() == "-" { Origin::Stdin } else { Origin::File(path.clone()) };
         let mut import = FileImport::prepare(args, &mapping, client.as_ref(), origin)?;
         import.run(out)?;
         total.add(&import.tally);
-        if let Some(rejects) = import
-            .rejects
-            .as_ref()
-            .filter(|rejects| rejects.bytes() > 0)
-        {
-            writeln!(
-                out,
-                "{}: refused records are listed in {}",
-                import.origin.name(),
-                rejects.path().display()
-            )?;
+        if let Some(rejects) = import.rejects.as_ref().filter(|rejects| rejects.bytes() > 0) {
+            writeln!(out, "{}: refused records are listed in {}", import.origin.name(), rejects.path().display())?;
         }
     }
     summarise(&total, args.dry_run, started.elapsed(), out)?;
-    Ok(if total.refused_count() == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_SOME_REFUSED)
-    })
+    Ok(if total.refused_count() == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_SOME_REFUSED) })
 }
 
-fn summarise(
-    total: &Tally,
-    dry_run: bool,
-    elapsed: Duration,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let verb = if dry_run {
-        "could be imported"
-    } else {
-        "imported"
-    };
+fn summarise(total: &Tally, dry_run: bool, elapsed: Duration, out: &mut dyn Write) -> io::Result<()> {
+    let verb = if dry_run { "could be imported" } else { "imported" };
     writeln!(
         out,
         "{} records read, {} {verb}, {} refused, in {:.1} s",
@@ -328,23 +256,14 @@ impl<'a> FileImport<'a> {
                 PathBuf::from(name)
             }
         };
-        let rejects_path = args
-            .rejects
-            .clone()
-            .unwrap_or_else(|| beside(".rejects.ndjson"));
+        let rejects_path = args.rejects.clone().unwrap_or_else(|| beside(".rejects.ndjson"));
         if let Origin::File(path) = &import.origin {
-            let state_path = args
-                .state
-                .clone()
-                .unwrap_or_else(|| beside(".import-state.json"));
+            let state_path = args.state.clone().unwrap_or_else(|| beside(".import-state.json"));
             let state = fresh_or_saved_state(args, &state_path, Fingerprint::of(path)?)?;
             import.tally = state.tally.clone();
             import.state = Some((state_path, state));
         }
-        let rejects_bytes = import
-            .state
-            .as_ref()
-            .map_or(0, |(_, state)| state.rejects_bytes);
+        let rejects_bytes = import.state.as_ref().map_or(0, |(_, state)| state.rejects_bytes);
         import.rejects = Some(Rejects::open(rejects_path, rejects_bytes)?);
         Ok(import)
     }
@@ -385,11 +304,7 @@ impl<'a> FileImport<'a> {
                 self.origin.name(),
                 self.tally.read
             ),
-            _ => format!(
-                "the import of {} stopped after {} records",
-                self.origin.name(),
-                self.tally.read
-            ),
+            _ => format!("the import of {} stopped after {} records", self.origin.name(), self.tally.read),
         })
     }
 
@@ -406,36 +321,17 @@ impl<'a> FileImport<'a> {
             Format::Ndjson => Vec::new(),
         };
         if let Some(position) = resume_at {
-            records
-                .skip_to(position)
-                .with_context(|| format!("cannot read {}", self.origin.name()))?;
+            records.skip_to(position).with_context(|| format!("cannot read {}", self.origin.name()))?;
         }
         loop {
-            let next = records
-                .next()
-                .with_context(|| format!("cannot read {}", self.origin.name()))?;
+            let next = records.next().with_context(|| format!("cannot read {}", self.origin.name()))?;
             let Some((at, cut)) = next else { break };
             let mapped = match cut {
                 Cut::Blank => continue,
-                Cut::TooLong => Err((
-                    Fault {
-                        reason: "longer than 1 MiB",
-                        field: None,
-                    },
-                    None,
-                )),
-                Cut::OpenQuote => Err((
-                    Fault {
-                        reason: "a quote is not closed",
-                        field: None,
-                    },
-                    None,
-                )),
+                Cut::TooLong => Err((Fault { reason: "longer than 1 MiB", field: None }, None)),
+                Cut::OpenQuote => Err((Fault { reason: "a quote is not closed", field: None }, None)),
                 Cut::Text(text) => {
-                    let record = self
-                        .args
-                        .rejects_with_records
-                        .then(|| String::from_utf8_lossy(text).into_owned());
+                    let record = self.args.rejects_with_records.then(|| String::from_utf8_lossy(text).into_owned());
                     match map_record(self.mapping, format, &header, text, at) {
                         Ok(event) => Ok((event, record)),
                         Err(fault) => Err((fault, record)),
@@ -446,27 +342,16 @@ impl<'a> FileImport<'a> {
             let line = at.lines + 1;
             match mapped {
                 Ok((event, record)) => {
-                    let event =
-                        serde_json::to_vec(&event).context("cannot write an event as JSON")?;
+                    let event = serde_json::to_vec(&event).context("cannot write an event as JSON")?;
                     self.show_in_dry_run(&event, out)?;
                     self.pending_bytes += event.len();
-                    self.pending.push(Pending {
-                        event,
-                        line,
-                        record,
-                    });
+                    self.pending.push(Pending { event, line, record });
                 }
                 Err((fault, record)) => {
-                    self.refused.push(Reject {
-                        line,
-                        reason: fault.reason.to_owned(),
-                        field: fault.field,
-                        record,
-                    });
+                    self.refused.push(Reject { line, reason: fault.reason.to_owned(), field: fault.field, record });
                 }
             }
-            let full =
-                self.pending.len() >= self.batch_max || self.pending_bytes >= BATCH_BYTES_MAX;
+            let full = self.pending.len() >= self.batch_max || self.pending_bytes >= BATCH_BYTES_MAX;
             if full || self.refused.len() >= self.args.batch as usize {
                 self.commit(records.position(), Progress::Underway)?;
                 meter.at(self.tally.read);
@@ -490,12 +375,7 @@ impl<'a> FileImport<'a> {
                 continue;
             };
             let field = (!refusal.field.is_empty()).then_some(refusal.field);
-            rejects.push(Reject {
-                line: one.line,
-                reason: refusal.reason,
-                field,
-                record: one.record.clone(),
-            });
+            rejects.push(Reject { line: one.line, reason: refusal.reason, field, record: one.record.clone() });
         }
         rejects.sort_by_key(|reject| reject.line);
 
@@ -533,8 +413,7 @@ impl<'a> FileImport<'a> {
         if batch.is_empty() {
             return Ok(0);
         }
-        let mut body =
-            Vec::with_capacity(batch.iter().map(|one| one.event.len() + 1).sum::<usize>() + 2);
+        let mut body = Vec::with_capacity(batch.iter().map(|one| one.event.len() + 1).sum::<usize>() + 2);
         for (number, one) in batch.iter().enumerate() {
             body.push(if number == 0 { b'[' } else { b',' });
             body.extend_from_slice(&one.event);
@@ -542,19 +421,12 @@ impl<'a> FileImport<'a> {
         body.push(b']');
         match client.import(&compress(&body)?, batch.len(), Encoding::Gzip)? {
             Answer::Counted { imported, refused } => {
-                refusals.extend(refused.into_iter().map(|refusal| Refusal {
-                    index: first + refusal.index,
-                    ..refusal
-                }));
+                refusals.extend(refused.into_iter().map(|refusal| Refusal { index: first + refusal.index, ..refusal }));
                 Ok(imported)
             }
             Answer::TooLarge if batch.len() == 1 => {
                 let reason = "larger than the server takes".to_owned();
-                refusals.push(Refusal {
-                    index: first,
-                    field: String::new(),
-                    reason,
-                });
+                refusals.push(Refusal { index: first, field: String::new(), reason });
                 Ok(0)
             }
             Answer::TooLarge => {
@@ -594,34 +466,21 @@ impl<'a> FileImport<'a> {
             .take(1024)
             .read_to_end(&mut start)
             .with_context(|| format!("cannot read {}", self.origin.name()))?;
-        let first = start
-            .iter()
-            .find(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0xef | 0xbb | 0xbf));
+        let first = start.iter().find(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0xef | 0xbb | 0xbf));
         if first == Some(&b'[') && known != Some(csv) {
             bail!(
                 "{} is one JSON array, not one object a line\nhint: `jq -c '.[]' FILE | cofferdam import -` makes lines of it",
                 self.origin.name()
             );
         }
-        let format = known.unwrap_or(if first == Some(&b'{') {
-            Format::Ndjson
-        } else {
-            csv
-        });
+        let format = known.unwrap_or(if first == Some(&b'{') { Format::Ndjson } else { csv });
         Ok((format, Box::new(Cursor::new(start).chain(text))))
     }
 
-    fn read_header(
-        &self,
-        records: &mut Records<Box<dyn Read>>,
-        delimiter: u8,
-    ) -> anyhow::Result<Vec<String>> {
+    fn read_header(&self, records: &mut Records<Box<dyn Read>>, delimiter: u8) -> anyhow::Result<Vec<String>> {
         let name = self.origin.name();
         let header = loop {
-            match records
-                .next()
-                .with_context(|| format!("cannot read {name}"))?
-            {
+            match records.next().with_context(|| format!("cannot read {name}"))? {
                 None => bail!("{name} is empty; a CSV file starts with a line of column names"),
                 Some((_, Cut::Blank)) => {}
                 Some((_, Cut::Text(text))) => break split_csv(text, delimiter),
@@ -664,15 +523,9 @@ fn map_record(
     let Format::Csv { delimiter } = format else {
         return mapping.map_json(text, at);
     };
-    let fields = split_csv(text, delimiter).ok_or(Fault {
-        reason: "not valid UTF-8",
-        field: None,
-    })?;
+    let fields = split_csv(text, delimiter).ok_or(Fault { reason: "not valid UTF-8", field: None })?;
     if fields.len() != header.len() {
-        return Err(Fault {
-            reason: "not as many fields as columns",
-            field: None,
-        });
+        return Err(Fault { reason: "not as many fields as columns", field: None });
     }
     mapping.map_csv(header, &fields, text, at)
 }
@@ -682,11 +535,7 @@ fn split_csv(text: &[u8], delimiter: u8) -> Option<Vec<Cow<'_, str>>> {
     Some(split_fields(std::str::from_utf8(text).ok()?, delimiter))
 }
 
-fn fresh_or_saved_state(
-    args: &ImportArgs,
-    path: &std::path::Path,
-    file: Fingerprint,
-) -> anyhow::Result<State> {
+fn fresh_or_saved_state(args: &ImportArgs, path: &std::path::Path, file: Fingerprint) -> anyhow::Result<State> {
     // Enough to notice another project, too little to learn its token from.
     let token = hash(args.token.as_deref().unwrap_or_default().as_bytes()) as u32;
     let target = format!("{} {token:08x}", args.url.trim_end_matches('/'));
@@ -716,11 +565,7 @@ fn fresh_or_saved_state(
         target,
         mapping,
         position: Position::default(),
-        tally: Tally {
-            read: 0,
-            imported: 0,
-            refused: BTreeMap::new(),
-        },
+        tally: Tally { read: 0, imported: 0, refused: BTreeMap::new() },
         rejects_bytes: 0,
         finished: false,
     })
@@ -745,10 +590,7 @@ impl Meter {
             Origin::File(path) => std::fs::metadata(path).map_or(0, |file| file.len()),
         };
         let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(
-                Some(total_bytes),
-                ProgressDrawTarget::stderr_with_hz(8),
-            );
+            let bar = ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::stderr_with_hz(8));
             let template = match total_bytes {
                 0 => "{bytes} read, {msg}",
                 _ => "{bar:32} {bytes} of {total_bytes}, {msg}, {eta} left",
@@ -783,21 +625,13 @@ impl Meter {
             let (of, left) = match self.total_bytes {
                 0 => (String::new(), String::new()),
                 total => {
-                    let left = self.started.elapsed().as_secs_f64()
-                        * total.saturating_sub(bytes) as f64
-                        / bytes.max(1) as f64;
-                    (
-                        format!(" of {}", HumanBytes(total)),
-                        format!(", {left:.0} s left"),
-                    )
+                    let left =
+                        self.started.elapsed().as_secs_f64() * total.saturating_sub(bytes) as f64 / bytes.max(1) as f64;
+                    (format!(" of {}", HumanBytes(total)), format!(", {left:.0} s left"))
                 }
             };
             // A closed stderr is no reason to stop importing.
-            let _ = writeln!(
-                io::stderr(),
-                "{}{of}, {read} records, {rate:.0} a second{left}",
-                HumanBytes(bytes)
-            );
+            let _ = writeln!(io::stderr(), "{}{of}, {read} records, {rate:.0} a second{left}", HumanBytes(bytes));
         }
     }
 

@@ -51,9 +51,12 @@ impl Server {
             None => random_code()?,
         };
         // The address first: a second server on the same folder stops here, before it touches anything.
-        let listener = TcpListener::bind(args.listen)
-            .await
-            .with_context(|| format!("could not listen on {}\nhint: another program may use the port; choose one with --listen", args.listen))?;
+        let listener = TcpListener::bind(args.listen).await.with_context(|| {
+            format!(
+                "could not listen on {}\nhint: another program may use the port; choose one with --listen",
+                args.listen
+            )
+        })?;
         let _ = std::fs::create_dir_all(&args.data);
         let lock = lock_folder(&args.data)?;
         let engine = Engine::open(Options {
@@ -95,11 +98,18 @@ fn routes(engine: Arc<Engine>) -> Router {
         .merge(api)
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }))
+        .route(
+            "/openapi.json",
+            get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }),
+        )
         .fallback(console::serve)
         // One request's bug is that request's failure.
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            (StatusCode::INTERNAL_SERVER_ERROR, "{\"error\":{\"code\":\"internal\",\"message\":\"the request failed\"}}\n").into_response()
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "{\"error\":{\"code\":\"internal\",\"message\":\"the request failed\"}}\n",
+            )
+                .into_response()
         }))
         .with_state(engine)
 }
@@ -118,8 +128,10 @@ fn random_code() -> anyhow::Result<String> {
     const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let mut bytes = [0; 12];
     aws_lc_rs::rand::fill(&mut bytes).context("the system has no randomness")?;
-    let letters: Vec<String> =
-        bytes.chunks(4).map(|group| group.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()).collect();
+    let letters: Vec<String> = bytes
+        .chunks(4)
+        .map(|group| group.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
+        .collect();
     Ok(letters.join("-"))
 }
 
@@ -133,7 +145,10 @@ fn lock_folder(folder: &std::path::Path) -> anyhow::Result<std::fs::File> {
         .open(&path)
         .with_context(|| format!("could not open {}", path.display()))?;
     file.try_lock().with_context(|| {
-        format!("the data in {} is in use\nhint: stop the other server, or choose another folder with --data", folder.display())
+        format!(
+            "the data in {} is in use\nhint: stop the other server, or choose another folder with --data",
+            folder.display()
+        )
     })?;
     Ok(file)
 }

@@ -36,9 +36,8 @@ impl Verdict {
     }
 }
 
-static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)[\p{L}\p{N}._%+'-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.[\p{L}]{2,}")
-});
+static EMAIL: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)[\p{L}\p{N}._%+'-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.[\p{L}]{2,}"));
 static SECRET: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"\b(?:sk|pk|rk)[-_](?:live_|test_|proj-|ant-)?[A-Za-z0-9_-]{16,}",
@@ -50,7 +49,8 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
         r"|-----BEGIN [A-Z ]*PRIVATE KEY",
     ))
 });
-static PHONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w.+-])(?:\+|00)[1-9](?:[ ().-]{0,2}[0-9]){7,14}(?:$|[^\w])"));
+static PHONE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:^|[^\w.+-])(?:\+|00)[1-9](?:[ ().-]{0,2}[0-9]){7,14}(?:$|[^\w])"));
 static IPV4: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w.-])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?:$|[^\w.-])"));
 static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -197,8 +197,22 @@ fn name_says(name: &str) -> NameSays {
 
 fn read_name(key: &str) -> NameSays {
     const DEVICE_OR_PLACE: [&str; 16] = [
-        "browser", "os", "device", "screen_height", "screen_width", "city", "region", "country", "country_code",
-        "mp_country_code", "referring_domain", "initial_referring_domain", "timezone", "model", "manufacturer", "brand",
+        "browser",
+        "os",
+        "device",
+        "screen_height",
+        "screen_width",
+        "city",
+        "region",
+        "country",
+        "country_code",
+        "mp_country_code",
+        "referring_domain",
+        "initial_referring_domain",
+        "timezone",
+        "model",
+        "manufacturer",
+        "brand",
     ];
     if SECRET_NAME.is_match(key) {
         NameSays::Secret
@@ -242,12 +256,43 @@ pub(crate) fn judge(name: &str, value: &Value) -> Verdict {
     {
         return Verdict { class: Class::C2, action: Action::Reduced, reduced: Some(reduced) };
     }
+    if let Some(verdict) = judge_nested(value) {
+        return verdict;
+    }
     let version = matches!(says, NameSays::Version);
     if any_text(value, &|text| has_identity(text, version)) {
         return Verdict::new(Class::C3, Action::Sealed);
     }
     let class = if matches!(says, NameSays::DeviceOrPlace) { Class::C2 } else { Class::C1 };
     Verdict::new(class, Action::Kept)
+}
+
+/// Decides about a list or object by the strictest of what it holds; taking out single values would leave the
+/// rest without its meaning.
+fn judge_nested(value: &Value) -> Option<Verdict> {
+    let mut strictest: Option<Verdict> = None;
+    let mut consider = |name: &str, inner: &Value| {
+        if inner.is_null() || inner.is_boolean() {
+            return;
+        }
+        let verdict = judge(name, inner);
+        let personal = match verdict.action {
+            Action::Kept => return,
+            Action::Dropped if verdict.class == Class::C5 => Verdict::new(Class::C5, Action::Dropped),
+            // A URL that loses nothing stays where it is.
+            Action::Reduced if inner.as_str() == verdict.reduced.as_deref() => return,
+            _ => Verdict::new(Class::C3, Action::Sealed),
+        };
+        if strictest.as_ref().is_none_or(|strictest| strictest.class < personal.class) {
+            strictest = Some(personal);
+        }
+    };
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| consider("", item)),
+        Value::Object(object) => object.iter().for_each(|(key, inner)| consider(key, inner)),
+        _ => {}
+    }
+    strictest
 }
 
 fn any_text(value: &Value, test: &dyn Fn(&str) -> bool) -> bool {
@@ -295,7 +340,10 @@ fn has_address(text: &str, digits: usize) -> bool {
 /// A URL without what may identify; `None` when the text is no URL.
 fn reduce_url(referrer: bool, text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
-    if scheme.is_empty() || scheme.len() > 10 || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+') {
+    if scheme.is_empty()
+        || scheme.len() > 10
+        || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+')
+    {
         return None;
     }
     let authority_end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -366,6 +414,11 @@ mod tests {
             ("note", json!("josé@españa.es"), Sealed),
             ("note", json!(["a", {"deep": "x@y.org"}]), Sealed),
             ("note", json!({"x@y.org": 1}), Sealed),
+            ("note", json!({"deep": {"password": "hunter2"}}), Dropped),
+            ("note", json!({"contact": {"name": "Ada"}}), Sealed),
+            ("note", json!(["https://x.io/a?who=ada"]), Sealed),
+            ("note", json!(["https://x.io/a"]), Kept),
+            ("cart", json!([{"sku": "a1", "price": 3}]), Kept),
             ("note", json!("call +34 612 345 678 now"), Sealed),
             ("note", json!("from 192.168.1.20"), Sealed),
             ("note", json!("2001:db8::1"), Sealed),

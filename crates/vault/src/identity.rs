@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::Row;
 
 use crate::keys::{ProjectKeys, aad};
+use crate::wire::LinkRule;
 use crate::{Database, Error, Result};
 
 pub(crate) const SCHEMA: &str = "
@@ -113,7 +114,10 @@ impl IdentityMap {
     pub(crate) async fn open(database: Database) -> Result<IdentityMap> {
         sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
         let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
-        for row in sqlx::query("SELECT project, alias, canonical FROM merges ORDER BY project, serial").fetch_all(&database.pool).await? {
+        for row in sqlx::query("SELECT project, alias, canonical FROM merges ORDER BY project, serial")
+            .fetch_all(&database.pool)
+            .await?
+        {
             let project = ProjectId(row.try_get::<i64, _>(0)? as u32);
             let (alias, canonical) = (row.try_get::<i64, _>(1)? as u32, row.try_get::<i64, _>(2)? as u32);
             merges.entry(project).or_default().link(SubjectNo(alias), SubjectNo(canonical));
@@ -192,7 +196,8 @@ impl IdentityMap {
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
             for pid in chunk {
                 // The last number is kept free, so that "one past the highest" always fits.
-                let subject = u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
+                let subject =
+                    u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
                 let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), missing[pid].as_bytes());
                 query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(next).bind(sealed);
                 found.insert(*pid, SubjectNo(subject));
@@ -207,35 +212,41 @@ impl IdentityMap {
     async fn find(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
         let mut found = HashMap::with_capacity(pids.len());
         for chunk in pids.chunks(crate::SQL_VALUES) {
-            let sql = format!("SELECT pid, subject FROM identities WHERE project = $1 AND pid IN ({})", crate::marks(2, chunk.len()));
+            let sql = format!(
+                "SELECT pid, subject FROM identities WHERE project = $1 AND pid IN ({})",
+                crate::marks(2, chunk.len())
+            );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
             for pid in chunk {
                 query = query.bind(pid.to_vec());
             }
             for row in query.fetch_all(&self.database.pool).await? {
                 let pid: &[u8] = row.try_get(0)?;
-                found.insert(pid.try_into().map_err(|_| Error::CannotOpen)?, SubjectNo(row.try_get::<i64, _>(1)? as u32));
+                found.insert(
+                    pid.try_into().map_err(|_| Error::CannotOpen)?,
+                    SubjectNo(row.try_get::<i64, _>(1)? as u32),
+                );
             }
         }
         Ok(found)
     }
 
     /// Makes pairs (alias, canonical) one person each, where the rules allow it. Durable when this returns.
-    pub(crate) async fn link(&self, project: ProjectId, pairs: &[(SubjectNo, SubjectNo)], rule: LinkRule) -> Result<()> {
-        if pairs.is_empty() || pairs.iter().all(|(alias, canonical)| self.are_one(project, *alias, *canonical)) {
+    pub(crate) async fn link(&self, project: ProjectId, links: &[(SubjectNo, SubjectNo, LinkRule)]) -> Result<()> {
+        if links.iter().all(|(alias, canonical, _)| self.are_one(project, *alias, *canonical)) {
             return Ok(());
         }
         let _one = self.writer.lock().await;
         let mut merges = self.merges(project);
         let mut new = Vec::new();
-        for (alias, canonical) in pairs {
-            let refused = match rule {
-                // A device belongs to the first user it was seen with; two users are never one.
-                LinkRule::FirstUserKeepsDevice => merges.group(*alias).is_some(),
-                LinkRule::Any => false,
-            };
+        for (alias, canonical, rule) in links {
             let size = |subject: &SubjectNo| merges.group(*subject).map_or(1, |group| group.members.len());
-            if refused || size(alias) + size(canonical) > limits::MERGE_MEMBERS_MAX {
+            let refused = match rule {
+                LinkRule::FreeAlias => merges.group(*alias).is_some(),
+                // A person may have any number of devices; ids that are merged by hand are few.
+                LinkRule::Any => size(alias) + size(canonical) > limits::MERGE_MEMBERS_MAX,
+            };
+            if refused {
                 continue;
             }
             if Arc::make_mut(&mut merges).link(*alias, *canonical) {
@@ -271,22 +282,33 @@ impl IdentityMap {
     }
 
     /// Remembers the values behind pseudonymised join keys, sealed.
-    pub(crate) async fn keep_join_keys(&self, project: ProjectId, keys: &ProjectKeys, values: &[(Pid, String)]) -> Result<()> {
+    pub(crate) async fn keep_join_keys(
+        &self,
+        project: ProjectId,
+        keys: &ProjectKeys,
+        values: &[(Pid, String)],
+    ) -> Result<()> {
         let new: HashMap<Pid, &String> = {
             let seen = self.join_keys_seen.lock().expect("never left half changed");
-            values.iter().filter(|(pid, _)| !seen.contains(&(project, *pid))).map(|(pid, value)| (*pid, value)).collect()
+            values
+                .iter()
+                .filter(|(pid, _)| !seen.contains(&(project, *pid)))
+                .map(|(pid, value)| (*pid, value))
+                .collect()
         };
         if new.is_empty() {
             return Ok(());
         }
         let mut write = self.database.write().await?;
         for (pid, value) in &new {
-            sqlx::query("INSERT INTO join_keys (project, pid, sealed_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-                .bind(i64::from(project.0))
-                .bind(pid.to_vec())
-                .bind(keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes()))
-                .execute(&mut *write.transaction)
-                .await?;
+            sqlx::query(
+                "INSERT INTO join_keys (project, pid, sealed_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            )
+            .bind(i64::from(project.0))
+            .bind(pid.to_vec())
+            .bind(keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes()))
+            .execute(&mut *write.transaction)
+            .await?;
         }
         write.commit().await?;
         let mut seen = self.join_keys_seen.lock().expect("never left half changed");
@@ -298,10 +320,17 @@ impl IdentityMap {
     }
 
     /// What subjects are called: `per_…`.
-    pub(crate) async fn pseudonyms(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, String>> {
+    pub(crate) async fn pseudonyms(
+        &self,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+    ) -> Result<HashMap<SubjectNo, String>> {
         let mut found = HashMap::with_capacity(subjects.len());
         for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!("SELECT subject, pid FROM identities WHERE project = $1 AND subject IN ({})", crate::marks(2, chunk.len()));
+            let sql = format!(
+                "SELECT subject, pid FROM identities WHERE project = $1 AND subject IN ({})",
+                crate::marks(2, chunk.len())
+            );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
             for subject in chunk {
                 query = query.bind(i64::from(subject.0));
@@ -328,13 +357,6 @@ impl IdentityMap {
             .await?;
         row.map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32))).transpose()
     }
-}
-
-/// Which links are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkRule {
-    FirstUserKeepsDevice,
-    Any,
 }
 
 #[cfg(test)]

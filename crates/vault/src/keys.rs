@@ -50,7 +50,8 @@ impl SealKey {
 
     pub(crate) fn seal(&self, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
         let mut body = plaintext.to_vec();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(aad), &mut body).expect("sealing in memory does not fail");
+        let nonce =
+            self.0.seal_in_place_append_tag(Aad::from(aad), &mut body).expect("sealing in memory does not fail");
         let mut out = Vec::with_capacity(12 + body.len());
         out.extend_from_slice(nonce.as_ref());
         out.extend_from_slice(&body);
@@ -117,7 +118,8 @@ impl Keys {
     pub(crate) async fn open(path: &Path, root_file: &Path) -> Result<Keys> {
         let database = crate::database(path).await?;
         sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
-        let existing = sqlx::query("SELECT 1 FROM organisations LIMIT 1").fetch_optional(&database.pool).await?.is_some();
+        let existing =
+            sqlx::query("SELECT 1 FROM organisations LIMIT 1").fetch_optional(&database.pool).await?.is_some();
         let root = read_or_create_root(root_file, existing)?;
         let derivation = hmac::Key::new(hmac::HMAC_SHA256, &*root);
         let keys = Keys { database, root: SealKey::new(&root), derivation, projects: RwLock::default() };
@@ -191,7 +193,12 @@ impl Keys {
     }
 
     pub(crate) fn project(&self, project: ProjectId) -> Result<Arc<ProjectKeys>> {
-        self.projects.read().expect("never left half changed").get(&project).cloned().ok_or(Error::UnknownProject(project))
+        self.projects
+            .read()
+            .expect("never left half changed")
+            .get(&project)
+            .cloned()
+            .ok_or(Error::UnknownProject(project))
     }
 
     pub(crate) fn projects(&self) -> Vec<(ProjectId, Arc<ProjectKeys>)> {
@@ -217,7 +224,11 @@ impl Keys {
     }
 
     /// The keys of subjects, made where they are missing; durable when this returns.
-    pub(crate) async fn subjects(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, SealKey>> {
+    pub(crate) async fn subjects(
+        &self,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+    ) -> Result<HashMap<SubjectNo, SealKey>> {
         let keys = self.project(project)?;
         let mut found = self.existing_subjects(project, subjects).await?;
         let missing: Vec<SubjectNo> = subjects.iter().copied().filter(|subject| !found.contains_key(subject)).collect();
@@ -253,14 +264,18 @@ impl Keys {
         let keys = self.project(project)?;
         let mut found = HashMap::with_capacity(subjects.len());
         for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!("SELECT subject, wrapped FROM subjects WHERE project = $1 AND subject IN ({})", crate::marks(2, chunk.len()));
+            let sql = format!(
+                "SELECT subject, wrapped FROM subjects WHERE project = $1 AND subject IN ({})",
+                crate::marks(2, chunk.len())
+            );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
             for subject in chunk {
                 query = query.bind(i64::from(subject.0));
             }
             for row in query.fetch_all(&self.database.pool).await? {
                 let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
-                let bytes = keys.wrapping.open(&aad("subject", &[keys.org.0, project.0, subject.0]), row.try_get(1)?)?;
+                let bytes =
+                    keys.wrapping.open(&aad("subject", &[keys.org.0, project.0, subject.0]), row.try_get(1)?)?;
                 found.insert(subject, SealKey::new(bytes.as_slice().try_into().map_err(|_| Error::CannotOpen)?));
             }
         }

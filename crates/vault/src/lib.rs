@@ -29,10 +29,10 @@ pub mod wire;
 
 pub use profile::ProfileView;
 
-use identity::{IdentityMap, Kind, LinkRule, Pid, printed};
+use identity::{IdentityMap, Kind, Pid, printed};
 use keys::{Keys, ProjectKeys};
 use profile::{Profile, Profiles};
-use wire::{IdentityMode, Operation, ProfileUpdate, Target, ValidEvent};
+use wire::{Operation, ProfileUpdate, Target, ValidEvent};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -159,12 +159,12 @@ impl Vault {
 
     /// Takes identity out of events. In order, all durable before this returns: numbers for ids, merges, sealed
     /// values, names for the data dictionary. Doing it again after a crash changes nothing.
-    pub async fn seal(&self, project: ProjectId, mode: IdentityMode, events: Vec<ValidEvent>) -> Result<Vec<Sealed>> {
+    pub async fn seal(&self, project: ProjectId, events: Vec<ValidEvent>) -> Result<Vec<Sealed>> {
         let keys = self.keys.project(project)?;
         let mut ids: Vec<(Pid, &str)> = Vec::with_capacity(events.len());
         for event in &events {
             ids.push((keys.pid(Kind::Person, &event.who.id), &event.who.id));
-            for id in event.who.link.iter().flat_map(|(alias, canonical)| [alias, canonical]) {
+            for id in event.who.links.iter().flat_map(|link| [&link.alias, &link.canonical]) {
                 ids.push((keys.pid(Kind::Person, id), id));
             }
         }
@@ -175,15 +175,11 @@ impl Vault {
         let mut links = Vec::new();
         for event in &events {
             subjects.push(next()?);
-            for _ in &event.who.link {
-                links.push((next()?, next()?));
+            for link in &event.who.links {
+                links.push((next()?, next()?, link.rule));
             }
         }
-        let rule = match mode {
-            IdentityMode::Simplified => LinkRule::FirstUserKeepsDevice,
-            IdentityMode::Original => LinkRule::Any,
-        };
-        self.identities.link(project, &links, rule).await?;
+        self.identities.link(project, &links).await?;
 
         let mut sealed = Vec::with_capacity(events.len());
         let mut personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>> = BTreeMap::new();
@@ -253,7 +249,11 @@ impl Vault {
     }
 
     /// Seals personal values that came with events into the persons' records.
-    async fn keep_personal(&self, project: ProjectId, personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>) -> Result<()> {
+    async fn keep_personal(
+        &self,
+        project: ProjectId,
+        personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>,
+    ) -> Result<()> {
         let mut fresh: Vec<(SubjectNo, String, serde_json::Value, u64, u64)> = Vec::new();
         {
             let lately = self.sealed_lately.lock().expect("never left half changed");
@@ -322,7 +322,10 @@ impl Vault {
         let mut removed = BTreeSet::new();
         let mut results = Vec::with_capacity(updates.len());
         for (update, subject) in updates.into_iter().zip(&subjects) {
-            results.push(apply(profiles.entry(*subject).or_default(), &mut removed, *subject, update).map(|trail| (*subject, trail)));
+            results.push(
+                apply(profiles.entry(*subject).or_default(), &mut removed, *subject, update)
+                    .map(|trail| (*subject, trail)),
+            );
         }
         self.profiles.write(&writing, &self.keys, project, &profiles, &removed).await?;
         if !removed.is_empty() {
@@ -343,7 +346,11 @@ impl Vault {
     }
 
     /// Open properties and the names of sealed ones.
-    pub async fn profiles(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, ProfileView>> {
+    pub async fn profiles(
+        &self,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+    ) -> Result<HashMap<SubjectNo, ProfileView>> {
         let profiles = self.profiles.read(&self.keys, project, subjects).await?;
         Ok(profiles.into_iter().map(|(subject, profile)| (subject, profile.view())).collect())
     }
@@ -462,7 +469,9 @@ impl Dictionary {
         .execute(&database.pool)
         .await?;
         let mut projects: FxHashMap<ProjectId, Names> = FxHashMap::default();
-        for row in sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&database.pool).await? {
+        for row in
+            sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&database.pool).await?
+        {
             let names = projects.entry(ProjectId(row.try_get::<i64, _>(0)? as u32)).or_default();
             let action = ACTIONS[row.try_get::<i64, _>(3)? as usize % ACTIONS.len()];
             names.columns += usize::from(is_column(action));
@@ -497,7 +506,12 @@ impl Dictionary {
 
     async fn flush(&self, project: ProjectId) -> Result<()> {
         let unsaved: Vec<(String, Class, Action)> = {
-            let quiet = self.projects.read().expect("never left half changed").get(&project).is_none_or(|names| names.unsaved.is_empty());
+            let quiet = self
+                .projects
+                .read()
+                .expect("never left half changed")
+                .get(&project)
+                .is_none_or(|names| names.unsaved.is_empty());
             if quiet {
                 return Ok(());
             }
@@ -530,7 +544,11 @@ impl Dictionary {
         let mut list: Vec<Known> = projects
             .get(&project)
             .map(|names| {
-                names.known.iter().map(|(name, (class, action))| Known { name: name.clone(), class: *class, action: *action }).collect()
+                names
+                    .known
+                    .iter()
+                    .map(|(name, (class, action))| Known { name: name.clone(), class: *class, action: *action })
+                    .collect()
             })
             .unwrap_or_default();
         list.sort_by(|a, b| a.name.cmp(&b.name));

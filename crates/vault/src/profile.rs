@@ -51,7 +51,11 @@ impl Profile {
     pub(crate) fn view(&self) -> ProfileView {
         ProfileView {
             properties: self.open.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            sealed: self.personal.iter().map(|(name, value)| (name.clone(), judge(name, value).class.max(Class::C3))).collect(),
+            sealed: self
+                .personal
+                .iter()
+                .map(|(name, value)| (name.clone(), judge(name, value).class.max(Class::C3)))
+                .collect(),
         }
     }
 
@@ -59,9 +63,11 @@ impl Profile {
     pub(crate) fn apply(&mut self, operation: Operation, trail: &mut Trail) -> Result<(), Reason> {
         let changed: Vec<(String, Option<Value>)> = match operation {
             Operation::Set(values) => values.into_iter().map(|(name, value)| (name, Some(value))).collect(),
-            Operation::SetOnce(values) => {
-                values.into_iter().filter(|(name, _)| self.get(name).is_none()).map(|(name, value)| (name, Some(value))).collect()
-            }
+            Operation::SetOnce(values) => values
+                .into_iter()
+                .filter(|(name, _)| self.get(name).is_none())
+                .map(|(name, value)| (name, Some(value)))
+                .collect(),
             Operation::Add(values) => values
                 .into_iter()
                 .filter_map(|(name, add)| {
@@ -153,7 +159,11 @@ impl Profile {
     }
 
     /// Lists are made where there is nothing; a property that is no list is left alone.
-    fn change_lists(&self, values: Map<String, Value>, change: impl Fn(&mut Vec<Value>, Value)) -> Vec<(String, Option<Value>)> {
+    fn change_lists(
+        &self,
+        values: Map<String, Value>,
+        change: impl Fn(&mut Vec<Value>, Value),
+    ) -> Vec<(String, Option<Value>)> {
         values
             .into_iter()
             .filter_map(|(name, value)| {
@@ -211,7 +221,12 @@ impl Profiles {
     }
 
     /// The records of those subjects that have one.
-    pub(crate) async fn read(&self, keys: &Keys, project: ProjectId, subjects: &[SubjectNo]) -> Result<HashMap<SubjectNo, Profile>> {
+    pub(crate) async fn read(
+        &self,
+        keys: &Keys,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+    ) -> Result<HashMap<SubjectNo, Profile>> {
         let open = keys.existing_subjects(project, subjects).await?;
         let org = keys.project(project)?.org;
         let mut profiles = HashMap::with_capacity(subjects.len());
@@ -231,7 +246,8 @@ impl Profiles {
                     let bytes = key.open(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), sealed)?;
                     serde_json::from_slice(&bytes).map_err(|_| Error::CannotOpen)
                 };
-                let profile = Profile { open: part(OPEN, row.try_get(1)?)?, personal: part(PERSONAL, row.try_get(2)?)? };
+                let profile =
+                    Profile { open: part(OPEN, row.try_get(1)?)?, personal: part(PERSONAL, row.try_get(2)?)? };
                 profiles.insert(subject, profile);
             }
         }

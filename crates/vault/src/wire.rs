@@ -48,15 +48,14 @@ fn ends(body: &[u8], at: usize) -> Result<(), Reason> {
     if skip_space(body, at) == body.len() { Ok(()) } else { Err(Reason::MalformedJson) }
 }
 
-/// One object, or one per line.
-fn split_lines(body: &[u8], mut at: usize) -> Result<Vec<&[u8]>, Reason> {
-    let mut records = Vec::new();
-    while at < body.len() {
-        let end = object_end(body, at)?;
-        records.push(&body[at..end]);
-        at = skip_space(body, end);
+/// One object, however it is laid out, or one per line. A broken line takes none of its neighbours with it.
+fn split_lines(body: &[u8], at: usize) -> Result<Vec<&[u8]>, Reason> {
+    if let Ok(end) = object_end(body, at)
+        && skip_space(body, end) == body.len()
+    {
+        return Ok(vec![&body[at..end]]);
     }
-    Ok(records)
+    Ok(body[at..].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect())
 }
 
 /// Where a value of an array ends: the comma or bracket that closes it.
@@ -75,7 +74,7 @@ fn value_end(bytes: &[u8], mut at: usize, closing: &[u8; 2]) -> Result<usize, Re
     Err(Reason::MalformedJson)
 }
 
-/// One past the brace that closes the object at `at`; a line that is no object ends at its newline.
+/// One past the brace that closes the object at `at`.
 fn object_end(bytes: &[u8], mut at: usize) -> Result<usize, Reason> {
     let mut depth = 0_usize;
     while let Some(&byte) = bytes.get(at) {
@@ -88,12 +87,11 @@ fn object_end(bytes: &[u8], mut at: usize) -> Result<usize, Reason> {
                     return Ok(at + 1);
                 }
             }
-            b'\n' if depth == 0 => return Ok(at),
             _ => {}
         }
         at += 1;
     }
-    if depth == 0 { Ok(bytes.len()) } else { Err(Reason::MalformedJson) }
+    Err(Reason::MalformedJson)
 }
 
 /// The closing quote of the string that opens at `at`.
@@ -145,8 +143,24 @@ pub struct ValidEvent {
 pub(crate) struct Who {
     /// The id under which the event is stored; empty when the sender named nobody.
     pub(crate) id: String,
-    /// Ids that the event says are the same person: (alias, canonical).
-    pub(crate) link: Vec<(String, String)>,
+    /// Ids that the event says are the same person.
+    pub(crate) links: Vec<Link>,
+}
+
+/// "These two ids are one person", and under which condition it is believed.
+pub(crate) struct Link {
+    pub(crate) alias: String,
+    pub(crate) canonical: String,
+    pub(crate) rule: LinkRule,
+}
+
+/// Which links are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkRule {
+    /// Only when the alias is one person with nobody yet: a device stays with the first user seen on it, and two
+    /// users are never one.
+    FreeAlias,
+    Any,
 }
 
 /// What one record turned out to be.
@@ -260,9 +274,15 @@ pub fn validate(mut object: Map<String, Value>, door: Door, mode: IdentityMode, 
         }
         check_shape(value, 0)?;
     }
-    let time_us = event_time(&properties, door, now_us)?;
+    // Clients send these from servers with nothing but the ids.
+    let about_identity = matches!(name.as_str(), "$identify" | "$create_alias" | "$merge");
+    let time_us = match properties.get("time") {
+        None | Some(Value::Null) if about_identity => now_us,
+        _ => event_time(&properties, door, now_us)?,
+    };
+    let strict = door == Door::Import(Strictness::Strict) && !about_identity;
     let insert_id = match properties.get("$insert_id") {
-        None | Some(Value::Null) if door == Door::Import(Strictness::Strict) => return Err(Reason::InsertIdMissing),
+        None | Some(Value::Null) if strict => return Err(Reason::InsertIdMissing),
         None | Some(Value::Null) => None,
         Some(Value::String(id)) if valid_insert_id(id) => Some(id.clone()),
         // A browser's id that breaks the rule still tells a retry apart; only /import promises to check.
@@ -341,6 +361,16 @@ fn check_id(id: &str) -> Result<(), Reason> {
     Ok(())
 }
 
+/// RFC 9562: hexadecimal in groups of 8-4-4-4-12, version 4.
+fn is_uuid_v4(id: &str) -> bool {
+    id.len() == 36
+        && id.as_bytes()[14] == b'4'
+        && id.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 fn device(id: &str) -> String {
     if id.starts_with("$device:") { id.to_owned() } else { format!("$device:{id}") }
 }
@@ -352,12 +382,13 @@ fn who(name: &str, properties: &Map<String, Value>, door: Door, mode: IdentityMo
     for id in [&user, &device_id].into_iter().flatten() {
         check_id(id)?;
     }
-    let mut link = Vec::new();
+    let mut links = Vec::new();
+    let mut link = |alias: String, canonical: String, rule| links.push(Link { alias, canonical, rule });
     let id = match mode {
         IdentityMode::Simplified => match (user, device_id) {
             (Some(user), device_id) => {
                 if let Some(device_id) = device_id {
-                    link.push((device(&device_id), user.clone()));
+                    link(device(&device_id), user.clone(), LinkRule::FreeAlias);
                 }
                 Some(user)
             }
@@ -370,23 +401,35 @@ fn who(name: &str, properties: &Map<String, Value>, door: Door, mode: IdentityMo
                 "$identify" => {
                     let known = text("$identified_id").or_else(|| distinct_id.clone());
                     let anonymous = text("$anon_id").or_else(|| text("$anon_distinct_id"));
-                    link.extend(anonymous.zip(known));
+                    if let (Some(anonymous), Some(known)) = (anonymous.filter(|id| is_uuid_v4(id)), known) {
+                        link(anonymous, known, LinkRule::FreeAlias);
+                    }
                 }
-                "$create_alias" => link.extend(text("alias").zip(distinct_id.clone())),
+                "$create_alias" => {
+                    if let (Some(alias), Some(canonical)) = (text("alias"), distinct_id.clone()) {
+                        link(alias, canonical, LinkRule::Any);
+                    }
+                }
                 "$merge" => {
                     if let Some(Value::Array(ids)) = properties.get("$distinct_ids") {
                         let ids: Vec<String> = ids.iter().filter_map(|id| id_text(Some(id))).collect();
-                        link.extend(ids.windows(2).map(|pair| (pair[1].clone(), pair[0].clone())));
+                        for pair in ids.windows(2) {
+                            link(pair[1].clone(), pair[0].clone(), LinkRule::Any);
+                        }
                     }
                 }
                 _ => {}
             }
             // An identity record may name its persons only in its own properties.
-            distinct_id.or_else(|| link.first().map(|(_, canonical)| canonical.clone()))
+            distinct_id.or_else(|| links.first().map(|link| link.canonical.clone()))
         }
     };
-    link.retain(|(alias, canonical)| {
-        !alias.is_empty() && !canonical.is_empty() && alias != canonical && check_id(alias).is_ok() && check_id(canonical).is_ok()
+    links.retain(|Link { alias, canonical, .. }| {
+        !alias.is_empty()
+            && !canonical.is_empty()
+            && alias != canonical
+            && check_id(alias).is_ok()
+            && check_id(canonical).is_ok()
     });
     let id = match id {
         Some(id) => id,
@@ -395,7 +438,7 @@ fn who(name: &str, properties: &Map<String, Value>, door: Door, mode: IdentityMo
         None => return Err(Reason::DistinctIdMissing),
     };
     check_id(&id)?;
-    Ok(Who { id, link })
+    Ok(Who { id, links })
 }
 
 /// Whose profile an update changes.
@@ -431,9 +474,16 @@ pub enum ProfileKind {
     Group,
 }
 
-/// Checks a record of `/engage` or `/groups`.
-pub fn validate_update(mut object: Map<String, Value>, kind: ProfileKind, mode: IdentityMode, now_us: i64) -> Result<ProfileUpdate, Reason> {
-    let truthy = |value: Option<&Value>| matches!(value, Some(Value::Bool(true))) || value.and_then(Value::as_i64).is_some_and(|n| n != 0);
+/// Checks a record of `/engage` or `/groups`. `None` is an update that is valid and changes nothing.
+pub fn validate_update(
+    mut object: Map<String, Value>,
+    kind: ProfileKind,
+    mode: IdentityMode,
+    now_us: i64,
+) -> Result<Option<ProfileUpdate>, Reason> {
+    let truthy = |value: Option<&Value>| {
+        matches!(value, Some(Value::Bool(true))) || value.and_then(Value::as_i64).is_some_and(|n| n != 0)
+    };
     let target = match kind {
         ProfileKind::Person => {
             let id = id_text(object.get("$distinct_id"));
@@ -503,13 +553,22 @@ pub fn validate_update(mut object: Map<String, Value>, kind: ProfileKind, mode: 
             operations.push(Operation::Unset(names.ok_or(Reason::OperatorInvalid)?));
         }
         // Some clients send an object whose keys are the names.
-        Some(Value::Object(names)) => operations.push(Operation::Unset(names.into_iter().map(|(name, _)| name).collect())),
+        Some(Value::Object(names)) => {
+            operations.push(Operation::Unset(names.into_iter().map(|(name, _)| name).collect()))
+        }
         Some(_) => return Err(Reason::OperatorInvalid),
     }
     if operations.is_empty() {
         return Err(Reason::OperatorMissing);
     }
-    Ok(ProfileUpdate { target, operations, seen_us })
+    // A device has no profile of its own in the simplified mode: its properties wait for nobody.
+    if mode == IdentityMode::Simplified
+        && let Target::Person { id, .. } = &target
+        && id.starts_with("$device:")
+    {
+        return Ok(None);
+    }
+    Ok(Some(ProfileUpdate { target, operations, seen_us }))
 }
 
 #[cfg(test)]
@@ -518,7 +577,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn records(body: &str) -> Result<Vec<String>, Reason> {
-        split(body.as_bytes()).map(|records| records.iter().map(|record| String::from_utf8_lossy(record).into_owned()).collect())
+        split(body.as_bytes())
+            .map(|records| records.iter().map(|record| String::from_utf8_lossy(record).into_owned()).collect())
     }
 
     #[test]
@@ -528,7 +588,9 @@ mod tests {
         assert_eq!(records("[]").unwrap(), Vec::<String>::new());
         assert_eq!(records("").unwrap(), Vec::<String>::new());
         assert_eq!(records("[1, x, {\"a\":1}]").unwrap(), ["1", "x", "{\"a\":1}"]);
-        for broken in ["[{}", "{\"a\":", "nonsense", "[{}]x", "[{\"a]", "[}]"] {
+        assert_eq!(records("{\"a\":\n{\"b\":1}\n{\"c\n\n}}").unwrap(), ["{\"a\":", "{\"b\":1}", "{\"c", "}}"]);
+        assert_eq!(records("{\n \"a\": {\n}\n}\n").unwrap().len(), 1);
+        for broken in ["[{}", "nonsense", "[{}]x", "[{\"a]", "[}]"] {
             assert_eq!(records(broken), Err(Reason::MalformedJson), "{broken}");
         }
     }

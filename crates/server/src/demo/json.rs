@@ -23,8 +23,7 @@ impl Json<'_> {
 
     pub(crate) fn flag(&mut self, key: &str, value: bool) {
         self.key(key);
-        self.0
-            .extend_from_slice(if value { b"true" } else { b"false" });
+        self.0.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// A decimal fraction, given in millionths.

@@ -51,9 +51,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use self::stream::{
-    Batch, Batches, Door, Pace, Route, act, create_key, first_call, member, visitor, write_world,
-};
+use self::stream::{Batch, Batches, Door, Pace, Route, act, create_key, first_call, member, visitor, write_world};
 use self::tables::{CHANNELS, GO};
 use self::world::{DAYS, Developer, Rng, Stream, plan};
 pub(crate) use self::world::{World, WorldOptions};
@@ -99,11 +97,7 @@ impl DemoArgs {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        if self.quiet {
-            Progress::Silent
-        } else {
-            Progress::Shown
-        }
+        if self.quiet { Progress::Silent } else { Progress::Shown }
     }
 }
 
@@ -156,10 +150,7 @@ pub(crate) fn generate(
         for _ in 0..SENDERS {
             scope.spawn(|| {
                 loop {
-                    let next = waiting
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .recv();
+                    let next = waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
                     let Ok(batch) = next else { return };
                     // After a failure batches are only drained, so that the writer never blocks.
                     if failed.load(Ordering::Relaxed) {
@@ -169,10 +160,7 @@ pub(crate) fn generate(
                         Ok(()) => meter.at(sent.count(&batch)),
                         Err(error) => {
                             failed.store(true, Ordering::Relaxed);
-                            failure
-                                .lock()
-                                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                                .get_or_insert(error);
+                            failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
                         }
                     }
                 }
@@ -187,10 +175,7 @@ pub(crate) fn generate(
         drop(ahead);
     });
 
-    if let Some(error) = failure
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-    {
+    if let Some(error) = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         meter.stop();
         return Err(error.context("cannot send the demo world"));
     }
@@ -217,8 +202,7 @@ impl Sent {
         };
         of_kind.fetch_add(u64::from(batch.records), Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.bytes
-            .fetch_add(batch.body.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(batch.body.len() as u64, Ordering::Relaxed);
         self.events.load(Ordering::Relaxed)
     }
 }
@@ -238,10 +222,7 @@ fn send(client: &Client, batch: &Batch) -> anyhow::Result<()> {
                         one.reason
                     )),
                 },
-                Answer::TooLarge => Err(anyhow::anyhow!(
-                    "the server takes no batch of {} bytes",
-                    batch.body.len()
-                )),
+                Answer::TooLarge => Err(anyhow::anyhow!("the server takes no batch of {} bytes", batch.body.len())),
             };
         }
         Route::Profiles => "/engage",
@@ -265,22 +246,16 @@ impl Meter {
         let started = Instant::now();
         let terminal = std::io::stderr().is_terminal();
         let bar = (progress == Progress::Shown && terminal).then(|| {
-            let bar =
-                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
-            if let Ok(style) = ProgressStyle::with_template(
-                "{bar:32} {human_pos} of about {human_len} events, {per_sec}, {eta} left",
-            ) {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+            if let Ok(style) =
+                ProgressStyle::with_template("{bar:32} {human_pos} of about {human_len} events, {per_sec}, {eta} left")
+            {
                 bar.set_style(style);
             }
             bar
         });
         let lines = (progress == Progress::Shown && !terminal).then(|| Mutex::new(started));
-        Self {
-            bar,
-            lines,
-            total,
-            started,
-        }
+        Self { bar, lines, total, started }
     }
 
     fn at(&self, events: u64) {
@@ -289,17 +264,12 @@ impl Meter {
             bar.set_position(events);
         }
         let Some(lines) = &self.lines else { return };
-        let mut last = lines
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.elapsed() >= Self::LINE_EVERY {
             *last = Instant::now();
             let rate = events as f64 / self.started.elapsed().as_secs_f64().max(0.001);
             let left = self.total.saturating_sub(events) as f64 / rate.max(1.0);
-            say(&format!(
-                "{events} of about {} events sent, {rate:.0} a second, {left:.0} s left",
-                self.total
-            ));
+            say(&format!("{events} of about {} events sent, {rate:.0} a second, {left:.0} s left", self.total));
         }
     }
 
@@ -377,11 +347,7 @@ pub(crate) fn trickle(base_url: &str, token: &str, world: &World, stop: &AtomicB
             (Ok(()), true) => away = false,
             _ => {}
         }
-        let pause_ms = if away {
-            5000
-        } else {
-            500 + u64::from(live.rng.below(700))
-        };
+        let pause_ms = if away { 5000 } else { 500 + u64::from(live.rng.below(700)) };
         sleep_unless(stop, Duration::from_millis(pause_ms));
     }
     acknowledged
@@ -404,24 +370,13 @@ impl<'w> Live<'w> {
     const STEP_MS_MIN: i64 = 3000;
 
     fn new(world: &'w World, now_ms: i64) -> Self {
-        let stays = |d: &Developer| {
-            d.last_day >= DAYS as i16 - 1 && d.first_call_day.is_some_and(|at| at < DAYS as i16)
-        };
-        let members = (0u32..)
-            .zip(&world.developers)
-            .filter(|(_, d)| stays(d))
-            .map(|(number, _)| number)
-            .collect();
+        let stays =
+            |d: &Developer| d.last_day >= DAYS as i16 - 1 && d.first_call_day.is_some_and(|at| at < DAYS as i16);
+        let members = (0u32..).zip(&world.developers).filter(|(_, d)| stays(d)).map(|(number, _)| number).collect();
         // Two runs of the stream over one world must not have the same newcomers: the clock is in their numbers.
         let next_number = 1 << 62 | (now_ms as u64 & 0xffff_ffff_ffff) << 10;
         let rng = Rng::new(world.options.seed, Stream::Live, now_ms as u64);
-        Self {
-            world,
-            members,
-            newcomers: Vec::new(),
-            rng,
-            next_number,
-        }
+        Self { world, members, newcomers: Vec::new(), rng, next_number }
     }
 
     fn tick(&mut self, now_ms: i64, out: &mut Batches<'_>) {
@@ -446,11 +401,7 @@ impl<'w> Live<'w> {
         // The busier of two: the heavy tail goes on.
         let (one, other) = (self.rng.pick(&self.members), self.rng.pick(&self.members));
         let developers = &self.world.developers;
-        let busier = if developers[one as usize].weight > developers[other as usize].weight {
-            one
-        } else {
-            other
-        };
+        let busier = if developers[one as usize].weight > developers[other as usize].weight { one } else { other };
         let developer = &developers[busier as usize];
         let mut actor = member(developer, DAYS - 1, self.insert_ids());
         act(developer, DAYS - 1, now_ms, &mut self.rng, &mut actor, out);
@@ -462,14 +413,9 @@ impl<'w> Live<'w> {
         let developer = self.world.newcomer(number, &mut self.rng);
         let mut actor = visitor(&developer, self.insert_ids());
         let channel = &CHANNELS[usize::from(developer.channel)];
-        self.world
-            .visit(channel, now_ms, 1, &mut self.rng, &mut actor, out);
+        self.world.visit(channel, now_ms, 1, &mut self.rng, &mut actor, out);
         if self.newcomers.len() < Self::NEWCOMERS_MAX {
-            self.newcomers.push(Newcomer {
-                developer,
-                step: 0,
-                last_ms: now_ms,
-            });
+            self.newcomers.push(Newcomer { developer, step: 0, last_ms: now_ms });
         }
     }
 
@@ -488,56 +434,26 @@ impl<'w> Live<'w> {
         match newcomer.step {
             1 => {
                 let mut actor = visitor(developer, insert_ids);
-                self.world.visit(
-                    &CHANNELS[usize::from(developer.channel)],
-                    now_ms,
-                    1,
-                    rng,
-                    &mut actor,
-                    out,
-                );
+                self.world.visit(&CHANNELS[usize::from(developer.channel)], now_ms, 1, rng, &mut actor, out);
                 gone = !rng.chance(0.4);
             }
             2 => {
                 let mut actor = member(developer, DAYS - 1, insert_ids);
-                self.world
-                    .sign_up(developer, now_ms, Pace::Live, rng, &mut actor, out);
+                self.world.sign_up(developer, now_ms, Pace::Live, rng, &mut actor, out);
                 out.profile(self.world, developer);
                 gone = !rng.chance(plan::KEY_CREATED[1]);
             }
             3 => {
                 developer.key_day = Some(DAYS as i16 - 1);
-                create_key(
-                    now_ms,
-                    rng,
-                    &mut member(developer, DAYS - 1, insert_ids),
-                    out,
-                );
-                let go = if developer.language == GO {
-                    plan::GO_FIRST_CALL
-                } else {
-                    1.0
-                };
+                create_key(now_ms, rng, &mut member(developer, DAYS - 1, insert_ids), out);
+                let go = if developer.language == GO { plan::GO_FIRST_CALL } else { 1.0 };
                 gone = !rng.chance(plan::FIRST_CALL[1] * go);
             }
             4 => {
                 developer.first_call_day = Some(DAYS as i16 - 1);
-                first_call(
-                    developer,
-                    now_ms,
-                    rng,
-                    &mut member(developer, DAYS - 1, insert_ids),
-                    out,
-                );
+                first_call(developer, now_ms, rng, &mut member(developer, DAYS - 1, insert_ids), out);
             }
-            _ => act(
-                developer,
-                DAYS - 1,
-                now_ms,
-                rng,
-                &mut member(developer, DAYS - 1, insert_ids),
-                out,
-            ),
+            _ => act(developer, DAYS - 1, now_ms, rng, &mut member(developer, DAYS - 1, insert_ids), out),
         }
         if gone || newcomer.step > 12 {
             self.newcomers.swap_remove(at);

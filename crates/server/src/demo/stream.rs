@@ -12,12 +12,8 @@
 //! [`Json::text`](super::json::Json::text), which escapes.
 
 use super::json::{Json, write_hex, write_integer, write_string};
-use super::tables::{
-    BROWSERS, CHANNELS, Channel, INVITE, LANGUAGES, MODELS, NEW_MODEL, PLACES, PLANS, WAVE_MODEL,
-};
-use super::world::{
-    DAYS, Developer, Rng, Stream, World, device_id, plan, round_by_chance, wave_day,
-};
+use super::tables::{BROWSERS, CHANNELS, Channel, INVITE, LANGUAGES, MODELS, NEW_MODEL, PLACES, PLANS, WAVE_MODEL};
+use super::world::{DAYS, Developer, Rng, Stream, World, device_id, plan, round_by_chance, wave_day};
 
 /// Most records a Mixpanel-compatible door takes in one request.
 pub(crate) const BATCH_RECORDS_MAX: u32 = 2000;
@@ -28,9 +24,7 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Activity by local hour: quiet nights, a dip at lunch.
-const HOURS: [u32; 24] = [
-    2, 1, 1, 1, 1, 2, 5, 12, 28, 52, 64, 62, 48, 53, 62, 60, 55, 44, 30, 24, 22, 18, 10, 5,
-];
+const HOURS: [u32; 24] = [2, 1, 1, 1, 1, 2, 5, 12, 28, 52, 64, 62, 48, 53, 62, 60, 55, 44, 30, 24, 22, 18, 10, 5];
 
 const DOCS: [&str; 9] = [
     "guides/streaming",
@@ -61,13 +55,7 @@ const ERRORS: [(u32, &str, u32); 6] = [
     (503, "overloaded", 8),
 ];
 /// By model: median latency in ms and price of a thousand tokens in millionths of a dollar.
-const MODEL_COST: [(f64, u32); 5] = [
-    (1400.0, 9000),
-    (420.0, 1200),
-    (900.0, 5000),
-    (300.0, 600),
-    (650.0, 3000),
-];
+const MODEL_COST: [(f64, u32); 5] = [(1400.0, 9000), (420.0, 1200), (900.0, 5000), (300.0, 600), (650.0, 3000)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -141,21 +129,8 @@ pub(crate) struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    pub(crate) fn new(
-        door: Door,
-        token: &'a str,
-        not_after_ms: i64,
-        deliver: &'a mut dyn FnMut(Batch),
-    ) -> Self {
-        Self {
-            door,
-            token,
-            not_after_ms,
-            route: Route::Events,
-            body: Vec::new(),
-            records: 0,
-            deliver,
-        }
+    pub(crate) fn new(door: Door, token: &'a str, not_after_ms: i64, deliver: &'a mut dyn FnMut(Batch)) -> Self {
+        Self { door, token, not_after_ms, route: Route::Events, body: Vec::new(), records: 0, deliver }
     }
 
     pub(crate) fn flush(&mut self) {
@@ -165,18 +140,11 @@ impl<'a> Batches<'a> {
         self.body.push(b']');
         let next = Vec::with_capacity(self.body.capacity());
         let body = std::mem::replace(&mut self.body, next);
-        (self.deliver)(Batch {
-            route: self.route,
-            body,
-            records: std::mem::take(&mut self.records),
-        });
+        (self.deliver)(Batch { route: self.route, body, records: std::mem::take(&mut self.records) });
     }
 
     fn begin(&mut self, route: Route) -> &mut Vec<u8> {
-        if route != self.route
-            || self.records == BATCH_RECORDS_MAX
-            || self.body.len() >= BATCH_BYTES_MAX
-        {
+        if route != self.route || self.records == BATCH_RECORDS_MAX || self.body.len() >= BATCH_BYTES_MAX {
             self.flush();
             self.route = route;
         }
@@ -185,13 +153,7 @@ impl<'a> Batches<'a> {
         &mut self.body
     }
 
-    fn event(
-        &mut self,
-        name: &str,
-        time_ms: i64,
-        actor: &mut Actor,
-        properties: impl FnOnce(&mut Json<'_>),
-    ) {
+    fn event(&mut self, name: &str, time_ms: i64, actor: &mut Actor, properties: impl FnOnce(&mut Json<'_>)) {
         let insert_id = actor.insert_ids.next();
         if time_ms > self.not_after_ms {
             return;
@@ -234,10 +196,7 @@ impl<'a> Batches<'a> {
         }
         json.text("plan", PLANS[usize::from(developer.initial_plan)].0);
         json.text("sdk_language", LANGUAGES[usize::from(developer.language)].0);
-        json.text(
-            "signup_source",
-            CHANNELS[usize::from(developer.channel)].name,
-        );
+        json.text("signup_source", CHANNELS[usize::from(developer.channel)].name);
         if let Some(at) = developer.organisation {
             let organisation = &world.organisations[usize::from(at)];
             json.text("organization_id", &organisation.id);
@@ -269,35 +228,19 @@ impl World {
             }
         }
         self.write_visitors(day, out);
-        let from = self
-            .invites
-            .partition_point(|invite| invite.sent_day < today);
-        for invite in self.invites[from..]
-            .iter()
-            .take_while(|invite| invite.sent_day == today)
-        {
+        let from = self.invites.partition_point(|invite| invite.sent_day < today);
+        for invite in self.invites[from..].iter().take_while(|invite| invite.sent_day == today) {
             let invitee = &self.developers[invite.invitee as usize];
-            let mut rng = Rng::new(
-                self.options.seed,
-                Stream::Activity,
-                u64::from(invite.inviter) << 40 | day as u64,
-            );
+            let mut rng = Rng::new(self.options.seed, Stream::Activity, u64::from(invite.inviter) << 40 | day as u64);
             let time_ms = if invitee.signup_day == today {
                 // Before it is accepted.
                 let mut theirs = self.activity_rng(invite.invitee, day);
-                self.session_start_ms(invitee.place, today, &mut theirs)
-                    - i64::from(10 + rng.below(120)) * 60_000
+                self.session_start_ms(invitee.place, today, &mut theirs) - i64::from(10 + rng.below(120)) * 60_000
             } else {
-                self.session_start_ms(
-                    self.developers[invite.inviter as usize].place,
-                    today,
-                    &mut rng,
-                )
+                self.session_start_ms(self.developers[invite.inviter as usize].place, today, &mut rng)
             };
             let mut actor = self.member(invite.inviter, day, u64::from(invite.invitee) + 1);
-            out.event("Invite Sent", time_ms, &mut actor, |json| {
-                json.text("invitee_email", &invitee.email)
-            });
+            out.event("Invite Sent", time_ms, &mut actor, |json| json.text("invitee_email", &invitee.email));
         }
         for (number, developer) in self.developers.iter().enumerate() {
             if developer.active_on(day) || developer.first_visit_day == today {
@@ -321,10 +264,7 @@ impl World {
             json.text("industry", organisation.industry);
             json.text("region", organisation.region);
             json.number("seats", i64::from(organisation.members));
-            json.text(
-                "billing_email",
-                &format!("billing@{}.example", organisation.slug),
-            );
+            json.text("billing_email", &format!("billing@{}.example", organisation.slug));
             body.extend_from_slice(b"}}");
         }
     }
@@ -344,22 +284,11 @@ impl World {
                 let mut actor = Actor {
                     distinct_id: format!("$device:{device_id}"),
                     json,
-                    insert_ids: Rng::new(
-                        self.options.seed ^ self.origin_s as u64,
-                        Stream::InsertId,
-                        key,
-                    ),
+                    insert_ids: Rng::new(self.options.seed ^ self.origin_s as u64, Stream::InsertId, key),
                 };
                 let start_ms = self.session_start_ms(place, day as i16, &mut rng);
                 let pages = 1 + u32::from(rng.chance(0.42)) + u32::from(rng.chance(0.28));
-                self.visit(
-                    &CHANNELS[channel],
-                    start_ms,
-                    pages,
-                    &mut rng,
-                    &mut actor,
-                    out,
-                );
+                self.visit(&CHANNELS[channel], start_ms, pages, &mut rng, &mut actor, out);
             }
         }
     }
@@ -376,11 +305,7 @@ impl World {
     ) -> i64 {
         let mut time_ms = start_ms;
         for page in 0..pages {
-            let path = if page == 0 && rng.chance(0.6) {
-                LANDING[0]
-            } else {
-                rng.pick(&LANDING)
-            };
+            let path = if page == 0 && rng.chance(0.6) { LANDING[0] } else { rng.pick(&LANDING) };
             let first = page == 0;
             out.event("Page Viewed", time_ms, actor, |json| {
                 json.text("page", path);
@@ -408,55 +333,32 @@ impl World {
     }
 
     fn activity_rng(&self, number: u32, day: usize) -> Rng {
-        Rng::new(
-            self.options.seed,
-            Stream::Activity,
-            u64::from(number) << 8 | day as u64,
-        )
+        Rng::new(self.options.seed, Stream::Activity, u64::from(number) << 8 | day as u64)
     }
 
     fn session_start_ms(&self, place: u8, day: i16, rng: &mut Rng) -> i64 {
         let hour = rng.weighted(&HOURS, |&weight| weight) as i64;
         let local_ms = hour * HOUR_MS + i64::from(rng.below(HOUR_MS as u32));
-        self.day_start_ms(day) + local_ms
-            - i64::from(PLACES[usize::from(place)].offset_min) * 60_000
+        self.day_start_ms(day) + local_ms - i64::from(PLACES[usize::from(place)].offset_min) * 60_000
     }
 
     fn insert_ids(&self, number: u32, day: usize, purpose: u64) -> Rng {
         // The origin is part of it: a demo made on another day is another world, not a repetition.
         let key = purpose << 40 | u64::from(number) << 8 | day as u64;
-        Rng::new(
-            self.options.seed ^ self.origin_s as u64,
-            Stream::InsertId,
-            key,
-        )
+        Rng::new(self.options.seed ^ self.origin_s as u64, Stream::InsertId, key)
     }
 
     fn member(&self, number: u32, day: usize, purpose: u64) -> Actor {
-        member(
-            &self.developers[number as usize],
-            day,
-            self.insert_ids(number, day, purpose),
-        )
+        member(&self.developers[number as usize], day, self.insert_ids(number, day, purpose))
     }
 
-    fn write_developer(
-        &self,
-        number: u32,
-        developer: &Developer,
-        day: usize,
-        out: &mut Batches<'_>,
-    ) {
+    fn write_developer(&self, number: u32, developer: &Developer, day: usize, out: &mut Batches<'_>) {
         let today = day as i16;
         let mut rng = self.activity_rng(number, day);
         let mut time_ms = self.session_start_ms(developer.place, today, &mut rng);
         if developer.first_visit_day == today || developer.signup_day == today {
             let mut visitor = visitor(developer, self.insert_ids(number, day, 1 << 22));
-            let pages = if developer.invited() {
-                1
-            } else {
-                1 + rng.below(3)
-            };
+            let pages = if developer.invited() { 1 } else { 1 + rng.below(3) };
             let channel = &CHANNELS[usize::from(developer.channel)];
             time_ms = self.visit(channel, time_ms, pages, &mut rng, &mut visitor, out);
         }
@@ -479,25 +381,14 @@ impl World {
             time_ms += i64::from(1 + rng.below(10)) * 60_000;
             change_plan(developer, day, time_ms, &mut rng, &mut actor, out);
         }
-        let events = 1 + round_by_chance(
-            f64::from(developer.weight) * self.events_per_weight,
-            &mut rng,
-        );
+        let events = 1 + round_by_chance(f64::from(developer.weight) * self.events_per_weight, &mut rng);
         // Busy days are dense, not endless: about ten hours at most.
         let gap_ms = (36_000_000 / events).min(150_000);
         let mut struck = wave_day(developer) == Some(day);
         for _ in 0..events {
             time_ms += i64::from(1000 + rng.below(gap_ms));
             if std::mem::take(&mut struck) {
-                fail_request(
-                    developer,
-                    WAVE_MODEL,
-                    Wave::On,
-                    time_ms,
-                    &mut rng,
-                    &mut actor,
-                    out,
-                );
+                fail_request(developer, WAVE_MODEL, Wave::On, time_ms, &mut rng, &mut actor, out);
             } else {
                 act(developer, day, time_ms, &mut rng, &mut actor, out);
             }
@@ -525,15 +416,8 @@ impl World {
             json.text("email", &developer.email);
             json.text("ip", &developer.ip);
             json.text("signup_source", channel.name);
-            json.text(
-                "signup_method",
-                ["password", "sso", "code-host"][rng.below(3) as usize],
-            );
-            let onboarding = if developer.signup_day >= plan::ONBOARDING_DAY as i16 {
-                "v2"
-            } else {
-                "v1"
-            };
+            json.text("signup_method", ["password", "sso", "code-host"][rng.below(3) as usize]);
+            let onboarding = if developer.signup_day >= plan::ONBOARDING_DAY as i16 { "v2" } else { "v1" };
             json.text("onboarding_version", onboarding);
             json.flag("invited", invited);
             json.optional("$referrer", channel.referrer);
@@ -542,84 +426,50 @@ impl World {
             }
             let url = match invited {
                 // A real mistake of real sites: the address in the link of the invitation.
-                true => format!(
-                    "https://platform.brightwater.example/invite?email={}&code=k7Qp2",
-                    developer.email
-                ),
+                true => format!("https://platform.brightwater.example/invite?email={}&code=k7Qp2", developer.email),
                 false => "https://platform.brightwater.example/signup?step=3".to_owned(),
             };
             json.text("$current_url", &url);
         });
         if invited {
             time_ms += 1500;
-            out.event("Invite Accepted", time_ms, actor, |json| {
-                json.text("page", "/invite")
-            });
+            out.event("Invite Accepted", time_ms, actor, |json| json.text("page", "/invite"));
         }
         time_ms += wait_ms(30, 600, rng);
         if rng.chance(0.88) {
-            out.event("Email Verified", time_ms, actor, |json| {
-                json.text("page", "/verify")
-            });
+            out.event("Email Verified", time_ms, actor, |json| json.text("page", "/verify"));
         }
         time_ms
     }
 }
 
 pub(crate) fn visitor(developer: &Developer, insert_ids: Rng) -> Actor {
-    Actor {
-        distinct_id: format!("$device:{}", developer.device_id),
-        json: developer.visitor_json.clone(),
-        insert_ids,
-    }
+    Actor { distinct_id: format!("$device:{}", developer.device_id), json: developer.visitor_json.clone(), insert_ids }
 }
 
 pub(crate) fn member(developer: &Developer, day: usize, insert_ids: Rng) -> Actor {
     let plan = PLANS[usize::from(developer.plan_on(day))].0;
-    let json = [
-        &developer.visitor_json,
-        &developer.member_json,
-        ",\"plan\":\"",
-        plan,
-        "\"",
-    ]
-    .concat();
-    Actor {
-        distinct_id: developer.user_id.clone(),
-        json,
-        insert_ids,
-    }
+    let json = [&developer.visitor_json, &developer.member_json, ",\"plan\":\"", plan, "\""].concat();
+    Actor { distinct_id: developer.user_id.clone(), json, insert_ids }
 }
 
 /// Looks like a secret key of an API, and is none.
 fn secret(rng: &mut Rng) -> String {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    "sk-"
-        .chars()
-        .chain((0..48).map(|_| char::from(rng.pick(LETTERS))))
-        .collect()
+    "sk-".chars().chain((0..48).map(|_| char::from(rng.pick(LETTERS)))).collect()
 }
 
 pub(crate) fn create_key(time_ms: i64, rng: &mut Rng, actor: &mut Actor, out: &mut Batches<'_>) {
     let leaked = rng.chance(0.03).then(|| secret(rng));
     out.event("API Key Created", time_ms, actor, |json| {
-        json.text(
-            "scope",
-            ["all", "read-only", "project"][rng.below(3) as usize],
-        );
+        json.text("scope", ["all", "read-only", "project"][rng.below(3) as usize]);
         if let Some(leaked) = &leaked {
             json.text("api_key", leaked);
         }
     });
 }
 
-pub(crate) fn first_call(
-    developer: &Developer,
-    time_ms: i64,
-    rng: &mut Rng,
-    actor: &mut Actor,
-    out: &mut Batches<'_>,
-) {
+pub(crate) fn first_call(developer: &Developer, time_ms: i64, rng: &mut Rng, actor: &mut Actor, out: &mut Batches<'_>) {
     let model = developer.model;
     out.event("First API Call", time_ms, actor, |json| {
         json.text("ip", &developer.ip);
@@ -647,16 +497,9 @@ fn change_plan(
         });
     }
     if developer.cancel_day == Some(day as i16) {
-        let price_share = if dearer == 1 && day < plan::PRICE_DAY + plan::PRICE_DAYS {
-            0.8
-        } else {
-            0.2
-        };
-        let reason = if rng.chance(price_share) {
-            "price"
-        } else {
-            rng.pick(&["missing feature", "project ended", "other"])
-        };
+        let price_share = if dearer == 1 && day < plan::PRICE_DAY + plan::PRICE_DAYS { 0.8 } else { 0.2 };
+        let reason =
+            if rng.chance(price_share) { "price" } else { rng.pick(&["missing feature", "project ended", "other"]) };
         out.event("Plan Cancelled", time_ms, actor, |json| {
             json.text("from_plan", "pro");
             json.number("price", i64::from(PLANS[1].1[dearer]));
@@ -684,18 +527,10 @@ pub(crate) fn act(
     let called = reached(developer.first_call_day);
     let dice = rng.below(1000);
     let model = choose_model(developer, day, rng);
-    let wave = if plan::WAVE_DAYS.contains(&day) && model == WAVE_MODEL {
-        Wave::On
-    } else {
-        Wave::Off
-    };
+    let wave = if plan::WAVE_DAYS.contains(&day) && model == WAVE_MODEL { Wave::On } else { Wave::Off };
     match dice {
         ..520 if called => {
-            let failures = if wave == Wave::On {
-                plan::WAVE_FAILURES
-            } else {
-                0.025
-            };
+            let failures = if wave == Wave::On { plan::WAVE_FAILURES } else { 0.025 };
             if rng.chance(failures) {
                 fail_request(developer, model, wave, time_ms, rng, actor, out);
             } else {
@@ -714,26 +549,18 @@ pub(crate) fn act(
             let page = rng.pick(&CONSOLE);
             out.event("Page Viewed", time_ms, actor, |json| {
                 json.text("page", page);
-                json.text(
-                    "$current_url",
-                    &format!("https://platform.brightwater.example/{page}?range=30d&tab=all"),
-                );
+                json.text("$current_url", &format!("https://platform.brightwater.example/{page}?range=30d&tab=all"));
             });
         }
-        976..986 => out.event("Feedback Given", time_ms, actor, |json| {
-            json.number("score", i64::from(1 + rng.below(5)))
-        }),
+        976..986 => {
+            out.event("Feedback Given", time_ms, actor, |json| json.number("score", i64::from(1 + rng.below(5))))
+        }
         // Invitations nobody takes up.
         986..991 if called => out.event("Invite Sent", time_ms, actor, |json| {
-            json.text(
-                "invitee_email",
-                &format!("guest{}@mail.example", rng.below(100_000)),
-            );
+            json.text("invitee_email", &format!("guest{}@mail.example", rng.below(100_000)));
         }),
         986..996 if wave == Wave::Off => {
-            out.event("Search Performed", time_ms, actor, |json| {
-                json.text("page", "docs")
-            });
+            out.event("Search Performed", time_ms, actor, |json| json.text("page", "docs"));
         }
         _ => open_ticket(developer, wave, time_ms, rng, actor, out),
     }
@@ -745,11 +572,7 @@ fn choose_model(developer: &Developer, day: usize, rng: &mut Rng) -> u8 {
     {
         return NEW_MODEL;
     }
-    if rng.chance(0.85) {
-        developer.model
-    } else {
-        rng.weighted(&MODELS, |model| model.1) as u8
-    }
+    if rng.chance(0.85) { developer.model } else { rng.weighted(&MODELS, |model| model.1) as u8 }
 }
 
 fn request_properties(model: u8, rng: &mut Rng, json: &mut Json<'_>) {
@@ -757,10 +580,7 @@ fn request_properties(model: u8, rng: &mut Rng, json: &mut Json<'_>) {
     let tokens = 20 + rng.exponential(900.0) as u32;
     json.text("model", MODELS[usize::from(model)].0);
     json.text("endpoint", ENDPOINTS[rng.weighted(&ENDPOINTS, |e| e.1)].0);
-    json.number(
-        "latency_ms",
-        (latency_ms * (0.4 + rng.exponential(0.75))) as i64,
-    );
+    json.number("latency_ms", (latency_ms * (0.4 + rng.exponential(0.75))) as i64);
     json.number("tokens", i64::from(tokens));
     json.millionths("cost", (u64::from(tokens) * u64::from(price) / 1000) as u32);
     json.flag("streaming", rng.chance(0.4));
@@ -775,11 +595,7 @@ fn fail_request(
     actor: &mut Actor,
     out: &mut Batches<'_>,
 ) {
-    let (code, kind, _) = if wave == Wave::On {
-        ERRORS[3]
-    } else {
-        ERRORS[rng.weighted(&ERRORS, |e| e.2)]
-    };
+    let (code, kind, _) = if wave == Wave::On { ERRORS[3] } else { ERRORS[rng.weighted(&ERRORS, |e| e.2)] };
     // Servers that repeat the wrong key in the message of the error: the classical leak into analytics.
     let leaked = (code == 401 && rng.chance(0.25)).then(|| secret(rng));
     let with_ip = rng.chance(0.2);
@@ -787,10 +603,7 @@ fn fail_request(
         json.number("error_code", i64::from(code));
         json.text("error_kind", kind);
         if let Some(leaked) = &leaked {
-            json.text(
-                "error_message",
-                &format!("incorrect api key provided: {leaked}"),
-            );
+            json.text("error_message", &format!("incorrect api key provided: {leaked}"));
         }
         if with_ip {
             json.text("ip", &developer.ip);
@@ -799,23 +612,14 @@ fn fail_request(
     });
 }
 
-fn run_playground(
-    model: u8,
-    time_ms: i64,
-    rng: &mut Rng,
-    actor: &mut Actor,
-    out: &mut Batches<'_>,
-) {
+fn run_playground(model: u8, time_ms: i64, rng: &mut Rng, actor: &mut Actor, out: &mut Batches<'_>) {
     let leaked = rng.chance(0.002).then(|| secret(rng));
     out.event("Playground Run", time_ms, actor, |json| {
         json.text("model", MODELS[usize::from(model)].0);
         json.number("tokens", 10 + rng.exponential(400.0) as i64);
         json.number("temperature_percent", i64::from(rng.below(11)) * 10);
         if let Some(leaked) = &leaked {
-            json.text(
-                "request_headers",
-                &format!("Authorization: Bearer {leaked}"),
-            );
+            json.text("request_headers", &format!("Authorization: Bearer {leaked}"));
         }
     });
 }
@@ -830,24 +634,13 @@ fn read_docs(
 ) {
     let language = LANGUAGES[usize::from(developer.language)].0;
     let quickstart = rng.chance(if called { 0.06 } else { 0.55 });
-    let unhelpful = if quickstart && language == "go" {
-        0.62
-    } else {
-        0.09
-    };
-    let page = if quickstart {
-        format!("quickstart/{language}")
-    } else {
-        rng.pick(&DOCS).to_owned()
-    };
+    let unhelpful = if quickstart && language == "go" { 0.62 } else { 0.09 };
+    let page = if quickstart { format!("quickstart/{language}") } else { rng.pick(&DOCS).to_owned() };
     out.event("Docs Read", time_ms, actor, |json| {
         json.text("docs_page", &page);
         json.flag("helpful", !rng.chance(unhelpful));
         json.number("seconds", 5 + rng.exponential(70.0) as i64);
-        json.text(
-            "$current_url",
-            &format!("https://docs.brightwater.example/{page}?lang={language}&theme=dark"),
-        );
+        json.text("$current_url", &format!("https://docs.brightwater.example/{page}?lang={language}&theme=dark"));
     });
 }
 
@@ -860,38 +653,19 @@ fn open_ticket(
     out: &mut Batches<'_>,
 ) {
     const TOPICS: [(&str, &str); 4] = [
-        (
-            "billing",
-            "The invoice of last month shows a \"usage\" line I cannot explain.",
-        ),
-        (
-            "quota",
-            "We need a higher limit for the batch endpoint before Friday.",
-        ),
-        (
-            "sdk",
-            "The client retries forever when the stream ends early.\nIs there a setting for that?",
-        ),
-        (
-            "account",
-            "Please move my projects to another organisation.",
-        ),
+        ("billing", "The invoice of last month shows a \"usage\" line I cannot explain."),
+        ("quota", "We need a higher limit for the batch endpoint before Friday."),
+        ("sdk", "The client retries forever when the stream ends early.\nIs there a setting for that?"),
+        ("account", "Please move my projects to another organisation."),
     ];
     let (topic, body) = match wave {
-        Wave::On => (
-            "errors",
-            "All our requests fail with 429 although we are far below the limit.",
-        ),
+        Wave::On => ("errors", "All our requests fail with 429 although we are far below the limit."),
         Wave::Off => rng.pick(&TOPICS),
     };
     // People sign with what they are reached by.
     let message = match rng.below(10) {
         0..3 => format!("{body} You can reach me at {}.", developer.email),
-        3 => format!(
-            "{body} -- {} {}",
-            developer.name,
-            developer.phone.as_deref().unwrap_or_default()
-        ),
+        3 => format!("{body} -- {} {}", developer.name, developer.phone.as_deref().unwrap_or_default()),
         _ => body.to_owned(),
     };
     out.event("Support Ticket Opened", time_ms, actor, |json| {
@@ -902,11 +676,7 @@ fn open_ticket(
 }
 
 /// Writes the whole world, day by day.
-pub(crate) fn write_world(
-    world: &World,
-    out: &mut Batches<'_>,
-    mut go_on: impl FnMut(usize) -> bool,
-) {
+pub(crate) fn write_world(world: &World, out: &mut Batches<'_>, mut go_on: impl FnMut(usize) -> bool) {
     for day in 0..DAYS {
         if !go_on(day) {
             return;

@@ -11,12 +11,7 @@ pub(crate) struct Place {
 }
 
 const fn place(country: &'static str, city: &'static str, offset_min: i32, weight: u32) -> Place {
-    Place {
-        country,
-        city,
-        offset_min,
-        weight,
-    }
+    Place { country, city, offset_min, weight }
 }
 
 pub(crate) const PLACES: [Place; 26] = [
@@ -48,24 +43,12 @@ pub(crate) const PLACES: [Place; 26] = [
     place("AU", "Sydney", 600, 3),
 ];
 
-pub(crate) const LANGUAGES: [(&str, u32); 7] = [
-    ("python", 38),
-    ("typescript", 27),
-    ("go", 14),
-    ("java", 9),
-    ("ruby", 4),
-    ("csharp", 5),
-    ("rust", 3),
-];
+pub(crate) const LANGUAGES: [(&str, u32); 7] =
+    [("python", 38), ("typescript", 27), ("go", 14), ("java", 9), ("ruby", 4), ("csharp", 5), ("rust", 3)];
 pub(crate) const GO: u8 = 2;
 
-pub(crate) const MODELS: [(&str, u32); 5] = [
-    ("sable-large", 30),
-    ("sable-small", 28),
-    ("heron-2", 24),
-    ("heron-2-mini", 18),
-    ("kestrel-1", 0),
-];
+pub(crate) const MODELS: [(&str, u32); 5] =
+    [("sable-large", 30), ("sable-small", 28), ("heron-2", 24), ("heron-2-mini", 18), ("kestrel-1", 0)];
 pub(crate) const WAVE_MODEL: u8 = 0;
 pub(crate) const NEW_MODEL: u8 = 4;
 
@@ -87,13 +70,7 @@ pub(crate) const CHANNELS: [Channel; 8] = [
         weight: 34,
         signup: 0.30,
     },
-    Channel {
-        name: "direct",
-        referrer: "",
-        utm: None,
-        weight: 22,
-        signup: 0.32,
-    },
+    Channel { name: "direct", referrer: "", utm: None, weight: 22, signup: 0.32 },
     Channel {
         name: "code",
         referrer: "https://codehub.example/brightwater/cookbook?tab=readme",
@@ -129,13 +106,7 @@ pub(crate) const CHANNELS: [Channel; 8] = [
         weight: 1,
         signup: 0.09,
     },
-    Channel {
-        name: "invite",
-        referrer: "",
-        utm: None,
-        weight: 0,
-        signup: 1.0,
-    },
+    Channel { name: "invite", referrer: "", utm: None, weight: 0, signup: 1.0 },
 ];
 pub(crate) const LAUNCH: u8 = 6;
 pub(crate) const INVITE: u8 = 7;
@@ -150,24 +121,12 @@ pub(crate) const BROWSERS: [(&str, &str, u32); 6] = [
 ];
 
 /// Plans in the order of an upgrade, with their monthly price before and after the price change.
-pub(crate) const PLANS: [(&str, [u32; 2]); 4] = [
-    ("free", [0, 0]),
-    ("pro", [29, 39]),
-    ("scale", [199, 199]),
-    ("enterprise", [1500, 1500]),
-];
+pub(crate) const PLANS: [(&str, [u32; 2]); 4] =
+    [("free", [0, 0]), ("pro", [29, 39]), ("scale", [199, 199]), ("enterprise", [1500, 1500])];
 pub(crate) const PRO: u8 = 1;
 
-pub(super) const INDUSTRIES: [&str; 8] = [
-    "software",
-    "finance",
-    "health",
-    "education",
-    "retail",
-    "media",
-    "logistics",
-    "public sector",
-];
+pub(super) const INDUSTRIES: [&str; 8] =
+    ["software", "finance", "health", "education", "retail", "media", "logistics", "public sector"];
 pub(super) const REGIONS: [&str; 4] = ["north-america", "europe", "asia-pacific", "latin-america"];
 pub(super) const ORG_FIRST: [&str; 20] = [
     "Silverpine",

@@ -21,8 +21,8 @@
 
 use super::stream;
 use super::tables::{
-    BROWSERS, CHANNELS, FIRST_NAMES, GO, INDUSTRIES, INVITE, LANGUAGES, LAST_NAMES, LAUNCH, MODELS,
-    ORG_FIRST, ORG_SECOND, PLACES, PLANS, PRO, REGIONS, WAVE_MODEL,
+    BROWSERS, CHANNELS, FIRST_NAMES, GO, INDUSTRIES, INVITE, LANGUAGES, LAST_NAMES, LAUNCH, MODELS, ORG_FIRST,
+    ORG_SECOND, PLACES, PLANS, PRO, REGIONS, WAVE_MODEL,
 };
 
 /// Days in a world. Not an option: the planted findings have their dates.
@@ -147,9 +147,7 @@ impl Rng {
     fn cumulative(&mut self, table: &[f64]) -> usize {
         let total = table.last().copied().unwrap_or(0.0);
         let at = self.unit() * total;
-        table
-            .partition_point(|&upto| upto <= at)
-            .min(table.len().saturating_sub(1))
+        table.partition_point(|&upto| upto <= at).min(table.len().saturating_sub(1))
     }
 }
 
@@ -301,16 +299,9 @@ impl World {
                 _ => 0,
             };
             // 400 names by walking the square of both word lists along its diagonals; then with a number.
-            let (first, second) = (
-                ORG_FIRST[i as usize % 20],
-                ORG_SECOND[(i as usize / 20 + i as usize) % 20],
-            );
+            let (first, second) = (ORG_FIRST[i as usize % 20], ORG_SECOND[(i as usize / 20 + i as usize) % 20]);
             let round = i / 400;
-            let name = if round == 0 {
-                format!("{first} {second}")
-            } else {
-                format!("{first} {second} {}", round + 1)
-            };
+            let name = if round == 0 { format!("{first} {second}") } else { format!("{first} {second} {}", round + 1) };
             let slug = name.to_lowercase().replace(' ', "-");
             self.organisations.push(Organisation {
                 id: format!("org-{:016x}", rng.next()),
@@ -335,9 +326,7 @@ impl World {
             .collect();
         let count = self.options.developers;
         let existing = count * 3 / 10;
-        let of_launch = (f64::from(count)
-            * plan::LAUNCH_VISITORS_SHARE
-            * CHANNELS[LAUNCH as usize].signup) as u32;
+        let of_launch = (f64::from(count) * plan::LAUNCH_VISITORS_SHARE * CHANNELS[LAUNCH as usize].signup) as u32;
         let mut days: Vec<(i16, bool)> = (0..count)
             .map(|i| {
                 let mut rng = Rng::new(self.options.seed, Stream::SignupDay, u64::from(i));
@@ -359,33 +348,22 @@ impl World {
         for (number, (signup_day, of_launch)) in self.signup_days().into_iter().enumerate() {
             let number = number as u32;
             let mut rng = Rng::new(self.options.seed, Stream::Developer, u64::from(number));
-            let organisation =
-                (!sizes.is_empty() && rng.chance(0.62)).then(|| rng.cumulative(sizes) as u16);
+            let organisation = (!sizes.is_empty() && rng.chance(0.62)).then(|| rng.cumulative(sizes) as u16);
             let inviter = match organisation {
                 Some(at) if signup_day >= 0 && !of_launch && rng.chance(0.36) => {
                     self.find_inviter(&members[usize::from(at)], signup_day, &mut rng)
                 }
                 _ => None,
             };
-            let mut developer = self.introduce(
-                u64::from(number),
-                signup_day,
-                organisation,
-                inviter,
-                of_launch,
-                &mut rng,
-            );
+            let mut developer =
+                self.introduce(u64::from(number), signup_day, organisation, inviter, of_launch, &mut rng);
             self.decide_fate(number, &mut developer);
             if let Some(inviter) = inviter {
                 // The inviter is at work on the day they send the invite.
                 let earliest = self.developers[inviter as usize].signup_day.max(0);
                 let sent_day = (signup_day - rng.below(3) as i16).max(earliest);
                 self.developers[inviter as usize].active |= 1 << sent_day;
-                self.invites.push(Invite {
-                    inviter,
-                    invitee: number,
-                    sent_day,
-                });
+                self.invites.push(Invite { inviter, invitee: number, sent_day });
             }
             if let Some(at) = organisation {
                 members[usize::from(at)].push(number);
@@ -423,34 +401,21 @@ impl World {
         let channel = match (of_launch, invited_by) {
             (true, _) => LAUNCH,
             (_, Some(_)) => INVITE,
-            _ => rng.weighted(&CHANNELS, |c| {
-                (f64::from(c.weight) * c.signup * 100.0) as u32
-            }) as u8,
+            _ => rng.weighted(&CHANNELS, |c| (f64::from(c.weight) * c.signup * 100.0) as u32) as u8,
         };
         let (first, last) = (rng.pick(&FIRST_NAMES), rng.pick(&LAST_NAMES));
-        let local: String = format!("{first}.{last}{}", number % 1000)
-            .to_lowercase()
-            .chars()
-            .filter_map(ascii_letter)
-            .collect();
+        let local: String =
+            format!("{first}.{last}{}", number % 1000).to_lowercase().chars().filter_map(ascii_letter).collect();
         let domain = match organisation {
             Some(at) => format!("{}.example", self.organisations[usize::from(at)].slug),
-            None => {
-                ["mail.example", "post.example", "inbox.example"][rng.below(3) as usize].to_owned()
-            }
+            None => ["mail.example", "post.example", "inbox.example"][rng.below(3) as usize].to_owned(),
         };
         let place = rng.weighted(&PLACES, |p| p.weight) as u8;
         // Numbers and addresses reserved for fiction and documentation (Ofcom, NANPA 555-01xx, RFC 5737).
-        let phone = rng
-            .chance(0.3)
-            .then(|| match PLACES[usize::from(place)].country {
-                "GB" => format!("+447700900{:03}", rng.below(1000)),
-                _ => format!(
-                    "+1{}55501{:02}",
-                    [212, 415, 512, 206][rng.below(4) as usize],
-                    rng.below(100)
-                ),
-            });
+        let phone = rng.chance(0.3).then(|| match PLACES[usize::from(place)].country {
+            "GB" => format!("+447700900{:03}", rng.below(1000)),
+            _ => format!("+1{}55501{:02}", [212, 415, 512, 206][rng.below(4) as usize], rng.below(100)),
+        });
         let network = ["192.0.2", "198.51.100", "203.0.113"][rng.below(3) as usize];
         let company_plan = organisation.map_or(0, |at| self.organisations[usize::from(at)].plan);
         let initial_plan = match organisation {
@@ -459,10 +424,7 @@ impl World {
             _ => 0,
         };
         let mut developer = Developer {
-            user_id: format!(
-                "usr-{:016x}",
-                Rng::new(self.options.seed, Stream::User, number).next()
-            ),
+            user_id: format!("usr-{:016x}", Rng::new(self.options.seed, Stream::User, number).next()),
             device_id: device_id(self.options.seed, number),
             name: format!("{first} {last}"),
             email: format!("{local}@{domain}"),
@@ -491,16 +453,10 @@ impl World {
         if invited_by.is_none() && signup_day > 3 && rng.chance(0.25) {
             developer.first_visit_day -= 1 + rng.below(3) as i16;
         }
-        developer.visitor_json =
-            stream::visitor_json(&developer.device_id, developer.browser, developer.place);
-        let organisation = developer
-            .organisation
-            .map(|at| self.organisations[usize::from(at)].id.as_str());
-        developer.member_json = stream::member_json(
-            &developer.user_id,
-            organisation,
-            LANGUAGES[usize::from(developer.language)].0,
-        );
+        developer.visitor_json = stream::visitor_json(&developer.device_id, developer.browser, developer.place);
+        let organisation = developer.organisation.map(|at| self.organisations[usize::from(at)].id.as_str());
+        developer.member_json =
+            stream::member_json(&developer.user_id, organisation, LANGUAGES[usize::from(developer.language)].0);
         developer
     }
 
@@ -523,22 +479,12 @@ impl World {
             let patience = if invited { plan::INVITED_LIFETIME } else { 1.0 };
             let bounce = if activated { 0.12 } else { 0.55 } / patience;
             let mean = if activated { 45.0 } else { 14.0 } * patience;
-            if rng.chance(bounce) {
-                f64::from(rng.below(3))
-            } else {
-                1.0 + rng.exponential(mean)
-            }
+            if rng.chance(bounce) { f64::from(rng.below(3)) } else { 1.0 + rng.exponential(mean) }
         };
-        let reached = [Some(signup), developer.key_day, developer.first_call_day]
-            .into_iter()
-            .flatten();
-        let milestones: Vec<i16> = reached
-            .filter(|day| (0..DAYS as i16).contains(day))
-            .collect();
+        let reached = [Some(signup), developer.key_day, developer.first_call_day].into_iter().flatten();
+        let milestones: Vec<i16> = reached.filter(|day| (0..DAYS as i16).contains(day)).collect();
         let last_milestone = milestones.iter().copied().max().unwrap_or(i16::MIN);
-        developer.last_day = (f64::from(signup) + lifetime)
-            .min(20_000.0)
-            .max(f64::from(last_milestone)) as i16;
+        developer.last_day = (f64::from(signup) + lifetime).min(20_000.0).max(f64::from(last_milestone)) as i16;
 
         let rate = 0.10 + 0.55 * rng.unit().powf(1.5);
         for day in signup.max(0)..=developer.last_day.min(DAYS as i16 - 1) {
@@ -561,12 +507,7 @@ impl World {
         if !rng.chance(plan::KEY_CREATED[onboarding]) {
             return;
         }
-        let key_day = developer.signup_day
-            + if rng.chance(0.75) {
-                0
-            } else {
-                1 + rng.below(3) as i16
-            };
+        let key_day = developer.signup_day + if rng.chance(0.75) { 0 } else { 1 + rng.below(3) as i16 };
         developer.key_day = Some(key_day);
         let mut first_call = plan::FIRST_CALL[onboarding];
         if developer.language == GO {
@@ -576,11 +517,7 @@ impl World {
             first_call *= 0.75;
         }
         if rng.chance(first_call) {
-            let wait = if rng.chance(0.65) {
-                0
-            } else {
-                1 + rng.below(3) as i16
-            };
+            let wait = if rng.chance(0.65) { 0 } else { 1 + rng.below(3) as i16 };
             developer.first_call_day = Some(key_day + wait);
         }
     }
@@ -598,14 +535,10 @@ impl World {
             let mut rng = Rng::new(self.options.seed, Stream::Fate, (number as u64) << 8 | 1);
             for day in 0..DAYS {
                 let today = day as i16;
-                if !developer.active_on(day)
-                    || developer.first_call_day.is_none_or(|first| first > today)
-                {
+                if !developer.active_on(day) || developer.first_call_day.is_none_or(|first| first > today) {
                     continue;
                 }
-                let followed = accepted[number]
-                    .iter()
-                    .any(|&at| (0..=7).contains(&(today - at)));
+                let followed = accepted[number].iter().any(|&at| (0..=7).contains(&(today - at)));
                 if developer.upgrade_day.is_none()
                     && usize::from(developer.initial_plan) + 1 < PLANS.len()
                     && rng.chance(plan::UPGRADE_PER_ACTIVE_DAY[usize::from(followed)])
@@ -614,9 +547,7 @@ impl World {
                     continue;
                 }
                 let dearer = (plan::PRICE_DAY..plan::PRICE_DAY + plan::PRICE_DAYS).contains(&day);
-                if developer.plan_on(day) == PRO
-                    && rng.chance(plan::CANCEL_PER_ACTIVE_DAY[usize::from(dearer)])
-                {
+                if developer.plan_on(day) == PRO && rng.chance(plan::CANCEL_PER_ACTIVE_DAY[usize::from(dearer)]) {
                     developer.cancel_day = Some(today);
                     if rng.chance(0.6) {
                         developer.truncate((today + rng.below(5) as i16).max(last_sent[number]));
@@ -640,18 +571,13 @@ impl World {
                 std::array::from_fn(|channel| {
                     let share = match channel as u8 {
                         LAUNCH => match day.checked_sub(plan::LAUNCH_DAY) {
-                            Some(after) if after < plan::LAUNCH_DAYS.len() => {
-                                plan::LAUNCH_DAYS[after]
-                            }
+                            Some(after) if after < plan::LAUNCH_DAYS.len() => plan::LAUNCH_DAYS[after],
                             _ => 0.0005,
                         },
                         _ => self.arrival_factor(day) / arrivals,
                     };
                     let signup = CHANNELS[channel].signup;
-                    round_by_chance(
-                        f64::from(signups[channel]) * (1.0 - signup) / signup * share,
-                        &mut rng,
-                    )
+                    round_by_chance(f64::from(signups[channel]) * (1.0 - signup) / signup * share, &mut rng)
                 })
             })
             .collect();
@@ -660,16 +586,14 @@ impl World {
     fn scale_activity(&mut self) {
         let visitors: u32 = self.visitors.iter().flatten().sum();
         let newcomers = self.developers.iter().filter(|d| d.signup_day >= 0).count();
-        let mut fixed =
-            f64::from(visitors) * 1.7 + newcomers as f64 * 5.5 + self.invites.len() as f64;
+        let mut fixed = f64::from(visitors) * 1.7 + newcomers as f64 * 5.5 + self.invites.len() as f64;
         let mut weights = 0.0;
         for developer in &self.developers {
             let days = f64::from(developer.active.count_ones());
             fixed += days;
             weights += days * f64::from(developer.weight);
         }
-        self.events_per_weight =
-            ((f64::from(self.options.events) - fixed) / weights.max(1.0)).max(0.05);
+        self.events_per_weight = ((f64::from(self.options.events) - fixed) / weights.max(1.0)).max(0.05);
     }
 }
 
@@ -683,9 +607,7 @@ pub(crate) fn wave_day(developer: &Developer) -> Option<usize> {
         return None;
     }
     let called = developer.first_call_day?;
-    plan::WAVE_DAYS
-        .into_iter()
-        .find(|&day| developer.active_on(day) && called < day as i16)
+    plan::WAVE_DAYS.into_iter().find(|&day| developer.active_on(day) && called < day as i16)
 }
 
 fn launch_day(rng: &mut Rng) -> usize {

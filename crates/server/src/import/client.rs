@@ -33,20 +33,12 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// About two minutes of an absent or overloaded server.
-    pub(crate) const LONG: Self = Self {
-        tries: 10,
-        first_wait: Duration::from_millis(250),
-    };
+    pub(crate) const LONG: Self = Self { tries: 10, first_wait: Duration::from_millis(250) };
     /// One retry, for senders that can afford to lose time.
-    pub(crate) const SHORT: Self = Self {
-        tries: 2,
-        first_wait: Duration::from_millis(250),
-    };
+    pub(crate) const SHORT: Self = Self { tries: 2, first_wait: Duration::from_millis(250) };
 
     fn wait(&self, attempt: u32) -> Duration {
-        self.first_wait
-            .saturating_mul(1 << attempt.min(16))
-            .min(WAIT_MAX / 2)
+        self.first_wait.saturating_mul(1 << attempt.min(16)).min(WAIT_MAX / 2)
     }
 }
 
@@ -65,10 +57,7 @@ pub(crate) struct Refusal {
 
 pub(crate) enum Answer {
     /// Every record is either imported or among the refusals.
-    Counted {
-        imported: u64,
-        refused: Vec<Refusal>,
-    },
+    Counted { imported: u64, refused: Vec<Refusal> },
     /// The body is larger than the server takes in one request.
     TooLarge,
 }
@@ -105,41 +94,25 @@ impl Client {
             .user_agent(concat!("cofferdam/", env!("CARGO_PKG_VERSION")))
             .build();
         let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{token}:"));
-        Ok(Self {
-            agent: config.new_agent(),
-            base_url,
-            authorization: format!("Basic {credentials}"),
-            patience,
-        })
+        Ok(Self { agent: config.new_agent(), base_url, authorization: format!("Basic {credentials}"), patience })
     }
 
     /// Sends a batch of `records` events to `/import` in strict mode.
-    pub(crate) fn import(
-        &self,
-        body: &[u8],
-        records: usize,
-        encoding: Encoding,
-    ) -> anyhow::Result<Answer> {
+    pub(crate) fn import(&self, body: &[u8], records: usize, encoding: Encoding) -> anyhow::Result<Answer> {
         let reply = self.post("/import?strict=1", body, encoding)?;
         match reply.status {
             200 | 400 => {}
             413 => return Ok(Answer::TooLarge),
             _ => return Err(self.unexpected(&reply)),
         }
-        let answer: Value =
-            serde_json::from_str(&reply.body).map_err(|_| self.unexpected(&reply))?;
+        let answer: Value = serde_json::from_str(&reply.body).map_err(|_| self.unexpected(&reply))?;
         let imported = answer["num_records_imported"].as_u64();
-        let (imported, refused) =
-            match (reply.status, imported, answer["failed_records"].as_array()) {
-                (200, Some(imported), None) => (imported, Vec::new()),
-                (_, Some(imported), Some(failed)) => {
-                    (imported, failed.iter().filter_map(read_refusal).collect())
-                }
-                _ => return Err(self.unexpected(&reply)),
-            };
-        let known = refused
-            .iter()
-            .all(|refusal: &Refusal| refusal.index < records);
+        let (imported, refused) = match (reply.status, imported, answer["failed_records"].as_array()) {
+            (200, Some(imported), None) => (imported, Vec::new()),
+            (_, Some(imported), Some(failed)) => (imported, failed.iter().filter_map(read_refusal).collect()),
+            _ => return Err(self.unexpected(&reply)),
+        };
+        let known = refused.iter().all(|refusal: &Refusal| refusal.index < records);
         if !known || imported + refused.len() as u64 != records as u64 {
             bail!(
                 "{} counted {imported} imported and {} refused of {records} records sent",
@@ -153,13 +126,8 @@ impl Client {
     /// Sends to one of the routes that answer `{"status":1}`: `/track`, `/engage`, `/groups`.
     pub(crate) fn send(&self, path: &str, body: &[u8]) -> anyhow::Result<()> {
         let reply = self.post(&format!("{path}?verbose=1&ip=0"), body, Encoding::Plain)?;
-        let accepted =
-            serde_json::from_str::<Value>(&reply.body).is_ok_and(|answer| answer["status"] == 1);
-        if reply.status == 200 && accepted {
-            Ok(())
-        } else {
-            Err(self.unexpected(&reply))
-        }
+        let accepted = serde_json::from_str::<Value>(&reply.body).is_ok_and(|answer| answer["status"] == 1);
+        if reply.status == 200 && accepted { Ok(()) } else { Err(self.unexpected(&reply)) }
     }
 
     fn post(&self, path: &str, body: &[u8], encoding: Encoding) -> anyhow::Result<Reply> {
@@ -176,17 +144,9 @@ impl Client {
             }
             let outcome = request.send(body).and_then(|mut response| {
                 let status = response.status().as_u16();
-                let wait = response
-                    .headers()
-                    .get("retry-after")
-                    .and_then(|at| at.to_str().ok())
-                    .and_then(retry_after);
-                let body = response
-                    .body_mut()
-                    .with_config()
-                    .limit(ANSWER_BYTES_MAX)
-                    .lossy_utf8(true)
-                    .read_to_string()?;
+                let wait = response.headers().get("retry-after").and_then(|at| at.to_str().ok()).and_then(retry_after);
+                let body =
+                    response.body_mut().with_config().limit(ANSWER_BYTES_MAX).lossy_utf8(true).read_to_string()?;
                 Ok((Reply { status, body }, wait))
             });
             attempt += 1;
@@ -194,24 +154,22 @@ impl Client {
             let wait = match outcome {
                 Ok((reply, wait)) if matches!(reply.status, 429 | 500 | 502 | 503 | 504) => {
                     if last {
-                        return Err(self
-                            .unexpected(&reply)
-                            .context(format!("gave up after {attempt} tries")));
+                        return Err(self.unexpected(&reply).context(format!("gave up after {attempt} tries")));
                     }
                     wait
                 }
                 Ok((reply, _)) => return Ok(reply),
                 Err(error) if last => {
                     return Err(anyhow!(error)).with_context(|| {
-                        format!("cannot reach {} (gave up after {attempt} tries)\nhint: is the server running there?", self.base_url)
+                        format!(
+                            "cannot reach {} (gave up after {attempt} tries)\nhint: is the server running there?",
+                            self.base_url
+                        )
                     });
                 }
                 Err(_) => None,
             };
-            std::thread::sleep(
-                wait.unwrap_or_else(|| self.patience.wait(attempt - 1))
-                    .min(WAIT_MAX),
-            );
+            std::thread::sleep(wait.unwrap_or_else(|| self.patience.wait(attempt - 1)).min(WAIT_MAX));
         }
     }
 
@@ -235,19 +193,12 @@ fn read_refusal(record: &Value) -> Option<Refusal> {
     Some(Refusal {
         index: usize::try_from(record["index"].as_u64()?).ok()?,
         field: shorten(record["field"].as_str().unwrap_or_default()),
-        reason: shorten(
-            record["message"]
-                .as_str()
-                .unwrap_or("refused by the server"),
-        ),
+        reason: shorten(record["message"].as_str().unwrap_or("refused by the server")),
     })
 }
 
 fn shorten(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(REASON_CHARS_MAX)
-        .collect()
+    text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
 }
 
 /// Only the form in seconds; a date in this header falls back to the ordinary wait.
@@ -264,10 +215,7 @@ fn check_url(url: &str) -> anyhow::Result<String> {
         );
     }
     let host = url.strip_prefix("http://").unwrap_or_default();
-    if host.is_empty()
-        || host.starts_with('/')
-        || host.contains(['?', '#', '@'])
-        || host.contains(char::is_whitespace)
+    if host.is_empty() || host.starts_with('/') || host.contains(['?', '#', '@']) || host.contains(char::is_whitespace)
     {
         bail!("not an address this command can send to\nhint: it looks like http://127.0.0.1:7077");
     }
@@ -276,11 +224,6 @@ fn check_url(url: &str) -> anyhow::Result<String> {
 
 /// gzip at its fastest level.
 pub(crate) fn compress(body: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut out = flate2::write::GzEncoder::new(
-        Vec::with_capacity(body.len() / 6),
-        flate2::Compression::fast(),
-    );
-    out.write_all(body)
-        .and_then(|()| out.finish())
-        .context("cannot compress a batch")
+    let mut out = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
+    out.write_all(body).and_then(|()| out.finish()).context("cannot compress a batch")
 }

@@ -31,10 +31,7 @@ pub(crate) struct Fault {
 }
 
 fn fault(reason: &'static str, field: &str) -> Fault {
-    Fault {
-        reason,
-        field: Some(field.to_owned()),
-    }
+    Fault { reason, field: Some(field.to_owned()) }
 }
 
 #[derive(Debug)]
@@ -70,9 +67,7 @@ impl Mapping {
         let event = match (&args.event_name, &args.event_column) {
             (Some(name), _) if name.trim().is_empty() => bail!("--event-name is empty"),
             (Some(name), _) => EventName::Constant(name.clone()),
-            (None, column) => {
-                EventName::Column(column.clone().unwrap_or_else(|| "event".to_owned()))
-            }
+            (None, column) => EventName::Column(column.clone().unwrap_or_else(|| "event".to_owned())),
         };
         let time_format = match args.time_format.as_str() {
             "auto" => TimeFormat::Auto,
@@ -84,10 +79,7 @@ impl Mapping {
             ),
         };
         let time_zone = TimeZone::get(&args.time_zone).map_err(|_| {
-            anyhow::anyhow!(
-                "--time-zone {} is not known\nhint: use a name such as Europe/Madrid",
-                args.time_zone
-            )
+            anyhow::anyhow!("--time-zone {} is not known\nhint: use a name such as Europe/Madrid", args.time_zone)
         })?;
         let mut renames = HashMap::new();
         for rename in &args.rename {
@@ -97,20 +89,15 @@ impl Mapping {
             }
             renames.insert(old.to_owned(), new.to_owned());
         }
-        let (numbers, strings): (HashSet<String>, HashSet<String>) = (
-            args.number_columns.iter().cloned().collect(),
-            args.string_columns.iter().cloned().collect(),
-        );
+        let (numbers, strings): (HashSet<String>, HashSet<String>) =
+            (args.number_columns.iter().cloned().collect(), args.string_columns.iter().cloned().collect());
         if let Some(both) = numbers.intersection(&strings).next() {
             bail!("column {both} is in --number-columns and in --string-columns");
         }
         Ok(Self {
             event,
             distinct_id: args.distinct_id_column.clone(),
-            time: args
-                .time_column
-                .clone()
-                .unwrap_or_else(|| "time".to_owned()),
+            time: args.time_column.clone().unwrap_or_else(|| "time".to_owned()),
             time_format,
             time_zone,
             insert_id: args.insert_id_column.clone(),
@@ -127,17 +114,8 @@ impl Mapping {
             EventName::Column(column) => Some(column.as_str()),
             EventName::Constant(_) => None,
         };
-        let wanted = [
-            event,
-            Some(self.distinct_id_column()),
-            Some(self.time.as_str()),
-            self.insert_id.as_deref(),
-        ];
-        wanted
-            .into_iter()
-            .flatten()
-            .find(|column| !header.iter().any(|have| have == column))
-            .map(str::to_owned)
+        let wanted = [event, Some(self.distinct_id_column()), Some(self.time.as_str()), self.insert_id.as_deref()];
+        wanted.into_iter().flatten().find(|column| !header.iter().any(|have| have == column)).map(str::to_owned)
     }
 
     fn distinct_id_column(&self) -> &str {
@@ -146,24 +124,17 @@ impl Mapping {
 
     /// A line of NDJSON: the shape of a Mixpanel raw export, or a flat object.
     pub(crate) fn map_json(&self, text: &[u8], at: Position) -> Result<Value, Fault> {
-        let record: Value = serde_json::from_slice(text).map_err(|_| Fault {
-            reason: "not valid JSON",
-            field: None,
-        })?;
+        let record: Value =
+            serde_json::from_slice(text).map_err(|_| Fault { reason: "not valid JSON", field: None })?;
         let Value::Object(mut record) = record else {
-            return Err(Fault {
-                reason: "not a JSON object",
-                field: None,
-            });
+            return Err(Fault { reason: "not a JSON object", field: None });
         };
-        let exported = record.get("event").is_some_and(Value::is_string)
-            && record.get("properties").is_some_and(Value::is_object);
+        let exported =
+            record.get("event").is_some_and(Value::is_string) && record.get("properties").is_some_and(Value::is_object);
         if exported && let Some(Value::Object(mut properties)) = record.remove("properties") {
             // Its name goes where a flat object has it; a property of the same name is only a property.
             let name = match &self.event {
-                EventName::Column(column) if column != "event" => {
-                    event_name(properties.get(column), column)?
-                }
+                EventName::Column(column) if column != "event" => event_name(properties.get(column), column)?,
                 EventName::Column(_) => event_name(record.get("event"), "event")?,
                 EventName::Constant(name) => name.clone(),
             };
@@ -210,18 +181,13 @@ impl Mapping {
         }
         let name = name.ok_or_else(|| match &self.event {
             EventName::Column(column) => fault("no event name", column),
-            EventName::Constant(_) => Fault {
-                reason: "no event name",
-                field: None,
-            },
+            EventName::Constant(_) => Fault { reason: "no event name", field: None },
         })?;
         self.finish(name, properties, text, at, EmptyId::Refused)
     }
 
     fn needed(&self, column: &str) -> bool {
-        column == self.distinct_id_column()
-            || column == self.time
-            || self.insert_id.as_deref() == Some(column)
+        column == self.distinct_id_column() || column == self.time || self.insert_id.as_deref() == Some(column)
     }
 
     fn csv_value(&self, column: &str, field: &str) -> Result<Value, Fault> {
@@ -254,28 +220,17 @@ impl Mapping {
             Some(Value::Number(id)) => id.to_string(),
             _ => return Err(fault("no distinct id", id_column)),
         };
-        let time = fields
-            .remove(&self.time)
-            .ok_or_else(|| fault("no time", &self.time))?;
-        let time_ms = self
-            .time_ms(&time)
-            .ok_or_else(|| fault("time cannot be read", &self.time))?;
+        let time = fields.remove(&self.time).ok_or_else(|| fault("no time", &self.time))?;
+        let time_ms = self.time_ms(&time).ok_or_else(|| fault("time cannot be read", &self.time))?;
         let own_id = match &self.insert_id {
-            Some(column) => Some(
-                fields
-                    .remove(column)
-                    .ok_or_else(|| fault("no insert id", column))?,
-            ),
+            Some(column) => Some(fields.remove(column).ok_or_else(|| fault("no insert id", column))?),
             None => fields.remove("$insert_id"),
         };
         let insert_id = match own_id {
             Some(Value::String(id)) if !id.is_empty() => door_insert_id(id),
             Some(Value::Number(id)) => door_insert_id(id.to_string()),
             Some(_) if self.insert_id.is_some() => {
-                return Err(fault(
-                    "no insert id",
-                    self.insert_id.as_deref().unwrap_or_default(),
-                ));
+                return Err(fault("no insert id", self.insert_id.as_deref().unwrap_or_default()));
             }
             _ => insert_id_of_place(at, text),
         };
@@ -285,18 +240,11 @@ impl Mapping {
             if self.skips.contains(&key) || value.is_null() {
                 continue;
             }
-            let value = if self.strings.contains(&key) {
-                text_value(value)
-            } else {
-                value
-            };
+            let value = if self.strings.contains(&key) { text_value(value) } else { value };
             let value = match value {
-                Value::String(text) if self.numbers.contains(&key) => text
-                    .trim()
-                    .parse()
-                    .ok()
-                    .and_then(number_value)
-                    .ok_or_else(|| fault("not a number", &key))?,
+                Value::String(text) if self.numbers.contains(&key) => {
+                    text.trim().parse().ok().and_then(number_value).ok_or_else(|| fault("not a number", &key))?
+                }
                 value => value,
             };
             let key = self.renames.get(&key).cloned().unwrap_or(key);
@@ -366,12 +314,7 @@ impl Mapping {
                 // As some warehouses write it: 2024-05-01 10:00:00 UTC.
                 if let Some(utc) = text.strip_suffix(" UTC") {
                     return Some(
-                        utc.parse::<DateTime>()
-                            .ok()?
-                            .to_zoned(TimeZone::UTC)
-                            .ok()?
-                            .timestamp()
-                            .as_millisecond(),
+                        utc.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond(),
                     );
                 }
                 self.civil_ms(text.parse::<DateTime>().ok()?)
@@ -381,14 +324,7 @@ impl Mapping {
 
     /// In the gap of a clock change the later, in its fold the earlier of both readings.
     fn civil_ms(&self, civil: DateTime) -> Option<i64> {
-        Some(
-            self.time_zone
-                .to_ambiguous_zoned(civil)
-                .compatible()
-                .ok()?
-                .timestamp()
-                .as_millisecond(),
-        )
+        Some(self.time_zone.to_ambiguous_zoned(civil).compatible().ok()?.timestamp().as_millisecond())
     }
 }
 
@@ -408,12 +344,7 @@ fn event_name(value: Option<&Value>, column: &str) -> Result<String, Fault> {
 
 /// The rule of the simplified identity merge.
 fn infer_distinct_id(properties: &mut Map<String, Value>) {
-    let id = |key: &str| {
-        properties
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|id| !id.is_empty())
-    };
+    let id = |key: &str| properties.get(key).and_then(Value::as_str).filter(|id| !id.is_empty());
     let inferred = match (id("$user_id"), id("$device_id")) {
         (Some(user), _) => user.to_owned(),
         (None, Some(device)) => format!("$device:{device}"),
@@ -462,25 +393,13 @@ fn date_of_digits(value: f64) -> Option<Date> {
         return None;
     }
     let digits = value as i32;
-    Date::new(
-        (digits / 10_000) as i16,
-        (digits / 100 % 100) as i8,
-        (digits % 100) as i8,
-    )
-    .ok()
+    Date::new((digits / 10_000) as i16, (digits / 100 % 100) as i8, (digits % 100) as i8).ok()
 }
 
 /// Ids the door would refuse are replaced by their hash, which is as good for telling records apart.
 fn door_insert_id(id: String) -> String {
-    let fits = id.len() <= INSERT_ID_BYTES_MAX
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if fits {
-        id
-    } else {
-        format!("{:032x}", hash(id.as_bytes()))
-    }
+    let fits = id.len() <= INSERT_ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if fits { id } else { format!("{:032x}", hash(id.as_bytes())) }
 }
 
 /// From the place in the file, which is what makes it unique in a run and the same in the next one, and 32 bits
@@ -489,9 +408,5 @@ fn door_insert_id(id: String) -> String {
 fn insert_id_of_place(at: Position, text: &[u8]) -> String {
     let hash = hash(text);
     let folded = (hash ^ (hash >> 64)) as u64;
-    format!(
-        "imp-{:x}-{:08x}",
-        at.offset,
-        (folded ^ (folded >> 32)) as u32
-    )
+    format!("imp-{:x}-{:08x}", at.offset, (folded ^ (folded >> 32)) as u32)
 }

@@ -53,11 +53,7 @@ impl Origin {
     /// The extension that tells the format, behind a possible `.gz`.
     pub(crate) fn extension(&self) -> Option<String> {
         let Self::File(path) = self else { return None };
-        let inner = if self.gzip() {
-            PathBuf::from(path.file_stem()?)
-        } else {
-            path.clone()
-        };
+        let inner = if self.gzip() { PathBuf::from(path.file_stem()?) } else { path.clone() };
         Some(inner.extension()?.to_str()?.to_ascii_lowercase())
     }
 
@@ -68,15 +64,9 @@ impl Origin {
             Self::Stdin => Box::new(io::stdin().lock()),
             Self::File(path) => Box::new(open_file(path)?),
         };
-        let counted = Counted {
-            input: bytes,
-            read: Arc::clone(&read),
-        };
-        let text: Box<dyn Read> = if self.gzip() {
-            Box::new(flate2::read::MultiGzDecoder::new(counted))
-        } else {
-            Box::new(counted)
-        };
+        let counted = Counted { input: bytes, read: Arc::clone(&read) };
+        let text: Box<dyn Read> =
+            if self.gzip() { Box::new(flate2::read::MultiGzDecoder::new(counted)) } else { Box::new(counted) };
         Ok((text, read))
     }
 }
@@ -91,18 +81,12 @@ pub(crate) struct Fingerprint {
 impl Fingerprint {
     pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
         let file = open_file(path)?;
-        let bytes = file
-            .metadata()
-            .with_context(|| format!("cannot read {}", path.display()))?
-            .len();
+        let bytes = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
         let mut start = Vec::new();
         file.take(FINGERPRINT_BYTES)
             .read_to_end(&mut start)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self {
-            bytes,
-            start_hash: format!("{:032x}", hash(&start)),
-        })
+        Ok(Self { bytes, start_hash: format!("{:032x}", hash(&start)) })
     }
 }
 
@@ -114,9 +98,7 @@ fn open_file(path: &Path) -> anyhow::Result<File> {
 pub(crate) fn hash(bytes: &[u8]) -> u128 {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(BASIS, |hash, &byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
-    })
+    bytes.iter().fold(BASIS, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 struct Counted {
@@ -161,14 +143,7 @@ pub(crate) struct Records<R> {
 
 impl<R: Read> Records<R> {
     pub(crate) fn new(input: R, format: Format) -> Self {
-        Self {
-            input,
-            format,
-            buf: Vec::new(),
-            start: 0,
-            ended: false,
-            at: Position::default(),
-        }
+        Self { input, format, buf: Vec::new(), start: 0, ended: false, at: Position::default() }
     }
 
     /// The start of the next record.
@@ -180,13 +155,10 @@ impl<R: Read> Records<R> {
     pub(crate) fn skip_to(&mut self, to: Position) -> io::Result<()> {
         while self.at.offset < to.offset {
             if self.start == self.buf.len() && !self.fill()? {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the file ends before the saved position",
-                ));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before the saved position"));
             }
-            let step = (self.buf.len() - self.start)
-                .min(usize::try_from(to.offset - self.at.offset).unwrap_or(usize::MAX));
+            let step =
+                (self.buf.len() - self.start).min(usize::try_from(to.offset - self.at.offset).unwrap_or(usize::MAX));
             self.start += step;
             self.at.offset += step as u64;
         }
@@ -248,11 +220,7 @@ impl<R: Read> Records<R> {
 
     fn refuse_first_line(&mut self) -> io::Result<Cut<'static>> {
         let cut = self.discard_line()?;
-        Ok(if cut == Cut::TooLong {
-            Cut::TooLong
-        } else {
-            Cut::OpenQuote
-        })
+        Ok(if cut == Cut::TooLong { Cut::TooLong } else { Cut::OpenQuote })
     }
 
     /// Drops one physical line of any length, without holding it.
@@ -267,11 +235,7 @@ impl<R: Read> Records<R> {
             self.at.offset += step as u64;
             dropped += step;
             if line_break.is_some() || !self.fill()? {
-                return Ok(if dropped > RECORD_BYTES_MAX + 1 {
-                    Cut::TooLong
-                } else {
-                    Cut::OpenQuote
-                });
+                return Ok(if dropped > RECORD_BYTES_MAX + 1 { Cut::TooLong } else { Cut::OpenQuote });
             }
         }
     }
@@ -340,9 +304,7 @@ impl Scan {
             self.lines += u64::from(byte == b'\n');
             self.inside = match (self.inside, byte) {
                 (Inside::Quotes, b'"') => Inside::QuotesEnd,
-                (Inside::Quotes, _) | (Inside::FieldStart | Inside::QuotesEnd, b'"') => {
-                    Inside::Quotes
-                }
+                (Inside::Quotes, _) | (Inside::FieldStart | Inside::QuotesEnd, b'"') => Inside::Quotes,
                 (_, b'\n') => return Some(self.at),
                 (_, byte) if byte == delimiter => Inside::FieldStart,
                 _ => Inside::Field,

@@ -64,22 +64,17 @@ impl State {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         };
-        let state = serde_json::from_slice(&text)
-            .ok()
-            .and_then(|value| Self::from_json(&value));
+        let state = serde_json::from_slice(&text).ok().and_then(|value| Self::from_json(&value));
         state.map(Some).with_context(|| {
-            format!("{} is not the state of an import\nhint: --restart begins anew, --state names another file", path.display())
+            format!(
+                "{} is not the state of an import\nhint: --restart begins anew, --state names another file",
+                path.display()
+            )
         })
     }
 
     /// Refuses to go on with another file, target or mapping than this state's.
-    pub(crate) fn check(
-        &self,
-        path: &Path,
-        file: &Fingerprint,
-        target: &str,
-        mapping: &str,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn check(&self, path: &Path, file: &Fingerprint, target: &str, mapping: &str) -> anyhow::Result<()> {
         let changed = if self.file != *file {
             "the file has changed since the interrupted import"
         } else if self.target != target {
@@ -104,14 +99,10 @@ impl State {
             writeln!(file, "{:#}", self.to_json())?;
             file.sync_all()?;
             std::fs::rename(&temporary, path)?;
-            let folder = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
+            let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()
         };
-        write()
-            .with_context(|| format!("cannot write the state of the import to {}", path.display()))
+        write().with_context(|| format!("cannot write the state of the import to {}", path.display()))
     }
 
     fn to_json(&self) -> Value {
@@ -142,17 +133,11 @@ impl State {
             },
             target: value["target"].as_str()?.to_owned(),
             mapping: value["mapping"].as_str()?.to_owned(),
-            position: Position {
-                offset: value["offset"].as_u64()?,
-                lines: value["lines"].as_u64()?,
-            },
+            position: Position { offset: value["offset"].as_u64()?, lines: value["lines"].as_u64()? },
             tally: Tally {
                 read: value["read"].as_u64()?,
                 imported: value["imported"].as_u64()?,
-                refused: refused
-                    .iter()
-                    .map(|(k, v)| Some((k.clone(), v.as_u64()?)))
-                    .collect::<Option<_>>()?,
+                refused: refused.iter().map(|(k, v)| Some((k.clone(), v.as_u64()?))).collect::<Option<_>>()?,
             },
             rejects_bytes: value["rejects_bytes"].as_u64()?,
             finished: value["finished"].as_bool()?,
@@ -179,17 +164,12 @@ pub(crate) struct Rejects {
 impl Rejects {
     /// Goes on after the first `bytes` of an earlier run, or begins anew with 0.
     pub(crate) fn open(path: PathBuf, bytes: u64) -> anyhow::Result<Self> {
-        let mut rejects = Self {
-            path,
-            file: None,
-            bytes,
-        };
+        let mut rejects = Self { path, file: None, bytes };
         if rejects.path.exists() {
             let file = rejects.create()?;
             // Shortened between the runs: what is missing is not made up for with zeros.
             rejects.bytes = bytes.min(file.metadata().map_or(0, |known| known.len()));
-            file.set_len(rejects.bytes)
-                .with_context(|| format!("cannot write {}", rejects.path.display()))?;
+            file.set_len(rejects.bytes).with_context(|| format!("cannot write {}", rejects.path.display()))?;
             rejects.file = (rejects.bytes > 0).then_some(file);
             if rejects.file.is_none() {
                 std::fs::remove_file(&rejects.path)
@@ -207,9 +187,7 @@ impl Rejects {
         options.append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options
-            .open(&self.path)
-            .with_context(|| format!("cannot write {}", self.path.display()))
+        options.open(&self.path).with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     /// Durable when it returns.

@@ -33,10 +33,7 @@ impl TestServer {
     /// Serves until the test ends.
     pub(crate) fn start(handler: impl FnMut(&Request) -> Response + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!(
-            "http://{}",
-            listener.local_addr().expect("a bound listener")
-        );
+        let url = format!("http://{}", listener.local_addr().expect("a bound listener"));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let handler: Arc<Mutex<Box<Handler>>> = Arc::new(Mutex::new(Box::new(handler)));
         let log = Arc::clone(&requests);
@@ -63,12 +60,8 @@ impl TestServer {
     /// Every event received on `/import`, in order.
     pub(crate) fn events(&self) -> Vec<Value> {
         let requests = self.requests.lock().expect("no panic in the server");
-        let of_import = requests
-            .iter()
-            .filter(|request| request.path.starts_with("/import"));
-        of_import
-            .flat_map(|request| request.body.as_array().cloned().unwrap_or_default())
-            .collect()
+        let of_import = requests.iter().filter(|request| request.path.starts_with("/import"));
+        of_import.flat_map(|request| request.body.as_array().cloned().unwrap_or_default()).collect()
     }
 }
 
@@ -77,11 +70,7 @@ pub(crate) fn accept(request: &Request) -> Response {
         return Response::Say(200, "", json!({ "status": 1, "error": null }));
     }
     let count = request.body.as_array().map_or(1, Vec::len);
-    Response::Say(
-        200,
-        "",
-        json!({ "code": 200, "num_records_imported": count, "status": "OK" }),
-    )
+    Response::Say(200, "", json!({ "code": 200, "num_records_imported": count, "status": "OK" }))
 }
 
 fn serve(stream: TcpStream, log: &Mutex<Vec<Request>>, handler: &Mutex<Box<Handler>>) {
@@ -132,14 +121,8 @@ fn read_request(lines: &mut BufReader<TcpStream>) -> Option<Request> {
     lines.read_exact(&mut body).ok()?;
     if gzip {
         let mut text = Vec::new();
-        flate2::read::GzDecoder::new(body.as_slice())
-            .read_to_end(&mut text)
-            .expect("valid gzip");
+        flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut text).expect("valid gzip");
         body = text;
     }
-    Some(Request {
-        path,
-        authorization,
-        body: serde_json::from_slice(&body).expect("valid JSON"),
-    })
+    Some(Request { path, authorization, body: serde_json::from_slice(&body).expect("valid JSON") })
 }

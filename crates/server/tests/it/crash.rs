@@ -85,6 +85,37 @@ fn what_was_acknowledged_survives_kill_nine() {
     assert!(expected_total > 0);
 }
 
+#[test]
+fn many_clients_at_once_are_all_served() {
+    const REQUESTS: usize = 25;
+    let server = Server::with(Options::FLUSHING);
+    let (server, clients) = (&server, 8);
+    std::thread::scope(|scope| {
+        for client in 0..clients {
+            scope.spawn(move || {
+                for request in 0..REQUESTS {
+                    // New persons, new names, links and profiles: everything that has to be written in order.
+                    let id = format!("{client}-{request}");
+                    let ids = json!({"$device_id": format!("d{id}"), "$user_id": format!("u{}", request % 5),
+                        "email": format!("p{id}@coffer.example"), format!("property {id}"): client});
+                    let events: Vec<Value> =
+                        (0..20).map(|_| server.event("Crowd", now_ms(), &format!("u{id}"), ids.clone())).collect();
+                    server.import(&events);
+                    let update = json!({"$token": server.project.token, "$distinct_id": "u0", "$add": {"n": 1}});
+                    let reply = server.post_json("/engage", &update);
+                    assert_eq!((reply.status, reply.text().as_str()), (200, "1"));
+                    server.status();
+                }
+            });
+        }
+    });
+    assert_eq!(server.total("Crowd"), (clients * REQUESTS * 20) as u64);
+    assert_eq!(server.count("unique", json!({"event": "Crowd"})), 5);
+    let (properties, _) = server.person(json!({"event": "Crowd", "filters": [is("property 0-0", "0")]}));
+    assert_eq!(properties.get("n"), Some(&json!((clients * REQUESTS) as f64)), "every addition counts once");
+    server.balanced_outcomes();
+}
+
 fn write_until_killed(server: &mut Server, round: u64, random: &mut Random) -> Vec<Client> {
     let project = server.project.clone();
     let port = server.port();

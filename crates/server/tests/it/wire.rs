@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::http::{Reply, Request, percent};
-use crate::server::{Server, insert_id, is, now_ms};
+use crate::server::{Options, Server, insert_id, is, now_ms};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const SHOP: &str = "https://shop.example";
@@ -440,6 +440,40 @@ fn a_record_sent_again_counts_once() {
     server.start_again();
     assert_eq!(server.post_json("/track", &event).text(), "1");
     check(&server);
+}
+
+#[test]
+fn the_newest_of_two_records_with_one_key_wins() {
+    let mut server = Server::with(Options::FLUSHING);
+    let version = |server: &Server, n: u32| {
+        let mut event = server.event("Corrected", now_ms(), "k-person", json!({"version": n}));
+        event["properties"]["$insert_id"] = "one-key".into();
+        event["properties"]["time"] = (now_ms() / 86_400_000 * 86_400_000 - 86_400_000).into();
+        event
+    };
+    let check = |server: &Server, expected: u32, when: &str| {
+        assert_eq!(server.total("Corrected"), 1, "{when}");
+        assert_eq!(server.by("Corrected", "version"), [(expected.to_string(), 1)].into(), "{when}");
+        let listed = server.events(json!({"event": "Corrected"}));
+        assert_eq!(listed.len(), 1, "{when}");
+        assert_eq!(listed[0].1["version"], f64::from(expected), "{when}");
+    };
+    server.import(&[version(&server, 1)]);
+    server.import(&[version(&server, 2)]);
+    check(&server, 2, "both in memory");
+    // The first two leave memory; the third comes when they are in files.
+    let padding = |server: &Server| -> Vec<Value> {
+        (0..600).map(|n| server.event("Padding", now_ms() - 60_000, &format!("p{n}"), json!({}))).collect()
+    };
+    server.import(&padding(&server));
+    server.import(&[version(&server, 3)]);
+    check(&server, 3, "one in memory");
+    server.import(&padding(&server));
+    check(&server, 3, "all written");
+    server.stop();
+    server.start_again();
+    check(&server, 3, "after a restart");
+    assert_eq!(server.status()["events"], 1_201);
 }
 
 #[test]

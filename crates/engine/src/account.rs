@@ -317,7 +317,7 @@ fn check_email(email: &str) -> Result<String> {
 
 fn check_password(password: &str, email: &str) -> Result<()> {
     let chars = password.chars().count();
-    if chars < limits::PASSWORD_CHARS_MIN || chars > limits::PASSWORD_CHARS_MAX {
+    if !(limits::PASSWORD_CHARS_MIN..=limits::PASSWORD_CHARS_MAX).contains(&chars) {
         return refused(
             "weak_password",
             format!("a password has {} to {} characters", limits::PASSWORD_CHARS_MIN, limits::PASSWORD_CHARS_MAX),

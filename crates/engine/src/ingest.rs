@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 
-use cofferdam_model::{Action, Class, Outcome, Reason, SealedEvent, SubjectNo, Value, limits};
+use cofferdam_model::{Action, Class, Outcome, ProjectId, Reason, SealedEvent, SubjectNo, Value, limits};
 use cofferdam_vault::wire::{self, Door, ProfileKind, ProfileUpdate, Record, ValidEvent};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -65,6 +65,9 @@ impl Recent {
     }
 }
 
+/// What one request holds for each project: nearly always one.
+type ByProject<T> = FxHashMap<ProjectId, (Arc<Project>, T)>;
+
 /// Events of one project, checked, on their way.
 #[derive(Default)]
 struct Batch {
@@ -83,7 +86,7 @@ impl Engine {
         let mut report = Report::default();
         let Some(records) = self.split(body, source, project.as_deref(), &mut report) else { return Ok(report) };
         let now_us = self.now_us();
-        let mut batches: FxHashMap<cofferdam_model::ProjectId, (Arc<Project>, Batch)> = FxHashMap::default();
+        let mut batches: ByProject<Batch> = FxHashMap::default();
         let mut in_request: FxHashSet<u128> = FxHashSet::default();
         for (index, record) in records.into_iter().enumerate() {
             let object = match wire::read_object(record) {
@@ -189,8 +192,7 @@ impl Engine {
         let mut report = Report::default();
         let Some(records) = self.split(body, source, project.as_deref(), &mut report) else { return Ok(report) };
         let now_us = self.now_us();
-        let mut batches: FxHashMap<cofferdam_model::ProjectId, (Arc<Project>, Vec<(usize, ProfileUpdate)>)> =
-            FxHashMap::default();
+        let mut batches: ByProject<Vec<(usize, ProfileUpdate)>> = FxHashMap::default();
         for (index, record) in records.into_iter().enumerate() {
             let object = match wire::read_object(record) {
                 Ok(object) => object,

@@ -269,8 +269,7 @@ impl Rows {
 
     /// Merges sorted sets into one. Of records with the same identity the newest stays.
     pub fn merge(parts: &[&Rows]) -> Rows {
-        let mut order: Vec<(SubjectNo, i64, i64, u32, u32)> =
-            Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let mut order: Vec<Place> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         for (part, rows) in parts.iter().enumerate() {
             let core = &rows.core;
             for (index, &subject) in core.subjects.iter().enumerate() {
@@ -324,7 +323,7 @@ impl Rows {
         if buckets == 1 {
             return vec![self.clone()];
         }
-        let mut orders: Vec<Vec<(SubjectNo, i64, i64, u32, u32)>> = vec![Vec::new(); buckets as usize];
+        let mut orders: Vec<Vec<Place>> = vec![Vec::new(); buckets as usize];
         for (index, &subject) in self.core.subjects.iter().enumerate() {
             let order = &mut orders[bucket_of(subject, buckets) as usize];
             for row in self.core.offsets[index]..self.core.offsets[index + 1] {
@@ -406,7 +405,10 @@ fn set_text(texts: &mut FxHashMap<PropertyKey, TextBuilder>, key: PropertyKey, r
     push_or_replace(&mut builder.text.codes, row, code);
 }
 
-type Order = [(SubjectNo, i64, i64, u32, u32)];
+type Order = [Place];
+
+/// Subject, time, received, which part, which row of it: ordered like rows are.
+type Place = (SubjectNo, i64, i64, u32, u32);
 
 fn merge_text(order: &Order, sources: Vec<Option<&Text>>) -> Text {
     let mut builder = TextBuilder::new();

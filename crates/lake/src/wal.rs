@@ -344,7 +344,7 @@ fn parse_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let len = u32::from_le_bytes(*len) as usize;
-    if len < FIXED || len > limits::WAL_FRAME_BYTES_MAX || len > rest.len() {
+    if !(FIXED..=limits::WAL_FRAME_BYTES_MAX).contains(&len) || len > rest.len() {
         return None;
     }
     let (body, after) = rest.split_at(len);
@@ -372,7 +372,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Clone, Default)]
-    struct Collected(Arc<Mutex<Vec<(i64, Vec<SealedEvent>)>>>);
+    struct Collected(Arc<Mutex<Vec<Batch>>>);
+
+    type Batch = (i64, Vec<SealedEvent>);
 
     impl Tail for Collected {
         fn take(&self, _: ProjectId, received: i64, events: Vec<SealedEvent>) {

@@ -142,7 +142,7 @@ impl FileIds {
             }
             Column::Number(values) => self.add_each(
                 values.iter().map(|value| (!value.is_nan()).then_some((value.to_bits(), *value))),
-                |value| number_text(value),
+                number_text,
                 interner,
             ),
             Column::Bool(values) => self.add_each(

@@ -46,7 +46,7 @@ enum Route {
 struct Params {
     verbose: bool,
     image: bool,
-    strict: bool,
+    strict: Option<bool>,
     callback: Option<String>,
     api_key: Option<String>,
     data: Option<String>,
@@ -59,7 +59,7 @@ impl Params {
             match key.as_str() {
                 "verbose" => self.verbose = on,
                 "img" => self.image = on,
-                "strict" => self.strict = on,
+                "strict" => self.strict = Some(value != "0" && value != "false"),
                 "callback" => self.callback = Some(value),
                 "api_key" => self.api_key = Some(value),
                 "data" => self.data = Some(value),
@@ -114,24 +114,27 @@ async fn answer(
         Ok(records) => records,
         Err(unfit) => return unfit_answer(route, &unfit),
     };
+    // Old clients send forms, know nothing of strictness, and want to be answered like `/track`.
     let form = params.data.is_some();
+    let strict = params.strict.unwrap_or(!form);
     let project = match credentials(engine, headers, &params) {
         Credentials::Project(project) => Some(project),
-        Credentials::None if route != Route::Import => None,
+        // SDKs send whatever key they were given with every request; the record's own token decides.
+        Credentials::None | Credentials::Wrong if route != Route::Import => None,
         // The public token inside a record is no credential for history.
         Credentials::None | Credentials::Wrong => return unauthorized(route),
     };
     let result = match route {
         Route::Track => engine.ingest(&records, Door::Track, project).await,
         Route::Import => {
-            let strictness = if params.strict { Strictness::Strict } else { Strictness::Lenient };
+            let strictness = if strict { Strictness::Strict } else { Strictness::Lenient };
             engine.ingest(&records, Door::Import(strictness), project).await
         }
         Route::Engage => engine.update_profiles(&records, ProfileKind::Person, project).await,
         Route::Groups => engine.update_profiles(&records, ProfileKind::Group, project).await,
     };
     match result {
-        Ok(report) if route == Route::Import && !form => import_answer(&report, &params),
+        Ok(report) if route == Route::Import && !form => import_answer(&report, strict),
         Ok(report) => sdk_answer(route, &report, &params),
         Err(error) => unavailable(route, &error),
     }
@@ -318,7 +321,7 @@ fn too_many(report: &Report) -> bool {
     report.refused.iter().any(|refused| refused.reason == Reason::TooManyEvents)
 }
 
-fn import_answer(report: &Report, params: &Params) -> Response {
+fn import_answer(report: &Report, strict: bool) -> Response {
     if too_many(report) {
         let message = format!("request exceeds max limit of {} events", limits::REQUEST_EVENTS_MAX);
         return error_answer(Route::Import, StatusCode::PAYLOAD_TOO_LARGE, &message);
@@ -329,7 +332,7 @@ fn import_answer(report: &Report, params: &Params) -> Response {
     if cannot_be_cut {
         return error_answer(Route::Import, StatusCode::BAD_REQUEST, "the body is not valid JSON or NDJSON");
     }
-    if report.refused.is_empty() || !params.strict {
+    if report.refused.is_empty() || !strict {
         let body = json!({ "code": 200, "num_records_imported": report.stored, "status": "OK" });
         return json_answer(StatusCode::OK, &body);
     }
@@ -366,6 +369,8 @@ fn sdk_answer(route: Route, report: &Report, params: &Params) -> Response {
     let error = match report.refused.first() {
         _ if report.received == 0 => Some("the request holds no records".to_owned()),
         None => None,
+        // A client that is told "0" keeps the whole batch and sends it for ever; the counts say what was refused.
+        Some(_) if report.stored > 0 => None,
         Some(first) if report.received == 1 => Some(first.reason.explain().1.to_owned()),
         Some(first) => Some(format!("record {}: {}", first.index, first.reason.explain().1)),
     };

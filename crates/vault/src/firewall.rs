@@ -319,6 +319,10 @@ fn has_identity(text: &str, version: bool) -> bool {
     if digits >= 8 && PHONE.is_match(text) {
         return true;
     }
+    // A link in a sentence: what follows its question mark is as good as a password now and then.
+    if text.contains("://") && text.split_whitespace().any(|word| word.contains("://") && word.contains('?')) {
+        return true;
+    }
     !version && has_address(text, digits)
 }
 
@@ -339,6 +343,9 @@ fn has_address(text: &str, digits: usize) -> bool {
 
 /// A URL without what may identify; `None` when the text is no URL.
 fn reduce_url(referrer: bool, text: &str) -> Option<String> {
+    if text.starts_with('/') && !text.contains(char::is_whitespace) && text.contains(['?', '#']) {
+        return Some(mask_name(&text[..text.find(['?', '#']).unwrap_or(text.len())]));
+    }
     let (scheme, rest) = text.split_once("://")?;
     if scheme.is_empty()
         || scheme.len() > 10
@@ -423,6 +430,9 @@ mod tests {
             ("note", json!("from 192.168.1.20"), Sealed),
             ("note", json!("2001:db8::1"), Sealed),
             ("note", json!("12:30:45"), Kept),
+            ("page", json!("/reset?code=1"), Reduced),
+            ("note", json!("see https://x.io/reset?code=1 now"), Sealed),
+            ("note", json!("and/or? yes"), Kept),
             ("app_version", json!("10.2.3.4"), Kept),
             ("$current_url", json!("https://u:p@x.io/a?b=c#d"), Reduced),
             ("id", json!("1697041234567"), Kept),
@@ -439,6 +449,7 @@ mod tests {
         assert_eq!(reduce("$current_url", "https://u:p@x.io:8080/docs/a?mail=b@c.de#top"), "https://x.io:8080/docs/a");
         assert_eq!(reduce("$current_url", "https://x.io/u/ada%40example.com/edit"), "https://x.io/u/[email]/edit");
         assert_eq!(reduce("$referrer", "https://www.google.com/search?q=ada"), "www.google.com");
+        assert_eq!(reduce("page", "/reset/now?code=1#x"), "/reset/now");
         assert_eq!(reduce("$initial_referrer", "https://10.0.0.7/x"), "[address]");
     }
 

@@ -291,7 +291,6 @@ impl Vault {
 
     /// Applies profile updates in order. The outer error is the vault's, and then nothing was applied; the inner
     /// ones are the records' own. What each update touched comes back for the live feed.
-    #[expect(clippy::type_complexity, reason = "one list, one element per update")]
     pub async fn update_profiles(
         &self,
         project: ProjectId,

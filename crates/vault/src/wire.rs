@@ -514,7 +514,8 @@ pub fn validate_update(
     if object.contains_key("$delete") {
         operations.push(Operation::Delete);
     }
-    let with_object: [(&str, fn(Map<String, Value>) -> Operation); 6] = [
+    type Constructor = fn(Map<String, Value>) -> Operation;
+    let with_object: [(&str, Constructor); 6] = [
         ("$set", Operation::Set),
         ("$set_once", Operation::SetOnce),
         ("$add", Operation::Add),

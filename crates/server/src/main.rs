@@ -50,6 +50,9 @@ struct DemoCommand {
     serve: ServeArgs,
     #[command(flatten)]
     demo: demo::DemoArgs,
+    /// Stop when the world is in, instead of serving it
+    #[arg(long)]
+    exit: bool,
 }
 
 fn main() -> ExitCode {
@@ -109,7 +112,8 @@ async fn verify(data: PathBuf) -> anyhow::Result<ExitCode> {
 /// Serves, makes the world through the server's own door on the first start, prints the sign-in, and keeps
 /// sending a trickle of events.
 async fn run_demo(command: DemoCommand) -> anyhow::Result<ExitCode> {
-    let DemoCommand { serve: mut args, demo } = command;
+    let DemoCommand { serve: mut args, mut demo, exit } = command;
+    demo.no_trickle |= exit;
     if args.data == std::path::Path::new("cofferdam-data") {
         args.data = PathBuf::from("demo-data");
     }
@@ -128,7 +132,13 @@ async fn run_demo(command: DemoCommand) -> anyhow::Result<ExitCode> {
     };
     tokio::pin!(worker);
     let result = tokio::select! {
-        result = &mut worker => result?,
+        result = async {
+            let result = (&mut worker).await;
+            if !exit && matches!(result, Ok(Ok(()))) {
+                serve::told_to_stop().await;
+            }
+            result
+        } => result?,
         () = serve::told_to_stop() => {
             stop.store(true, Ordering::Relaxed);
             // The trickle stops within a moment; a world half made is thrown away by the next start.

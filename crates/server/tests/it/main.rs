@@ -6,6 +6,7 @@
 //! - [`engage`], [`identity`], [`reports`]: profiles, who is one person, and what the numbers mean.
 //! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
 //! - [`crash`]: what was acknowledged survives `kill -9`.
+//! - [`demo`]: the first ten minutes: a world, a sign-in that works, reports with the world in them.
 //! - [`sdk`], [`cdnow`]: the official clients, and a real data set against independent SQL.
 //!
 //! The tests deliberately share no types with the product: the wire is the contract.
@@ -14,6 +15,7 @@ mod bad_input;
 mod canary;
 mod cdnow;
 mod crash;
+mod demo;
 mod engage;
 mod http;
 mod identity;

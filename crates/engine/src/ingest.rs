@@ -167,7 +167,12 @@ impl Engine {
             event.properties = live_properties(&sealed.trail, &sealed.event);
             live.push((sealed.event.subject, event));
         }
-        let events: Vec<SealedEvent> = sealed.into_iter().map(|sealed| sealed.event).collect();
+        // What only links ids was done when it was sealed, durably.
+        let events: Vec<SealedEvent> = sealed
+            .into_iter()
+            .map(|sealed| sealed.event)
+            .filter(|event| !wire::is_about_identity(&event.name))
+            .collect();
         self.lake.append(project.id, events).await.map_err(|error| match error {
             cofferdam_lake::Error::Busy => Error::Busy,
             other => Error::Store(other),

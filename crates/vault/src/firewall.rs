@@ -356,17 +356,16 @@ fn reduce_url(referrer: bool, text: &str) -> Option<String> {
     let authority_end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let authority = &rest[..authority_end];
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = if has_address(host.split_once(':').map_or(host, |(name, _)| name), 4) || host.starts_with('[') {
-        "[address]"
-    } else {
-        host
-    };
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    // A developer's own machine is nobody's address.
+    let loopback = name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+    let host = if !loopback && (has_address(name, 4) || host.starts_with('[')) { "[address]" } else { host };
     if referrer {
         return Some(host.to_owned());
     }
     let path = &rest[authority_end..];
     let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-    Some(mask_name(&format!("{scheme}://{host}{path}")))
+    Some(format!("{scheme}://{host}{}", mask_name(path)))
 }
 
 /// A name with what identifies masked: names are kept in dictionaries and shown to everybody.
@@ -449,6 +448,7 @@ mod tests {
         assert_eq!(reduce("$current_url", "https://u:p@x.io:8080/docs/a?mail=b@c.de#top"), "https://x.io:8080/docs/a");
         assert_eq!(reduce("$current_url", "https://x.io/u/ada%40example.com/edit"), "https://x.io/u/[email]/edit");
         assert_eq!(reduce("$referrer", "https://www.google.com/search?q=ada"), "www.google.com");
+        assert_eq!(reduce("$current_url", "http://127.0.0.1:8080/a?b"), "http://127.0.0.1:8080/a");
         assert_eq!(reduce("page", "/reset/now?code=1#x"), "/reset/now");
         assert_eq!(reduce("$initial_referrer", "https://10.0.0.7/x"), "[address]");
     }

@@ -250,6 +250,11 @@ fn valid_insert_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// Whether an event only says which ids belong together: it is acted upon, and counts in no report.
+pub fn is_about_identity(name: &str) -> bool {
+    matches!(name, "$identify" | "$create_alias" | "$merge")
+}
+
 /// Checks a record against the limits of its door.
 pub fn validate(mut object: Map<String, Value>, door: Door, mode: IdentityMode, now_us: i64) -> Result<Record, Reason> {
     let name = match object.remove("event") {
@@ -275,7 +280,7 @@ pub fn validate(mut object: Map<String, Value>, door: Door, mode: IdentityMode, 
         check_shape(value, 0)?;
     }
     // Clients send these from servers with nothing but the ids.
-    let about_identity = matches!(name.as_str(), "$identify" | "$create_alias" | "$merge");
+    let about_identity = is_about_identity(&name);
     let time_us = match properties.get("time") {
         None | Some(Value::Null) if about_identity => now_us,
         _ => event_time(&properties, door, now_us)?,

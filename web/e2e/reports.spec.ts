@@ -1,0 +1,165 @@
+// Reports show the numbers the server computes, the address carries the question, and Back undoes.
+import { ask, expect, settled, test } from './fixtures';
+import { PERSONS } from './seed';
+
+const LAST_30_DAYS = { kind: 'last', count: 30, unit: 'day' } as const;
+
+for (const language of ['en', 'es', 'it'] as const) {
+  test.describe(`in ${language}`, () => {
+    test.use({ language });
+    // As the page does: the reader's own region where it speaks the language.
+    const number = (value: number) =>
+      new Intl.NumberFormat(language === 'en' ? 'en-GB' : language).format(value);
+    const percent = (share: number, digits = 0) =>
+      new Intl.NumberFormat(language === 'en' ? 'en-GB' : language, {
+        style: 'percent',
+        minimumFractionDigits: digits,
+        maximumFractionDigits: 1,
+      }).format(share);
+
+    test('insights', async ({ page, house }) => {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/insights`);
+      await expect(page).toHaveURL(/range=30d&unit=day&show=unique~Page\+view/);
+      await settled(page);
+      const table = await ask(page, house.project.id, {
+        kind: 'insights',
+        range: LAST_30_DAYS,
+        unit: 'day',
+        metrics: [{ measure: 'unique', matching: { event: 'Page view' } }],
+      });
+      expect(table.series[0]?.total).toBe(PERSONS);
+      const legend = page.getByRole('row', { name: /Page view/ });
+      await expect(legend).toContainText(number(PERSONS));
+
+      await page.keyboard.press('t');
+      await expect(page).toHaveURL(/chart=table/);
+      const shown = await page.locator('tbody td').allTextContents();
+      expect(shown).toEqual(table.series[0]?.values.map(number));
+    });
+
+    test('a funnel', async ({ page, house }) => {
+      const steps = ['Sign up', 'Purchase'];
+      await page.goto(
+        `${house.server.origin}/p/${house.project.id}/funnels?range=30d&step=Sign+up&step=Purchase&window=7d`,
+      );
+      await settled(page);
+      const table = await ask(page, house.project.id, {
+        kind: 'funnel',
+        range: LAST_30_DAYS,
+        steps: steps.map((event) => ({ event })),
+        window: { count: 7, unit: 'day' },
+      });
+      expect(table.overall.steps.map(({ persons }) => persons)).toEqual([PERSONS, PERSONS / 2]);
+      const items = page.locator('section[aria-busy] ol > li');
+      await expect(items).toHaveCount(2);
+      await expect(items.nth(0)).toContainText(number(PERSONS));
+      await expect(items.nth(1)).toContainText(number(PERSONS / 2));
+      await expect(items.nth(1)).toContainText(percent(0.5, 1));
+    });
+
+    test('retention', async ({ page, house }) => {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/retention`);
+      await expect(page).toHaveURL(/born=\*&returned=\*&unit=week/);
+      await settled(page);
+      const table = await ask(page, house.project.id, {
+        kind: 'retention',
+        range: { kind: 'last', count: 8, unit: 'week' },
+        born: {},
+        returned: {},
+        unit: 'week',
+        intervals: 8,
+        mode: 'on',
+        alignment: 'calendar',
+      });
+      expect(table.cohorts.reduce((sum, { size }) => sum + size, 0)).toBe(PERSONS);
+      const rows = page.locator('section[aria-busy] tbody tr');
+      await expect(rows).toHaveCount(table.cohorts.length + 1);
+      for (const [at, cohort] of table.cohorts.entries()) {
+        const cells = rows.nth(at + 1).locator('td');
+        await expect(cells.nth(0)).toHaveText(number(cohort.size));
+        for (const [k, retained] of cohort.retained.entries()) {
+          await expect(cells.nth(k + 1)).toContainText(percent(retained / cohort.size, 1));
+        }
+      }
+    });
+  });
+}
+
+test('an edit goes into the address and Back undoes it', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/insights`);
+  await settled(page);
+  await page.getByRole('button', { name: 'What is counted: persons' }).click();
+  await page.getByRole('option', { name: 'events' }).click();
+  await expect(page).toHaveURL(/show=total~Page\+view/);
+  const table = await ask(page, house.project.id, {
+    kind: 'insights',
+    range: LAST_30_DAYS,
+    unit: 'day',
+    metrics: [{ measure: 'total', matching: { event: 'Page view' } }],
+  });
+  const legend = page.getByRole('row', { name: /Page view/ });
+  await expect(legend).toContainText(String(table.series[0]?.total));
+  await page.goBack();
+  await expect(page).toHaveURL(/show=unique~Page\+view/);
+  await expect(legend).toContainText(String(PERSONS));
+});
+
+test('a filter narrows and a breakdown splits', async ({ page, house }) => {
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/insights?range=30d&unit=day&show=unique~Sign+up&where=plan~equals~pro&by=$city`,
+  );
+  await settled(page);
+  const table = await ask(page, house.project.id, {
+    kind: 'insights',
+    range: LAST_30_DAYS,
+    unit: 'day',
+    metrics: [{ measure: 'unique', matching: { event: 'Sign up' } }],
+    filters: [{ property: 'plan', condition: { op: 'equals', values: ['pro'] } }],
+    breakdown: { property: '$city', limit: 10 },
+  });
+  expect(table.series.reduce((sum, { total }) => sum + total, 0)).toBe(13);
+  for (const series of table.series) {
+    const city = series.segment?.kind === 'value' ? series.segment.value : 'not set';
+    await expect(page.getByRole('row', { name: new RegExp(city) })).toContainText(String(series.total));
+  }
+});
+
+test('a person opens with a timeline, and the address names them', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/persons`);
+  await settled(page);
+  await expect(page.getByText(`${PERSONS} persons`)).toBeVisible();
+  const row = page.getByRole('button', { name: /^per_/ }).first();
+  const pseudonym = await row.textContent();
+  await row.click();
+  const drawer = page.getByRole('dialog');
+  await expect(drawer).toContainText(pseudonym ?? '');
+  await expect(drawer.getByText('Page view').first()).toBeVisible();
+  await expect(page).toHaveURL(new RegExp(`person=${pseudonym}`));
+  await page.keyboard.press('Escape');
+  await expect(drawer).toBeHidden();
+});
+
+test('ingest health adds up', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/live`);
+  const outcomes = page.getByRole('region', { name: 'Outcomes' });
+  const figure = async (name: string) =>
+    Number(
+      (
+        await outcomes
+          .locator('div', { has: page.getByText(name, { exact: true }) })
+          .locator('dd')
+          .first()
+          .textContent()
+      )?.replaceAll(',', ''),
+    );
+  await expect(outcomes.getByText('Accepted')).toBeVisible();
+  const received = Number((await outcomes.locator('span').first().textContent())?.replaceAll(',', ''));
+  const ended = [
+    await figure('Accepted'),
+    await figure('Duplicate'),
+    await figure('Ignored'),
+    await figure('Rejected'),
+  ];
+  expect(ended.reduce((sum, count) => sum + count, 0)).toBe(received);
+  await expect(page.getByText('Connected')).toBeVisible();
+});

@@ -1,0 +1,71 @@
+// The real binary on a folder of its own, and the two computations a person's phone would do.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export const SETUP_CODE = 'test-setup-code';
+const START_MS_MAX = 20_000;
+
+export interface Server {
+  /** As the browser sees it. `localhost`, since secure cookies work there without TLS. */
+  origin: string;
+  stop: () => Promise<void>;
+}
+
+export async function startServer(): Promise<Server> {
+  const binary = resolve(process.env.COFFERDAM_BIN ?? '../target/debug/cofferdam');
+  const folder = mkdtempSync(join(tmpdir(), 'cofferdam-e2e-'));
+  const child = spawn(binary, ['serve', '--data', folder, '--listen', '127.0.0.1:0'], {
+    env: { ...process.env, COFFERDAM_SETUP_CODE: SETUP_CODE },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const port = await portOf(child);
+  return {
+    origin: `http://localhost:${port}`,
+    stop: async () => {
+      const ended = new Promise((done) => child.once('exit', done));
+      child.kill('SIGTERM');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function portOf(child: ChildProcess): Promise<string> {
+  return new Promise((found, failed) => {
+    let said = '';
+    const timer = setTimeout(
+      () => failed(new Error(`the server did not start in time; it said:\n${said}`)),
+      START_MS_MAX,
+    );
+    const read = (chunk: Buffer) => {
+      said += chunk.toString();
+      const port = /cofferdam listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(said)?.[1];
+      if (!port) return;
+      clearTimeout(timer);
+      found(port);
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.once('error', failed);
+    child.once('exit', (code) => failed(new Error(`the server ended with ${code}; it said:\n${said}`)));
+  });
+}
+
+const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+const STEP_SECONDS = 30;
+
+/** The code an authenticator shows now (RFC 6238: SHA-1, six digits, thirty seconds). */
+export function totpCode(secret: string, at = Date.now()): string {
+  const bits = [...secret.replace(/[=\s]/g, '')]
+    .map((letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0'))
+    .join('');
+  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 1_000 / STEP_SECONDS)));
+  const digest = createHmac('sha1', key).update(counter).digest();
+  const offset = (digest.at(-1) ?? 0) & 15;
+  return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}

@@ -1,0 +1,123 @@
+// One query-options function or one act per endpoint. Components name these and never a path, so the
+// contract with the server is read in this file alone.
+import { queryOptions } from '@tanstack/react-query';
+import { bodyOf, client } from './client';
+import type { Query } from './types';
+
+const SECOND_MS = 1_000;
+
+export const sessionQuery = () =>
+  queryOptions({
+    queryKey: ['session'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/session', { signal })),
+    staleTime: 60 * SECOND_MS,
+  });
+
+export const projectsQuery = () =>
+  queryOptions({
+    queryKey: ['projects'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/projects', { signal })).projects,
+    staleTime: 60 * SECOND_MS,
+  });
+
+export const statusQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'status'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/status', { params: { path: { project } }, signal }),
+      ),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export const eventNamesQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'events'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/projects/{project}/events', { params: { path: { project } }, signal }))
+        .events,
+    staleTime: 30 * SECOND_MS,
+  });
+
+export const propertiesQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'properties'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/properties', { params: { path: { project } }, signal }),
+      ).properties,
+    staleTime: 30 * SECOND_MS,
+  });
+
+const SUGGESTIONS_MAX = 50;
+
+export const propertyValuesQuery = (project: number, property: string, search: string) =>
+  queryOptions({
+    queryKey: ['project', project, 'values', property, search],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/properties/values', {
+          params: {
+            path: { project },
+            query: { property, limit: SUGGESTIONS_MAX, ...(search ? { search } : {}) },
+          },
+          signal,
+        }),
+      ).values,
+    staleTime: 30 * SECOND_MS,
+  });
+
+export const answerQuery = (project: number, query: Query) =>
+  queryOptions({
+    queryKey: ['project', project, 'answer', query],
+    // The signal closes the request when the question changes, which stops the work on the server too.
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.POST('/api/v1/projects/{project}/query', {
+          params: { path: { project } },
+          body: query,
+          signal,
+        }),
+      ),
+    staleTime: 15 * SECOND_MS,
+  });
+
+export async function signIn(body: { email: string; password: string; code: string }) {
+  return bodyOf(await client.POST('/api/v1/session', { body }));
+}
+
+export async function signOut() {
+  await client.DELETE('/api/v1/session');
+}
+
+export async function startTotp(body: { setup_code: string; email: string }) {
+  return bodyOf(await client.POST('/api/v1/setup/totp', { body }));
+}
+
+export interface SetupRequest {
+  setup_code: string;
+  organisation: string;
+  name: string;
+  email: string;
+  password: string;
+  totp_code: string;
+  project: string;
+  time_zone: string;
+}
+
+export async function setUp(body: SetupRequest) {
+  return bodyOf(await client.POST('/api/v1/setup', { body }));
+}
+
+export interface NewProject {
+  name: string;
+  time_zone: string;
+  identity_mode: 'simplified' | 'original';
+}
+
+export async function createProject(body: NewProject) {
+  return bodyOf(await client.POST('/api/v1/projects', { body }));
+}
+
+/** The stream of what arrives, as server-sent events. */
+export const liveUrl = (project: number) => `/api/v1/projects/${project}/live`;

@@ -1,0 +1,59 @@
+// Names for what travels between console and server. All of them come from the generated schema, so a
+// change of the Rust types reaches every call site at compile time.
+import type { components, paths } from './schema.gen';
+
+type Schemas = components['schemas'];
+type Body<
+  Path extends keyof paths,
+  Method extends keyof paths[Path],
+  Status extends number,
+> = paths[Path][Method] extends { responses: { [S in Status]: { content: { 'application/json': infer B } } } }
+  ? B
+  : never;
+
+export type Session = Body<'/api/v1/session', 'get', 200>;
+export type Project = Body<'/api/v1/projects', 'get', 200>['projects'][number];
+export type ProjectStatus = Body<'/api/v1/projects/{project}/status', 'get', 200>;
+export type EventName = Body<'/api/v1/projects/{project}/events', 'get', 200>['events'][number];
+export type Property = Body<'/api/v1/projects/{project}/properties', 'get', 200>['properties'][number];
+export type PropertyType = Property['types'][number];
+export type TotpSecret = Body<'/api/v1/setup/totp', 'post', 200>;
+
+export type Query = Schemas['Query'];
+export type InsightsQuery = Extract<Query, { kind: 'insights' }>;
+export type FunnelQuery = Extract<Query, { kind: 'funnel' }>;
+export type RetentionQuery = Extract<Query, { kind: 'retention' }>;
+export type PersonsQuery = Extract<Query, { kind: 'persons' }>;
+export type EventsQuery = Extract<Query, { kind: 'events' }>;
+
+export type DateRange = Schemas['DateRange'];
+export type Unit = Schemas['Unit'];
+export type EventMatch = Schemas['EventMatch'];
+export type Filter = Schemas['Filter'];
+export type Condition = Schemas['Condition'];
+export type Scalar = Schemas['Scalar'];
+export type Breakdown = Schemas['Breakdown'];
+export type Measure = Schemas['Measure'];
+export type Metric = Schemas['Metric'];
+export type FunnelWindow = Schemas['Window'];
+export type WindowUnit = Schemas['WindowUnit'];
+export type RetentionMode = Schemas['RetentionMode'];
+export type Alignment = Schemas['Alignment'];
+export type CohortRule = Schemas['CohortRule'];
+
+export type Answer = Schemas['Answer'];
+export type ResultTable = Answer['table'];
+export type InsightsTable = Schemas['InsightsTable'];
+export type Series = Schemas['Series'];
+export type Segment = Schemas['Segment'];
+export type FunnelTable = Schemas['FunnelTable'];
+export type FunnelResult = Schemas['FunnelResult'];
+export type RetentionTable = Schemas['RetentionTable'];
+export type PersonRow = Schemas['PersonRow'];
+export type EventRow = Schemas['EventRow'];
+export type SealedProperty = Schemas['SealedProperty'];
+
+export type Class = Schemas['Class'];
+export type Action = Schemas['Action'];
+export type LiveEvent = Schemas['LiveEvent'];
+export type LiveProperty = LiveEvent['properties'][number];

@@ -1,0 +1,173 @@
+// A funnel as a list: each step a bar, and between two steps what went on and what was lost. Plain HTML,
+// so that it reads top to bottom with or without a screen.
+
+import { IconArrowDown } from '@tabler/icons-react';
+import type { FunnelQuery, FunnelResult, FunnelTable } from '../api/types';
+import { useTranslation } from '../i18n';
+import { useProjectFormat } from '../ui/project';
+import { DataTable } from './DataTable';
+import classes from './Funnel.module.css';
+import { useSegmentName } from './Insights';
+
+interface FunnelProps {
+  query: FunnelQuery;
+  table: FunnelTable;
+}
+
+const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);
+
+function useStepNames(query: FunnelQuery): string[] {
+  const { t } = useTranslation();
+  return query.steps.map((step) => step.event ?? t('query.any_event'));
+}
+
+export function FunnelChart({ query, table }: FunnelProps) {
+  const { t } = useTranslation();
+  const format = useProjectFormat();
+  const names = useStepNames(query);
+  const { steps } = table.overall;
+  const first = steps[0]?.persons ?? 0;
+  const last = steps.at(-1)?.persons ?? 0;
+
+  return (
+    <>
+      <div className={classes.summary} role="status">
+        <span className={classes.conversion}>{format.percent(share(last, first))}</span>
+        <span className={classes.sentence}>
+          {t('funnel.summary', {
+            count: first,
+            last: format.count(last),
+            first: format.count(first),
+          })}
+        </span>
+      </div>
+      <ol className={classes.steps}>
+        {steps.map((step, at) => {
+          const before = steps[at - 1]?.persons;
+          const ofFirst = share(step.persons, first);
+          return (
+            <li key={at} className={classes.item}>
+              {before !== undefined && (
+                <div className={classes.between}>
+                  <IconArrowDown size={14} aria-hidden="true" />
+                  <span className={classes.went}>
+                    {t('funnel.continued', { share: format.percent(share(step.persons, before)) })}
+                  </span>
+                  <span>
+                    {t('funnel.dropped', {
+                      count: before - step.persons,
+                      number: format.count(before - step.persons),
+                      share: format.percent(share(before - step.persons, before)),
+                    })}
+                  </span>
+                  {step.median_ms_from_previous !== null && step.median_ms_from_previous !== undefined && (
+                    <span>{t('funnel.median', { time: format.duration(step.median_ms_from_previous) })}</span>
+                  )}
+                </div>
+              )}
+              <div className={classes.step}>
+                <div className={classes.name}>
+                  <span className={classes.number}>{at + 1}</span>
+                  <span className={classes.event}>{names[at]}</span>
+                </div>
+                <div className={classes.track}>
+                  <div className={classes.bar} style={{ width: `${100 * ofFirst}%` }} />
+                </div>
+                <div className={classes.figures}>
+                  <strong>{format.count(step.persons)}</strong>
+                  <span>{format.alignedPercent(ofFirst)}</span>
+                </div>
+              </div>
+            </li>
+          );
+        })}
+      </ol>
+      {table.segments.length > 0 && (
+        <div className={classes.segments}>
+          <FunnelTableView query={query} table={table} />
+        </div>
+      )}
+    </>
+  );
+}
+
+export function FunnelTableView({ query, table }: FunnelProps) {
+  const { t } = useTranslation();
+  const format = useProjectFormat();
+  const segmentName = useSegmentName();
+  const names = useStepNames(query);
+
+  if (table.segments.length === 0) {
+    const { steps } = table.overall;
+    const first = steps[0]?.persons ?? 0;
+    return (
+      <DataTable
+        caption={t('funnel.caption')}
+        head={[
+          t('funnel.step'),
+          t('funnel.persons'),
+          t('funnel.of_first'),
+          t('funnel.of_previous'),
+          t('funnel.time'),
+        ]}
+        rows={steps.map((step, at) => {
+          const median = step.median_ms_from_previous;
+          const before = steps[at - 1]?.persons;
+          return {
+            key: String(at),
+            name: `${at + 1}. ${names[at]}`,
+            cells: [
+              format.count(step.persons),
+              format.alignedPercent(share(step.persons, first)),
+              before === undefined ? '–' : format.alignedPercent(share(step.persons, before)),
+              median === null || median === undefined ? '–' : format.duration(median),
+            ],
+          };
+        })}
+      />
+    );
+  }
+
+  const cellsOf = ({ steps }: FunnelResult) => {
+    const first = steps[0]?.persons ?? 0;
+    return [
+      ...steps.map((step, at) =>
+        at === 0 ? (
+          format.count(step.persons)
+        ) : (
+          <>
+            {format.count(step.persons)}{' '}
+            <span className={classes.cellShare}>{format.alignedPercent(share(step.persons, first))}</span>
+          </>
+        ),
+      ),
+      format.alignedPercent(share(steps.at(-1)?.persons ?? 0, first)),
+    ];
+  };
+  return (
+    <>
+      <DataTable
+        caption={t('funnel.caption_segments')}
+        head={[
+          query.breakdown?.property ?? '',
+          ...names.map((name, at) => `${at + 1}. ${name}`),
+          t('funnel.conversion'),
+        ]}
+        rows={table.segments.map(({ segment, result }) => ({
+          key: `${segment.kind} ${segment.kind === 'value' ? segment.value : ''}`,
+          name: segmentName(segment),
+          cells: cellsOf(result),
+        }))}
+        foot={{ name: t('funnel.everybody'), cells: cellsOf(table.overall) }}
+      />
+      {table.segments_omitted > 0 && (
+        <p className={classes.omitted}>
+          {t('insights.omitted', {
+            count: table.segments_omitted,
+            number: format.count(table.segments_omitted),
+          })}
+        </p>
+      )}
+    </>
+  );
+}

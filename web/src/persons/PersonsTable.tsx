@@ -1,0 +1,80 @@
+// Who did something, by pseudonym. A row opens the person's timeline; what is sealed shows as such.
+
+import type { PersonRow } from '../api/types';
+import { useTranslation } from '../i18n';
+import { PlainValue, SealedValue } from '../ui/Personal';
+import { useProjectFormat } from '../ui/project';
+import { useNow } from '../ui/time';
+import classes from './Persons.module.css';
+
+interface PersonsTableProps {
+  persons: PersonRow[];
+  opened: string | undefined;
+  onOpen: (pseudonym: string) => void;
+}
+
+const SHOWN_PROPERTIES = 2;
+
+export function PersonsTable({ persons, opened, onOpen }: PersonsTableProps) {
+  const { t } = useTranslation();
+  const format = useProjectFormat();
+  const now = useNow();
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard.
+    <section className={classes.scroll} tabIndex={0} aria-label={t('persons.title')}>
+      <table className={classes.table}>
+        <caption className={classes.hidden}>{t('persons.title')}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{t('persons.pseudonym')}</th>
+            <th scope="col" className={classes.number}>
+              {t('persons.events')}
+            </th>
+            <th scope="col">{t('persons.last_seen')}</th>
+            <th scope="col">{t('persons.first_seen')}</th>
+            <th scope="col">{t('persons.known')}</th>
+            <th scope="col">{t('persons.sealed')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {persons.map((person) => (
+            // The whole row answers to the mouse; the keyboard has the button in it.
+            <tr
+              key={person.pseudonym}
+              data-open={opened === person.pseudonym || undefined}
+              onClick={() => onOpen(person.pseudonym)}
+            >
+              <th scope="row">
+                <button type="button" className={classes.open} onClick={() => onOpen(person.pseudonym)}>
+                  {person.pseudonym}
+                </button>
+              </th>
+              <td className={classes.number}>{format.count(person.events)}</td>
+              <td title={format.dateTime(person.last_seen)}>{format.ago(person.last_seen, now)}</td>
+              <td title={format.dateTime(person.first_seen)}>{format.date(person.first_seen)}</td>
+              <td className={classes.known}>
+                {person.properties.slice(0, SHOWN_PROPERTIES).map(({ name, value }) => (
+                  <span key={name} className={classes.pair}>
+                    <span className={classes.soft}>{name}</span> <PlainValue value={value} />
+                  </span>
+                ))}
+                {person.properties.length > SHOWN_PROPERTIES && (
+                  <span className={classes.more}>+{person.properties.length - SHOWN_PROPERTIES}</span>
+                )}
+              </td>
+              <td>
+                <span className={classes.chips}>
+                  {person.sealed.map((sealed) => (
+                    <span key={sealed.name} className={classes.pair}>
+                      <span className={classes.soft}>{sealed.name}</span> <SealedValue class={sealed.class} />
+                    </span>
+                  ))}
+                </span>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

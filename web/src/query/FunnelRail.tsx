@@ -1,0 +1,136 @@
+// "From Sign up to Purchase, within 7 days": the steps of a funnel in order, with buttons as well as
+// numbers, since order is what a funnel is about.
+
+import { ActionIcon } from '@mantine/core';
+import { IconArrowDown, IconArrowUp, IconPlus, IconX } from '@tabler/icons-react';
+import type { EventMatch, FunnelQuery, WindowUnit } from '../api/types';
+import { useTranslation } from '../i18n';
+import { Picker } from '../ui/Picker';
+import classes from './Builder.module.css';
+import { CountInput } from './CountInput';
+import { STEPS_MAX, STEPS_MIN } from './codec';
+import { EventPicker } from './EventPicker';
+import { Filters } from './Filters';
+import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
+
+const WINDOW_UNITS: WindowUnit[] = ['second', 'minute', 'hour', 'day', 'week', 'month'];
+const WINDOW_DAYS_MAX = 366;
+const UNITS_PER_DAY: Record<WindowUnit, number> = {
+  second: 86_400,
+  minute: 1_440,
+  hour: 24,
+  day: 1,
+  week: 1 / 7,
+  month: 1 / 30,
+};
+const longest = (unit: WindowUnit) => Math.floor(WINDOW_DAYS_MAX * UNITS_PER_DAY[unit]);
+
+interface FunnelRailProps {
+  query: FunnelQuery;
+  onChange: (query: FunnelQuery) => void;
+}
+
+export function FunnelRail({ query, onChange }: FunnelRailProps) {
+  const { t } = useTranslation();
+  const setSteps = (steps: EventMatch[]) => onChange({ ...query, steps });
+  const setStep = (at: number, step: EventMatch) =>
+    setSteps(query.steps.map((one, i) => (i === at ? step : one)));
+  const move = (at: number, to: number) => {
+    const steps = [...query.steps];
+    steps.splice(to, 0, ...steps.splice(at, 1));
+    setSteps(steps);
+  };
+
+  return (
+    <Rail>
+      <Clause name={t('query.steps')}>
+        {query.steps.map((step, at) => (
+          <div key={at} className={classes.card}>
+            <div className={classes.cardHead}>
+              <span className={classes.badge}>{at + 1}</span>
+              <EventPicker
+                label={t('query.step', { number: at + 1 })}
+                event={step.event}
+                onChange={(event) => setStep(at, { ...step, event })}
+              />
+            </div>
+            <div className={classes.cardLine}>
+              <Filters
+                filters={step.filters}
+                onChange={(filters) => setStep(at, { ...step, filters: orNone(filters) })}
+              />
+              <div className={classes.moves}>
+                <ActionIcon
+                  variant="subtle"
+                  color="gray"
+                  size={24}
+                  disabled={at === 0}
+                  aria-label={t('query.step_up', { number: at + 1 })}
+                  onClick={() => move(at, at - 1)}
+                >
+                  <IconArrowUp size={14} />
+                </ActionIcon>
+                <ActionIcon
+                  variant="subtle"
+                  color="gray"
+                  size={24}
+                  disabled={at === query.steps.length - 1}
+                  aria-label={t('query.step_down', { number: at + 1 })}
+                  onClick={() => move(at, at + 1)}
+                >
+                  <IconArrowDown size={14} />
+                </ActionIcon>
+                {query.steps.length > STEPS_MIN && (
+                  <ActionIcon
+                    variant="subtle"
+                    color="gray"
+                    size={24}
+                    aria-label={t('query.remove_step', { number: at + 1 })}
+                    onClick={() => setSteps(query.steps.filter((_, i) => i !== at))}
+                  >
+                    <IconX size={14} />
+                  </ActionIcon>
+                )}
+              </div>
+            </div>
+          </div>
+        ))}
+        {query.steps.length < STEPS_MAX && (
+          <button type="button" className={classes.add} onClick={() => setSteps([...query.steps, {}])}>
+            <IconPlus size={15} aria-hidden="true" />
+            {t('query.add_step')}
+          </button>
+        )}
+      </Clause>
+      <Clause name={t('query.within')}>
+        <div className={classes.cardLine}>
+          <CountInput
+            label={t('query.window')}
+            value={query.window.count}
+            max={longest(query.window.unit)}
+            onChange={(count) => onChange({ ...query, window: { ...query.window, count } })}
+          />
+          <Picker
+            label={t('query.window_unit')}
+            value={query.window.unit}
+            options={WINDOW_UNITS.map((unit) => ({
+              value: unit,
+              label: t(`window_units.${unit}`, { count: query.window.count }),
+            }))}
+            onChange={(chosen) => {
+              const unit = chosen as WindowUnit;
+              const count = Math.min(query.window.count, longest(unit));
+              onChange({ ...query, window: { count, unit } });
+            }}
+          />
+          <span className={classes.word}>{t('query.of_first_step')}</span>
+        </div>
+      </Clause>
+      <WhereClause
+        filters={query.filters}
+        onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
+      />
+      <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
+    </Rail>
+  );
+}

@@ -1,0 +1,95 @@
+// "Those who first did … and came back to do …, week by week": the question of a Retention report.
+
+import type { Alignment, CohortRule, EventMatch, RetentionMode, RetentionQuery, Unit } from '../api/types';
+import { useTranslation } from '../i18n';
+import { Picker } from '../ui/Picker';
+import classes from './Builder.module.css';
+import { CountInput } from './CountInput';
+import { INTERVALS_MAX, RETENTION_UNITS } from './codec';
+import { EventPicker } from './EventPicker';
+import { Filters } from './Filters';
+import { Clause, orNone, Rail, WhereClause } from './Rail';
+
+interface RetentionRailProps {
+  query: RetentionQuery;
+  onChange: (query: RetentionQuery) => void;
+}
+
+const MODES: RetentionMode[] = ['on', 'on_or_after'];
+const COHORT_RULES: CohortRule[] = ['first_time', 'each_interval'];
+const ALIGNMENTS: Alignment[] = ['calendar', 'rolling'];
+
+export function RetentionRail({ query, onChange }: RetentionRailProps) {
+  const { t } = useTranslation();
+  const match = (key: 'born' | 'returned', label: string) => {
+    const matching: EventMatch = query[key];
+    return (
+      <div className={classes.card}>
+        <EventPicker
+          label={label}
+          event={matching.event}
+          onChange={(event) => onChange({ ...query, [key]: { ...matching, event } })}
+        />
+        <Filters
+          filters={matching.filters}
+          onChange={(filters) => onChange({ ...query, [key]: { ...matching, filters: orNone(filters) } })}
+        />
+      </div>
+    );
+  };
+  return (
+    <Rail>
+      <Clause name={t('query.born')}>
+        {match('born', t('query.born'))}
+        <div className={classes.cardLine}>
+          <Picker
+            label={t('query.cohorts')}
+            value={query.cohorts ?? 'first_time'}
+            options={COHORT_RULES.map((rule) => ({ value: rule, label: t(`cohorts.${rule}`) }))}
+            onChange={(cohorts) => onChange({ ...query, cohorts: cohorts as CohortRule })}
+          />
+        </div>
+      </Clause>
+      <Clause name={t('query.returned')}>{match('returned', t('query.returned'))}</Clause>
+      <Clause name={t('query.each')}>
+        <div className={classes.cardLine}>
+          <Picker
+            label={t('query.interval')}
+            value={query.unit}
+            options={RETENTION_UNITS.map((unit) => ({ value: unit, label: t(`units.${unit}`) }))}
+            onChange={(unit) => onChange({ ...query, unit: unit as Unit })}
+          />
+          <span className={classes.word}>{t('query.for')}</span>
+          <CountInput
+            label={t('query.intervals')}
+            value={query.intervals}
+            max={INTERVALS_MAX}
+            onChange={(intervals) => onChange({ ...query, intervals })}
+          />
+        </div>
+        <div className={classes.cardLine}>
+          <span className={classes.word}>{t('query.counted')}</span>
+          <Picker
+            label={t('query.mode')}
+            value={query.mode}
+            options={MODES.map((mode) => ({ value: mode, label: t(`modes.${mode}`) }))}
+            onChange={(mode) => onChange({ ...query, mode: mode as RetentionMode })}
+          />
+        </div>
+        <div className={classes.cardLine}>
+          <span className={classes.word}>{t('query.cut_by')}</span>
+          <Picker
+            label={t('query.alignment')}
+            value={query.alignment}
+            options={ALIGNMENTS.map((one) => ({ value: one, label: t(`alignments.${one}`) }))}
+            onChange={(alignment) => onChange({ ...query, alignment: alignment as Alignment })}
+          />
+        </div>
+      </Clause>
+      <WhereClause
+        filters={query.filters}
+        onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
+      />
+    </Rail>
+  );
+}

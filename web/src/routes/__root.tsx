@@ -1,0 +1,5 @@
+// What every page has: the query cache in reach of its loaders, and nothing else.
+import type { QueryClient } from '@tanstack/react-query';
+import { createRootRouteWithContext, Outlet } from '@tanstack/react-router';
+
+export const Route = createRootRouteWithContext<{ queryClient: QueryClient }>()({ component: Outlet });

@@ -1,0 +1,53 @@
+// Every key the console listens to, and the switch that turns the single ones off.
+
+import { Kbd, Modal, Switch } from '@mantine/core';
+import { useTranslation } from '../i18n';
+import classes from './KeysDialog.module.css';
+import { useSingleKeysEnabled } from './keys';
+
+export default function KeysDialog({ onClose }: { onClose: () => void }) {
+  const { t } = useTranslation();
+  const [enabled, setEnabled] = useSingleKeysEnabled();
+  const rows: [string[], string][] = [
+    [['Ctrl / ⌘', 'K'], t('keys.palette')],
+    [['g', 'i'], t('nav.insights')],
+    [['g', 'f'], t('nav.funnels')],
+    [['g', 'r'], t('nav.retention')],
+    [['g', 'p'], t('nav.persons')],
+    [['g', 'l'], t('nav.live')],
+    [['g', 's'], t('nav.start')],
+    [['/'], t('keys.filter')],
+    [['t'], t('keys.table')],
+    [['←', '→'], t('keys.cursor')],
+    [['?'], t('keys.title')],
+  ];
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('keys.title')}
+      closeButtonProps={{ 'aria-label': t('shell.close') }}
+    >
+      <dl className={classes.list}>
+        {rows.map(([keys, what]) => (
+          <div key={keys.join()} className={classes.row}>
+            <dt>
+              {keys.map((key) => (
+                <Kbd key={key} size="sm">
+                  {key}
+                </Kbd>
+              ))}
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <Switch
+        mt="md"
+        checked={enabled}
+        onChange={(event) => setEnabled(event.currentTarget.checked)}
+        label={t('keys.single')}
+      />
+    </Modal>
+  );
+}

@@ -1,0 +1,50 @@
+// How personal values look: never as text, always as a chip that names the class and what the door did.
+
+import { Tooltip } from '@mantine/core';
+import { IconArrowDownRight, IconCheck, IconLock, IconSpy, IconTrash } from '@tabler/icons-react';
+import type { Action, Class } from '../api/types';
+import { useTranslation } from '../i18n';
+import classes from './Personal.module.css';
+
+const ICONS = {
+  kept: IconCheck,
+  reduced: IconArrowDownRight,
+  pseudonymised: IconSpy,
+  sealed: IconLock,
+  dropped: IconTrash,
+};
+
+/** What happened to a property at the door, with its class. */
+export function ClassChip({ class: dataClass, action }: { class: Class; action: Action }) {
+  const { t } = useTranslation();
+  const Icon = ICONS[action];
+  return (
+    <Tooltip label={`${t(`actions.${action}_text`)} ${t(`classes.${dataClass}`)}`} multiline maw={300}>
+      <span className={classes.chip} data-action={action}>
+        <Icon size={12} stroke={2} aria-hidden="true" />
+        {t(`actions.${action}`)}
+        <span className={classes.class}>{dataClass}</span>
+      </span>
+    </Tooltip>
+  );
+}
+
+/** Stands where a value would be. There is nothing behind it: the page never received the value. */
+export function SealedValue({ class: dataClass, action = 'sealed' }: { class: Class; action?: Action }) {
+  const { t } = useTranslation();
+  return (
+    <Tooltip label={`${t(`actions.${action}_text`)} ${t(`classes.${dataClass}`)}`} multiline maw={300}>
+      <span className={classes.sealed} data-action={action}>
+        <span aria-hidden="true">•••</span>
+        <span className={classes.class}>{dataClass}</span>
+        <span className={classes.hidden}>{t(`actions.${action}`)}</span>
+      </span>
+    </Tooltip>
+  );
+}
+
+/** A plain property value of any JSON type. */
+export function PlainValue({ value }: { value: unknown }) {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return <span className={classes.plain}>{text}</span>;
+}

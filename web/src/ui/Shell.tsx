@@ -1,0 +1,320 @@
+// The frame around every page of a project: where one is, where one can go, and whether events arrive.
+import { ActionIcon, Drawer, Menu, useMantineColorScheme } from '@mantine/core';
+import { useDisclosure, useHotkeys } from '@mantine/hooks';
+import {
+  IconActivity,
+  IconChartLine,
+  IconFilter2,
+  IconKeyboard,
+  IconLanguage,
+  IconLogout,
+  IconMenu2,
+  IconPlug,
+  IconPlus,
+  IconRepeat,
+  IconSearch,
+  IconSelector,
+  IconSunMoon,
+  IconUser,
+  IconUsers,
+} from '@tabler/icons-react';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link, useNavigate } from '@tanstack/react-router';
+import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
+import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
+import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
+import { type PagePath, useSingleKeys } from './keys';
+import { Mark } from './Mark';
+import { useProject, useProjectFormat } from './project';
+import classes from './Shell.module.css';
+import { useNow } from './time';
+
+export const PAGES = [
+  { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, keys: 'G I' },
+  { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, keys: 'G F' },
+  { path: '/p/$project/retention', name: 'nav.retention', icon: IconRepeat, keys: 'G R' },
+  { path: '/p/$project/persons', name: 'nav.persons', icon: IconUsers, keys: 'G P' },
+  { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, keys: 'G L' },
+  { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, keys: 'G S' },
+] as const;
+
+// Layers that most visits never open wait until the page stands; the palette must open at once when asked,
+// so it is fetched before anybody asks.
+const CommandPalette = lazy(() => import('./CommandPalette'));
+const KeysDialog = lazy(() => import('./KeysDialog'));
+const NewProjectDialog = lazy(() => import('./NewProjectDialog'));
+const PALETTE_AFTER_MS = 2_000;
+
+interface ShellProps {
+  children: ReactNode;
+  /** Somebody picked an event in the palette. */
+  onEvent: (name: string) => void;
+}
+
+export function Shell({ children, onEvent }: ShellProps) {
+  const { t } = useTranslation();
+  const project = useProject();
+  const navigate = useNavigate();
+  const [navOpened, nav] = useDisclosure(false);
+  const [keysOpened, keys] = useDisclosure(false);
+  const [newProjectOpened, newProject] = useDisclosure(false);
+  const [paletteCalls, setPaletteCalls] = useState(0);
+  const callPalette = () => setPaletteCalls((before) => before + 1);
+  const settled = useSettled();
+  useHotkeys([['mod+K', callPalette]], []);
+
+  const goTo = useCallback(
+    (path: PagePath) => navigate({ to: path, params: { project: String(project.id) } }),
+    [navigate, project.id],
+  );
+  useSingleKeys({ goTo, showKeys: keys.open });
+
+  return (
+    <div className={classes.frame}>
+      <a href="#main" className={classes.skip}>
+        {t('shell.skip')}
+      </a>
+      <aside className={classes.side}>
+        <Brand />
+        <Navigation />
+      </aside>
+      <div className={classes.column}>
+        <header className={classes.top}>
+          <ActionIcon
+            className={classes.burger}
+            variant="subtle"
+            color="gray"
+            size="lg"
+            aria-label={t('shell.menu')}
+            onClick={nav.open}
+          >
+            <IconMenu2 size={20} />
+          </ActionIcon>
+          <ProjectMenu onCreate={newProject.open} />
+          <button
+            type="button"
+            className={classes.search}
+            aria-label={t('shell.search')}
+            onClick={callPalette}
+          >
+            <IconSearch size={15} aria-hidden="true" />
+            <span className={classes.searchText}>{t('shell.search')}</span>
+            <kbd className={classes.kbd}>{navigator.platform.startsWith('Mac') ? '⌘' : 'Ctrl '}K</kbd>
+          </button>
+          <div className={classes.right}>
+            <Health />
+            <UserMenu onKeys={keys.open} />
+          </div>
+        </header>
+        <main id="main" className={classes.main} tabIndex={-1}>
+          {children}
+        </main>
+      </div>
+      <Drawer.Root opened={navOpened} onClose={nav.close} size={248}>
+        <Drawer.Overlay backgroundOpacity={0.45} />
+        <Drawer.Content className={classes.drawer} aria-label={t('shell.menu')}>
+          <Drawer.Body className={classes.drawerBody}>
+            <Brand />
+            <Navigation onGo={nav.close} />
+          </Drawer.Body>
+        </Drawer.Content>
+      </Drawer.Root>
+      <Suspense>
+        {(settled || paletteCalls > 0) && (
+          <CommandPalette
+            pages={PAGES}
+            calls={paletteCalls}
+            onKeys={keys.open}
+            onNewProject={newProject.open}
+            onEvent={onEvent}
+          />
+        )}
+        {keysOpened && <KeysDialog onClose={keys.close} />}
+        {newProjectOpened && <NewProjectDialog onClose={newProject.close} />}
+      </Suspense>
+    </div>
+  );
+}
+
+/** True once the page has had time to load what it shows. */
+function useSettled(): boolean {
+  const [settled, setSettled] = useState(false);
+  useEffect(() => {
+    const timer = window.setTimeout(() => setSettled(true), PALETTE_AFTER_MS);
+    return () => window.clearTimeout(timer);
+  }, []);
+  return settled;
+}
+
+function Brand() {
+  return (
+    <div className={classes.brand}>
+      <Mark size={26} />
+      <span>Cofferdam</span>
+    </div>
+  );
+}
+
+function Navigation({ onGo }: { onGo?: () => void }) {
+  const { t } = useTranslation();
+  const project = useProject();
+  return (
+    <nav aria-label={t('shell.pages')} className={classes.nav}>
+      {PAGES.map(({ path, name, icon: Icon }) => (
+        <Link
+          key={path}
+          to={path}
+          params={{ project: String(project.id) }}
+          className={classes.link}
+          activeProps={{ 'data-active': true, 'aria-current': 'page' }}
+          activeOptions={{ includeSearch: false }}
+          onClick={onGo}
+        >
+          <Icon size={18} stroke={1.75} aria-hidden="true" />
+          {t(name)}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
+function ProjectMenu({ onCreate }: { onCreate: () => void }) {
+  const { t } = useTranslation();
+  const project = useProject();
+  const navigate = useNavigate();
+  const { data: projects = [project] } = useQuery(projectsQuery());
+  return (
+    <Menu position="bottom-start" width={260}>
+      <Menu.Target>
+        <button
+          type="button"
+          className={classes.project}
+          aria-label={t('shell.project', { name: project.name })}
+        >
+          <span className={classes.projectName}>{project.name}</span>
+          <IconSelector size={15} aria-hidden="true" />
+        </button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>{t('shell.projects')}</Menu.Label>
+        <Menu.RadioGroup
+          value={String(project.id)}
+          onChange={(id) => navigate({ to: '/p/$project', params: { project: String(id) } })}
+        >
+          {projects.map((one) => (
+            <Menu.RadioItem key={one.id} value={String(one.id)}>
+              {one.name}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
+        <Menu.Divider />
+        <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
+          {t('project.new')}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+const HEALTH_EVERY_MS = 15_000;
+const FRESH_MS = 10 * 60_000;
+
+/** One glance at ingest: does anything arrive, and is anything refused. Leads to the page with the reasons. */
+function Health() {
+  const { t } = useTranslation();
+  const project = useProject();
+  const format = useProjectFormat();
+  const now = useNow();
+  const { data: status } = useQuery({ ...statusQuery(project.id), refetchInterval: HEALTH_EVERY_MS });
+  if (!status) return null;
+  const refused = status.outcomes.rejected.reduce((sum, { count }) => sum + count, 0);
+  const last = status.last_event_at;
+  const fresh = last ? now - Date.parse(last) < FRESH_MS : false;
+  const state = refused > 0 ? 'refused' : fresh ? 'receiving' : last ? 'quiet' : 'empty';
+  const text = {
+    refused: t('health.refused', { count: refused, number: format.count(refused) }),
+    receiving: t('health.receiving'),
+    quiet: t('health.quiet', { ago: last ? format.ago(last, now) : '' }),
+    empty: t('health.empty'),
+  }[state];
+  return (
+    <Link
+      to="/p/$project/live"
+      params={{ project: String(project.id) }}
+      className={classes.health}
+      data-state={state}
+      aria-label={text}
+    >
+      <span className={classes.dot} aria-hidden="true" />
+      <span className={classes.healthText}>{text}</span>
+    </Link>
+  );
+}
+
+function UserMenu({ onKeys }: { onKeys: () => void }) {
+  const { t, language } = useTranslation();
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const navigate = useNavigate();
+  const queryClient = useQueryClient();
+  const { data: session } = useQuery(sessionQuery());
+
+  const leave = async () => {
+    await signOut();
+    await navigate({ to: '/login' });
+    queryClient.clear();
+  };
+
+  return (
+    <Menu position="bottom-end" width={240} closeOnItemClick={false}>
+      <Menu.Target>
+        <ActionIcon variant="default" radius="xl" size={32} aria-label={t('shell.account')}>
+          <IconUser size={17} />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {session?.user && (
+          <div className={classes.who}>
+            <div className={classes.whoName}>{session.user.name}</div>
+            <div className={classes.whoMail}>{session.user.email}</div>
+            {session.organisation && <div className={classes.whoMail}>{session.organisation.name}</div>}
+          </div>
+        )}
+        <Menu.Divider />
+        <Menu.Label>
+          <IconLanguage size={14} aria-hidden="true" /> {t('shell.language')}
+        </Menu.Label>
+        <Menu.RadioGroup value={language} onChange={(next) => changeLanguage(next as Language)}>
+          {Object.entries(LANGUAGES).map(([code, name]) => (
+            <Menu.RadioItem key={code} value={code} lang={code}>
+              {name}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
+        <Menu.Divider />
+        <Menu.Label>
+          <IconSunMoon size={14} aria-hidden="true" /> {t('shell.appearance')}
+        </Menu.Label>
+        <Menu.RadioGroup
+          value={colorScheme}
+          onChange={(next) => setColorScheme(next as 'light' | 'dark' | 'auto')}
+        >
+          <Menu.RadioItem value="auto">{t('shell.scheme_auto')}</Menu.RadioItem>
+          <Menu.RadioItem value="light">{t('shell.scheme_light')}</Menu.RadioItem>
+          <Menu.RadioItem value="dark">{t('shell.scheme_dark')}</Menu.RadioItem>
+        </Menu.RadioGroup>
+        <Menu.Divider />
+        <Menu.Item
+          leftSection={<IconKeyboard size={16} />}
+          rightSection={<kbd className={classes.kbd}>?</kbd>}
+          closeMenuOnClick
+          onClick={onKeys}
+        >
+          {t('keys.title')}
+        </Menu.Item>
+        <Menu.Item leftSection={<IconLogout size={16} />} closeMenuOnClick onClick={leave}>
+          {t('shell.sign_out')}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}

@@ -53,28 +53,49 @@ export function PersonsTable({ persons, opened, onOpen }: PersonsTableProps) {
               <td title={format.dateTime(person.last_seen)}>{format.ago(person.last_seen, now)}</td>
               <td title={format.dateTime(person.first_seen)}>{format.date(person.first_seen)}</td>
               <td className={classes.known}>
-                {person.properties.slice(0, SHOWN_PROPERTIES).map(({ name, value }) => (
-                  <span key={name} className={classes.pair}>
-                    <span className={classes.soft}>{name}</span> <PlainValue value={value} />
-                  </span>
-                ))}
-                {person.properties.length > SHOWN_PROPERTIES && (
-                  <span className={classes.more}>+{person.properties.length - SHOWN_PROPERTIES}</span>
-                )}
+                <Known person={person} />
               </td>
-              <td>
-                <span className={classes.chips}>
-                  {person.sealed.map((sealed) => (
-                    <span key={sealed.name} className={classes.pair}>
-                      <span className={classes.soft}>{sealed.name}</span> <SealedValue class={sealed.class} />
-                    </span>
-                  ))}
-                </span>
+              <td className={classes.known}>
+                <Sealed person={person} />
               </td>
             </tr>
           ))}
         </tbody>
       </table>
     </section>
+  );
+}
+
+function Known({ person }: { person: PersonRow }) {
+  // When somebody was last seen has a column of its own.
+  const known = person.properties.filter(({ name }) => name !== '$last_seen');
+  return (
+    <>
+      {known.slice(0, SHOWN_PROPERTIES).map(({ name, value }) => (
+        <span key={name} className={classes.pair}>
+          <span className={classes.soft}>{name}</span> <PlainValue value={value} />
+        </span>
+      ))}
+      {known.length > SHOWN_PROPERTIES && (
+        <span className={classes.more}>+{known.length - SHOWN_PROPERTIES}</span>
+      )}
+    </>
+  );
+}
+
+function Sealed({ person }: { person: PersonRow }) {
+  const strictest = person.sealed
+    .map((sealed) => sealed.class)
+    .sort()
+    .at(-1);
+  if (!strictest) return null;
+  return (
+    <>
+      <SealedValue class={strictest} />{' '}
+      <span className={classes.soft} title={person.sealed.map(({ name }) => name).join(', ')}>
+        {person.sealed[0]?.name}
+      </span>
+      {person.sealed.length > 1 && <span className={classes.more}>+{person.sealed.length - 1}</span>}
+    </>
   );
 }

@@ -152,7 +152,7 @@ fn codegen() -> Result<()> {
 fn demo(args: &[String]) -> Result<()> {
     let started = Instant::now();
     console()?;
-    run("", "cargo", &["build", "--release", "--package", "cofferdam"], &[])?;
+    run("", "cargo", &["build", "--release", "--timings", "--package", "cofferdam"], &[])?;
     let binary = root().join("target/release/cofferdam");
     let size = std::fs::metadata(&binary)?.len();
     println!("\nbuilt in {:.0} s; the binary has {:.1} MB", started.elapsed().as_secs_f64(), size as f64 / 1e6);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -55,6 +56,7 @@ pub(crate) struct Accounts {
     failures: Mutex<HashMap<[u8; 32], Vec<i64>>>,
     /// Each hash takes 19 MiB: a crowd at the door must not take the memory.
     hashing: tokio::sync::Semaphore,
+    waiting: AtomicUsize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +72,7 @@ impl Accounts {
             pending: Mutex::default(),
             failures: Mutex::default(),
             hashing: tokio::sync::Semaphore::new(2),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -77,11 +80,15 @@ impl Accounts {
     fn attempt(&self, account: [u8; 32], now_us: i64) -> Result<()> {
         let window = limits::SIGN_IN_WINDOW_SECONDS * 1_000_000;
         let mut failures = self.failures.lock().expect("never left half changed");
-        failures.retain(|_, times| {
-            times.retain(|time| now_us - *time < window);
-            !times.is_empty()
-        });
+        if failures.len() >= ACCOUNTS_WATCHED_MAX {
+            failures.retain(|_, times| times.iter().any(|time| now_us - *time < window));
+        }
+        if failures.len() >= ACCOUNTS_WATCHED_MAX {
+            // A flood of made-up addresses: known ones wait with them for a moment.
+            return Err(Error::TooManyAttempts { retry_after_s: 30 });
+        }
         let times = failures.entry(account).or_default();
+        times.retain(|time| now_us - *time < window);
         if times.len() >= limits::SIGN_IN_TRIES_MAX as usize {
             let wait = (times[0] + window - now_us) / 1_000_000 + 1;
             return Err(Error::TooManyAttempts { retry_after_s: wait.max(1).cast_unsigned() });
@@ -90,10 +97,32 @@ impl Accounts {
         Ok(())
     }
 
+    /// A turn at hashing, or a refusal when too many wait for one.
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        // Counted down also when whoever waits goes away.
+        struct Waiter<'a>(&'a AtomicUsize);
+        impl Drop for Waiter<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiter = Waiter(&self.waiting);
+        if before >= HASHING_WAITERS_MAX {
+            return Err(Error::TooManyAttempts { retry_after_s: 5 });
+        }
+        self.hashing.acquire().await.map_err(|_| Error::Interrupted)
+    }
+
     fn forgive(&self, account: &[u8; 32]) {
         self.failures.lock().expect("never left half changed").remove(account);
     }
 }
+
+/// Accounts whose failures are remembered at once.
+const ACCOUNTS_WATCHED_MAX: usize = 10_000;
+/// Sign-ins that may wait for a turn at hashing.
+const HASHING_WAITERS_MAX: usize = 16;
 
 /// Addresses are compared without regard to case or surrounding space.
 fn normal_email(email: &str) -> String {
@@ -206,11 +235,15 @@ impl Engine {
 
     /// Signs in with all factors at once; one message for whatever is wrong.
     pub async fn sign_in(&self, email: &str, password: Zeroizing<String>, code: &str) -> Result<(Member, String)> {
+        if email.len() > 254 || password.chars().count() > limits::PASSWORD_CHARS_MAX {
+            return wrong_credentials();
+        }
         let email = normal_email(email);
         let print = self.vault.fingerprint("member email", email.as_bytes());
         self.accounts.attempt(print, self.now_us())?;
         let row = self.meta.member_by_print(&print).await?;
         let hash = row.as_ref().map(|row| row.password_hash.clone());
+        let known = row.as_ref().map(|row| row.id);
         let password_right = self.verify_password(password, hash).await?;
         let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
         let mut right = None;
@@ -223,12 +256,11 @@ impl Engine {
             }
         }
         let Some(row) = right else {
-            self.record(Kind::SignInRefused, None, 0)?;
-            return refused(
-                "wrong_credentials",
-                "address, password or code is wrong",
-                Some("a code works once: wait for the next one if you just used it"),
-            );
+            // For a known account, of which the tries are limited: strangers cannot make the ledger grow.
+            if let Some(member) = known {
+                self.record(Kind::SignInRefused, Some(member), 0)?;
+            }
+            return wrong_credentials();
         };
         self.accounts.forgive(&print);
         self.record(Kind::SignedIn, Some(row.id), 0)?;
@@ -280,7 +312,7 @@ impl Engine {
     }
 
     async fn hash_password(&self, password: Zeroizing<String>) -> Result<String> {
-        let _permit = self.accounts.hashing.acquire().await.map_err(|_| Error::Interrupted)?;
+        let _turn = self.accounts.turn().await?;
         tokio::task::spawn_blocking(move || {
             let hash: PasswordHash =
                 Argon2::default().hash_password(password.as_bytes()).map_err(|_| Error::Interrupted)?;
@@ -294,7 +326,7 @@ impl Engine {
         // Of nobody's password: an unknown address takes as long as a wrong password.
         const NOBODY: &str =
             "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        let _permit = self.accounts.hashing.acquire().await.map_err(|_| Error::Interrupted)?;
+        let _turn = self.accounts.turn().await?;
         tokio::task::spawn_blocking(move || {
             let known = hash.is_some();
             let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
@@ -304,6 +336,14 @@ impl Engine {
         .await
         .map_err(|_| Error::Interrupted)?
     }
+}
+
+fn wrong_credentials<T>() -> Result<T> {
+    refused(
+        "wrong_credentials",
+        "address, password or code is wrong",
+        Some("a code works once: wait for the next one if you just used it"),
+    )
 }
 
 fn check_email(email: &str) -> Result<String> {

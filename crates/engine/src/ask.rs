@@ -54,13 +54,17 @@ impl Engine {
         person: Option<SubjectNo>,
         run: impl FnOnce(&Input<'_>) -> cofferdam_query::Result<T> + Send + 'static,
     ) -> Result<(T, u64)> {
-        let _permit = self.asking.acquire().await.map_err(|_| Error::Interrupted)?;
+        let permit = self.asking.clone().acquire_owned().await.map_err(|_| Error::Interrupted)?;
         let lake = self.lake.clone();
-        let merges = self.vault.merges(project.id);
+        let vault = self.vault.clone();
         let project = project.clone();
         let now_us = self.now_us();
         let task = tokio::task::spawn_blocking(move || {
+            // Held while the work goes on, also when whoever asked has gone.
+            let _permit = permit;
             let snapshot = lake.snapshot(project.id)?;
+            // After the snapshot: merges are durable before the events that need them.
+            let merges = vault.merges(project.id);
             let input = Input {
                 snapshot: &snapshot,
                 merges: &merges,

@@ -98,7 +98,7 @@ pub struct Options {
 /// One installation.
 pub struct Engine {
     clock: Clock,
-    vault: Vault,
+    vault: Arc<Vault>,
     lake: Lake,
     ledger: cofferdam_ledger::Log,
     meta: meta::Meta,
@@ -107,7 +107,7 @@ pub struct Engine {
     outcomes: outcomes::Outcomes,
     live: live::Live,
     recent: ingest::Recent,
-    asking: tokio::sync::Semaphore,
+    asking: Arc<tokio::sync::Semaphore>,
 }
 
 #[derive(Default)]
@@ -131,8 +131,8 @@ impl Engine {
         let io = |source| {
             Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
         };
-        std::fs::create_dir_all(&folder).map_err(io)?;
-        let vault = Vault::open(&folder, &folder.join("root.key")).await?;
+        create_private(&folder).map_err(io)?;
+        let vault = Arc::new(Vault::open(&folder, &folder.join("root.key")).await?);
         let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
         let lake = Lake::open(
             cofferdam_lake::Options {
@@ -161,7 +161,7 @@ impl Engine {
             outcomes: outcomes::Outcomes::new((clock)()),
             live: live::Live::default(),
             recent: ingest::Recent::default(),
-            asking: tokio::sync::Semaphore::new(cores),
+            asking: Arc::new(tokio::sync::Semaphore::new(cores)),
             clock,
         })
     }
@@ -256,6 +256,12 @@ impl Projects {
         self.by_id.insert(record.id, project.clone());
         self.by_token.insert(record.token.clone(), project);
     }
+}
+
+/// A folder that only its owner may look into.
+pub fn create_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn check_zone(name: &str) -> Result<()> {

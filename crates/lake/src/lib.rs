@@ -98,14 +98,25 @@ struct Shared {
     projects: RwLock<FxHashMap<ProjectId, Arc<Project>>>,
     next_memory_id: AtomicU64,
     tail_events: AtomicUsize,
+    /// Bytes of the tail in the log: after the last rotation, and before it but not yet in segments.
+    open_bytes: AtomicUsize,
+    frozen_bytes: AtomicUsize,
     flush_wanted: Notify,
 }
 
 struct Project {
     key: wal::FrameKey,
-    /// Durable events that no snapshot has asked for yet. Taken last, held briefly: the log's writer waits for it.
-    pending: Mutex<Vec<Arrived>>,
+    /// What the log's writer hands over. Taken last and held briefly: the writer must never wait for sorting.
+    pending: Mutex<Pending>,
     shelf: Mutex<Shelf>,
+}
+
+/// Durable events that no snapshot has asked for yet.
+#[derive(Default)]
+struct Pending {
+    /// Written before the log was rotated: one entry per rotation, possibly empty.
+    before_rotation: Vec<Vec<Arrived>>,
+    open: Vec<Arrived>,
 }
 
 #[derive(Default)]
@@ -203,11 +214,13 @@ impl Lake {
         remove_unknown(&folder.join("segments"), &known)?;
 
         let mut replayed: FxHashMap<ProjectId, Vec<Arrived>> = FxHashMap::default();
+        let mut replayed_bytes = 0;
         let number = wal::replay(
             &log_folder,
             floor,
             |project| projects.get(&project).map(|project| &project.key),
             |frame| {
+                replayed_bytes += frame.bytes;
                 let events = replayed.entry(frame.project).or_default();
                 for (at, event) in frame.events.into_iter().enumerate() {
                     events.push(Arrived { received: frame.received + at as i64, event });
@@ -219,7 +232,7 @@ impl Lake {
             tail_events += events.len();
             received_last = received_last.max(events.last().map_or(0, |arrived| arrived.received));
             if let Some(project) = projects.get_mut(&project) {
-                *project.pending.get_mut().expect("nobody shares it yet") = events;
+                project.pending.get_mut().expect("nobody shares it yet").open = events;
             }
         }
         if tail_events > 0 {
@@ -233,6 +246,8 @@ impl Lake {
             // Far above the catalog's ids: both share the cache's key space.
             next_memory_id: AtomicU64::new(1 << 62),
             tail_events: AtomicUsize::new(tail_events),
+            open_bytes: AtomicUsize::new(replayed_bytes),
+            frozen_bytes: AtomicUsize::new(0),
             flush_wanted: Notify::new(),
         });
         let log = wal::start(&log_folder, number, received_last, clock, SharedTail(shared.clone()))?;
@@ -263,8 +278,10 @@ impl Lake {
         if events.is_empty() {
             return Ok(());
         }
-        if self.inner.shared.tail_events.load(Ordering::Relaxed) > limits::TAIL_EVENTS_MAX.max(self.inner.flush_events)
-        {
+        let shared = &self.inner.shared;
+        let bytes = shared.open_bytes.load(Ordering::Relaxed) + shared.frozen_bytes.load(Ordering::Relaxed);
+        let tail_events = shared.tail_events.load(Ordering::Relaxed);
+        if bytes > limits::TAIL_BYTES_MAX || tail_events > limits::TAIL_EVENTS_MAX.max(self.inner.flush_events) {
             return Err(Error::Busy);
         }
         let handle = self.inner.shared.project(project)?;
@@ -352,14 +369,15 @@ fn remove_unknown(folder: &Path, known: &BTreeSet<PathBuf>) -> Result<()> {
 struct SharedTail(Arc<Shared>);
 
 impl wal::Tail for SharedTail {
-    fn take(&self, project: ProjectId, received: i64, events: Vec<SealedEvent>) {
+    fn take(&self, project: ProjectId, received: i64, events: Vec<SealedEvent>, bytes: usize) {
         let Ok(project) = self.0.project(project) else { return };
         let count = events.len();
-        project.pending().extend(
+        project.pending().open.extend(
             events.into_iter().enumerate().map(|(at, event)| Arrived { received: received + at as i64, event }),
         );
         let before = self.0.tail_events.fetch_add(count, Ordering::Relaxed);
-        if before + count >= self.0.flush_events {
+        let open_bytes = self.0.open_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if before + count >= self.0.flush_events || open_bytes >= limits::FLUSH_BYTES {
             self.0.flush_wanted.notify_one();
         }
     }
@@ -368,11 +386,11 @@ impl wal::Tail for SharedTail {
         let projects: Vec<Arc<Project>> =
             self.0.projects.read().expect("never left half changed").values().cloned().collect();
         for project in projects {
-            let mut shelf = project.shelf();
-            project.settle(&mut shelf, &self.0);
-            let frozen: Vec<Arc<Segment>> = shelf.tail.drain(..).flat_map(|piece| piece.segments).collect();
-            shelf.frozen.extend(frozen);
+            let mut pending = project.pending();
+            let open = std::mem::take(&mut pending.open);
+            pending.before_rotation.push(open);
         }
+        self.0.frozen_bytes.fetch_add(self.0.open_bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -407,7 +425,7 @@ impl Project {
         Self { key: wal::FrameKey::new(project, key), pending: Mutex::default(), shelf: Mutex::default() }
     }
 
-    fn pending(&self) -> MutexGuard<'_, Vec<Arrived>> {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().expect("never left half changed")
     }
 
@@ -416,13 +434,21 @@ impl Project {
     }
 
     /// Sorts pending events into the tail. Pieces of a like size are merged, so a tail of n events is at most
-    /// log2(n) pieces and an event is moved log2(n) times at most.
+    /// log2(n) pieces and an event is moved log2(n) times at most. After a rotation of the log, all that came
+    /// before it is frozen.
     fn settle(&self, shelf: &mut Shelf, shared: &Shared) {
-        let pending = std::mem::take(&mut *self.pending());
-        if pending.is_empty() {
+        let Pending { before_rotation, open } = std::mem::take(&mut *self.pending());
+        if !before_rotation.is_empty() {
+            let tail = std::mem::take(&mut shelf.tail);
+            shelf.frozen.extend(tail.into_iter().flat_map(|piece| piece.segments));
+            for events in before_rotation.iter().filter(|events| !events.is_empty()) {
+                shelf.frozen.extend(shared.piece(Rows::build(events)).segments);
+            }
+        }
+        if open.is_empty() {
             return;
         }
-        let mut piece = shared.piece(Rows::build(&pending));
+        let mut piece = shared.piece(Rows::build(&open));
         while shelf.tail.last().is_some_and(|last| last.rows <= 2 * piece.rows) {
             let last = shelf.tail.pop().expect("it was just there");
             piece = shared.piece(merged(last.segments.iter().chain(&piece.segments)));
@@ -477,7 +503,15 @@ impl Inner {
         let mut entries = Vec::new();
         let mut exchanges = Vec::new();
         for (id, project) in projects {
-            let frozen = project.shelf().frozen.clone();
+            let frozen = {
+                let (project, shared) = (project.clone(), self.shared.clone());
+                let task = tokio::task::spawn_blocking(move || {
+                    let mut shelf = project.shelf();
+                    project.settle(&mut shelf, &shared);
+                    shelf.frozen.clone()
+                });
+                task.await.expect("sorting does not panic")
+            };
             if frozen.is_empty() {
                 continue;
             }
@@ -486,9 +520,18 @@ impl Inner {
                 let parts: Vec<Arc<Segment>> =
                     frozen.iter().filter(|segment| segment.bucket == bucket).cloned().collect();
                 if !parts.is_empty() {
-                    let entry = self.write_merged(id, bucket, parts).await?;
-                    written.push(Arc::new(open_entry(&self.folder, &entry, &self.cache)?));
-                    entries.push(entry);
+                    let result = self.write_merged(id, bucket, parts).await.and_then(|entry| {
+                        written.push(Arc::new(open_entry(&self.folder, &entry, &self.cache)?));
+                        entries.push(entry);
+                        Ok(())
+                    });
+                    if let Err(error) = result {
+                        // A disk that is nearly full must not fill up with attempts.
+                        for entry in &entries {
+                            let _ = std::fs::remove_file(self.folder.join(&entry.path));
+                        }
+                        return Err(error);
+                    }
                 }
             }
             exchanges.push((project, frozen, written));
@@ -500,6 +543,7 @@ impl Inner {
             shelf.files.extend(written);
         }
         self.recount();
+        self.shared.frozen_bytes.store(0, Ordering::Relaxed);
         wal::cut(&self.folder.join("wal"), floor)
     }
 
@@ -513,7 +557,8 @@ impl Inner {
             let shelf = project.shelf();
             events += shelf.tail.iter().map(|piece| piece.rows).sum::<usize>();
             events += shelf.frozen.iter().map(|segment| usize::try_from(segment.rows).unwrap_or(0)).sum::<usize>();
-            events += project.pending().len();
+            let pending = project.pending();
+            events += pending.open.len() + pending.before_rotation.iter().map(Vec::len).sum::<usize>();
         }
         self.shared.tail_events.store(events, Ordering::Relaxed);
     }
@@ -532,6 +577,14 @@ impl Inner {
                 let mut sizes: FxHashMap<(u32, u32), Vec<Arc<Segment>>> = FxHashMap::default();
                 for segment in project.shelf().files.iter().filter(|segment| segment.rows < ROWS_MAX) {
                     sizes.entry((segment.bucket, segment.rows.max(1).ilog(4))).or_default().push(segment.clone());
+                }
+                for parts in sizes.values_mut() {
+                    // The result must fit in memory like its parts did.
+                    let mut rows = 0;
+                    parts.retain(|part| {
+                        rows += part.rows;
+                        rows <= ROWS_MAX
+                    });
                 }
                 let Some(((bucket, _), parts)) = sizes.into_iter().find(|(_, parts)| parts.len() >= LIKE_SIZED) else {
                     break;

@@ -189,9 +189,16 @@ pub(crate) struct Written {
 /// Writes a segment file and makes it durable under its final name.
 pub(crate) fn write(path: &Path, rows: &Rows) -> Result<Written> {
     let temporary = path.with_extension("tmp");
+    write_through(path, &temporary, rows).inspect_err(|_| {
+        // Whatever went wrong is what the caller reports; a full disk should not stay full of this.
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+fn write_through(path: &Path, temporary: &Path, rows: &Rows) -> Result<Written> {
     let io = |source| Error::Io { what: "write a segment", path: path.to_owned(), source };
     let mut sink = Checksummed {
-        file: std::io::BufWriter::with_capacity(1 << 20, File::create(&temporary).map_err(io)?),
+        file: std::io::BufWriter::with_capacity(1 << 20, File::create(temporary).map_err(io)?),
         crc: 0,
         bytes: 0,
     };
@@ -201,7 +208,7 @@ pub(crate) fn write(path: &Path, rows: &Rows) -> Result<Written> {
     let file = sink.file.into_inner().map_err(|error| io(error.into_error()))?;
     file.sync_all().map_err(io)?;
     drop(file);
-    std::fs::rename(&temporary, path).map_err(io)?;
+    std::fs::rename(temporary, path).map_err(io)?;
     sync_folder(path.parent().expect("a segment lies in a folder")).map_err(io)?;
     Ok(Written { bytes, crc32c, rows: rows.len() as u64, time_us: time_bounds(&rows.core) })
 }

@@ -11,7 +11,8 @@
 //! Event `i` of a frame has arrival stamp `received + i`.
 //!
 //! Recovery reads files from the catalog's floor on, in order. The first frame of the newest file that is
-//! cut short or fails its checksum ends the log: it was never acknowledged. In an older file it is damage.
+//! cut short or fails its checksum ends the log: it was never acknowledged, and is cut off. In an older file it is
+//! damage.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -86,8 +87,8 @@ pub(crate) struct Append {
 
 /// Where the writer puts what is durable.
 pub(crate) trait Tail: Send + 'static {
-    /// Makes durable events queryable. Event `i` arrived at `received + i`.
-    fn take(&self, project: ProjectId, received: i64, events: Vec<SealedEvent>);
+    /// Makes durable events queryable. Event `i` arrived at `received + i`; together they have `bytes` in the log.
+    fn take(&self, project: ProjectId, received: i64, events: Vec<SealedEvent>, bytes: usize);
     /// Sets aside everything taken so far, to be flushed.
     fn freeze(&self);
 }
@@ -129,7 +130,8 @@ fn file_path(folder: &Path, number: u64) -> PathBuf {
 fn create(folder: &Path, number: u64) -> Result<File> {
     let path = file_path(folder, number);
     let io = |source| Error::Io { what: "create a log file", path: path.clone(), source };
-    let mut file = OpenOptions::new().create_new(true).write(true).open(&path).map_err(io)?;
+    // The number is this writer's alone: what an earlier attempt on a full disk left under it is nothing.
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path).map_err(io)?;
     file.write_all(MAGIC).map_err(io)?;
     file.sync_all().map_err(io)?;
     crate::segment::sync_folder(folder).map_err(io)?;
@@ -197,7 +199,7 @@ impl<T: Tail> Writer<T> {
             Ok(()) => {
                 self.received_last = received - 1;
                 for (received, append) in stamped {
-                    self.tail.take(append.project, received, append.events);
+                    self.tail.take(append.project, received, append.events, append.sealed.ciphertext.len());
                     let _ = append.done.send(Ok(()));
                 }
             }
@@ -232,6 +234,14 @@ impl<T: Tail> Writer<T> {
     }
 
     fn rotate(&mut self) -> Result<u64> {
+        if self.broken.is_some() {
+            // What a failed write left must not stand in the middle of the log.
+            self.file.set_len(self.position).and_then(|()| self.file.sync_all()).map_err(|source| Error::Io {
+                what: "cut back a log file",
+                path: file_path(&self.folder, self.number),
+                source,
+            })?;
+        }
         self.file = create(&self.folder, self.number + 1)?;
         self.number += 1;
         self.position = HEADER as u64;
@@ -260,6 +270,8 @@ pub(crate) struct Replayed {
     pub(crate) project: ProjectId,
     pub(crate) received: i64,
     pub(crate) events: Vec<SealedEvent>,
+    /// In the log.
+    pub(crate) bytes: usize,
 }
 
 /// Reads the log from file `floor` on. Answers the frames in order and the number for the next file.
@@ -270,16 +282,24 @@ pub(crate) fn replay<'a>(
     key: impl Fn(ProjectId) -> Option<&'a FrameKey>,
     mut each: impl FnMut(Replayed),
 ) -> Result<u64> {
-    let numbers: Vec<u64> = numbers(folder)?.into_iter().filter(|number| *number >= floor).collect();
+    let mut numbers: Vec<u64> = numbers(folder)?.into_iter().filter(|number| *number >= floor).collect();
+    while let Some(&last) = numbers.last() {
+        let path = file_path(folder, last);
+        let io = |source| Error::Io { what: "read a log file", path: path.clone(), source };
+        if std::fs::metadata(&path).map_err(io)?.len() >= HEADER as u64 {
+            break;
+        }
+        // Made a moment before a crash: nothing was ever in it.
+        std::fs::remove_file(&path).map_err(io)?;
+        numbers.pop();
+    }
     for (at, &number) in numbers.iter().enumerate() {
         let newest = at + 1 == numbers.len();
         let path = file_path(folder, number);
         let io = |source| Error::Io { what: "read a log file", path: path.clone(), source };
         let mut bytes = Vec::new();
-        File::open(&path).map_err(io)?.read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() < HEADER && newest {
-            continue;
-        }
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
+        file.read_to_end(&mut bytes).map_err(io)?;
         if bytes.get(..HEADER) != Some(MAGIC) {
             return Err(Error::Damaged { path, what: "not a log of a version this build reads".to_owned() });
         }
@@ -290,6 +310,8 @@ pub(crate) fn replay<'a>(
                     return Err(Error::Damaged { path, what: "a frame fails its checksum".to_owned() });
                 }
                 tracing::warn!(path = %path.display(), bytes = rest.len(), "the log ends in an unfinished write, which was never acknowledged");
+                let whole = (bytes.len() - rest.len()) as u64;
+                file.set_len(whole).and_then(|()| file.sync_all()).map_err(io)?;
                 break;
             };
             rest = after;
@@ -301,7 +323,8 @@ pub(crate) fn replay<'a>(
                         path: path.clone(),
                         what: "a frame cannot be decrypted with its project's key".to_owned(),
                     })?;
-                each(Replayed { project: frame.project, received: frame.received, events });
+                let bytes = frame.ciphertext.len();
+                each(Replayed { project: frame.project, received: frame.received, events, bytes });
             }
         }
     }
@@ -377,7 +400,7 @@ mod tests {
     type Batch = (i64, Vec<SealedEvent>);
 
     impl Tail for Collected {
-        fn take(&self, _: ProjectId, received: i64, events: Vec<SealedEvent>) {
+        fn take(&self, _: ProjectId, received: i64, events: Vec<SealedEvent>, _: usize) {
             self.0.lock().unwrap().push((received, events));
         }
 
@@ -418,7 +441,12 @@ mod tests {
         spoil(&mut bytes);
         std::fs::write(&path, bytes).unwrap();
         let mut counts = Vec::new();
-        replay(folder.path(), 0, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
+        let next = replay(folder.path(), 0, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
+        // The next start finds the same, though this file is no longer the newest.
+        create(folder.path(), next)?;
+        let mut again = Vec::new();
+        replay(folder.path(), 0, |_| Some(&key), |frame| again.push(frame.events.len()))?;
+        assert_eq!(again, counts);
         Ok(counts)
     }
 
@@ -435,6 +463,7 @@ mod tests {
             .unwrap(),
             [1, 2]
         );
+        assert_eq!(frames_after(|bytes| bytes.truncate(3)).unwrap(), Vec::<usize>::new());
         assert!(frames_after(|bytes| bytes[0] = b'X').is_err());
     }
 }

@@ -32,6 +32,10 @@ pub const EVENT_TIME_US_MIN: i64 = 31_536_000_000_000;
 /// Subjects of one merged person (Mixpanel's cluster).
 pub const MERGE_MEMBERS_MAX: usize = 500;
 
+/// Devices of one person, and other ids that are merged one by one: a person who logs in everywhere is a script.
+pub const PERSON_DEVICES_MAX: usize = 10_000;
+/// A personal value that came with an event, in bytes of JSON: it is opened and sealed with the whole profile.
+pub const PERSONAL_VALUE_BYTES_MAX: usize = 8 * 1024;
 /// A profile after an update, in bytes of JSON: it is sealed and opened whole.
 pub const PROFILE_BYTES_MAX: usize = 256 * 1024;
 /// Properties of one profile: as Mixpanel's.
@@ -46,6 +50,10 @@ pub const SEGMENT_COLUMNS_MAX: usize = 2_000;
 pub const FLUSH_EVENTS: usize = 250_000;
 /// Events in the tail and in flight to segments before new ones are refused with 429.
 pub const TAIL_EVENTS_MAX: usize = 4_000_000;
+/// Bytes of the tail in the log that start a flush: a million events of 12 properties are about 170 MB.
+pub const FLUSH_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of the tail before new events are refused with 429: in memory it takes a few times as many.
+pub const TAIL_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Frame of the write-ahead log, in bytes: one request's events, with room for the encoding.
 pub const WAL_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Subject buckets of a project: power of two; a query runs them in parallel.

@@ -44,18 +44,25 @@ impl Merges {
         if self.canonical(alias) == canonical {
             return false;
         }
-        let mut members = self.take(alias);
-        members.extend(self.take(canonical));
-        members.sort_unstable();
-        let highest = members.last().expect("a link has two members").0 as usize;
+        let highest = alias.max(canonical).0 as usize;
         if self.group_of.len() <= highest {
             self.group_of.resize(highest + 1, ALONE);
         }
-        let index = u32::try_from(self.groups.len()).expect("fewer groups than subjects");
+        let (joining, joining_slot) = self.take(alias);
+        let (mut members, slot) = self.take(canonical);
+        let slot = slot.or(joining_slot).unwrap_or_else(|| {
+            self.groups.push(Group { canonical, members: Vec::new() });
+            self.groups.len() - 1
+        });
+        for member in joining {
+            let at = members.partition_point(|other| *other < member);
+            members.insert(at, member);
+        }
+        let index = u32::try_from(slot).expect("fewer groups than subjects");
         for member in &members {
             self.group_of[member.0 as usize] = index;
         }
-        self.groups.push(Group { canonical, members });
+        self.groups[slot] = Group { canonical, members };
         true
     }
 
@@ -64,10 +71,13 @@ impl Merges {
         self.groups.iter().filter(|group| !group.members.is_empty())
     }
 
-    fn take(&mut self, subject: SubjectNo) -> Vec<SubjectNo> {
+    /// The members of a subject's group, taken out of it, and the group's slot.
+    fn take(&mut self, subject: SubjectNo) -> (Vec<SubjectNo>, Option<usize>) {
         match self.group_of.get(subject.0 as usize) {
-            Some(&index) if index != ALONE => std::mem::take(&mut self.groups[index as usize].members),
-            _ => vec![subject],
+            Some(&index) if index != ALONE => {
+                (std::mem::take(&mut self.groups[index as usize].members), Some(index as usize))
+            }
+            _ => (vec![subject], None),
         }
     }
 }

@@ -60,28 +60,50 @@ pub fn bounds(range: DateRange, zone: &TimeZone, now_us: i64) -> Result<(i64, i6
             if count == 0 {
                 return invalid("the last 0 units are no range");
             }
+            if let Some(length) = fixed_us(unit) {
+                // By lengths of time: in the repeated hour of an autumn night the civil time names two instants.
+                let current = floor_fixed(now_us, unit, zone)?;
+                let span = length.saturating_mul(i64::from(count) - 1);
+                return check_span(current.saturating_sub(span), current + length);
+            }
             let current = floor(zoned(now_us, zone)?.datetime(), unit);
             let from = shift(current, unit, 1 - i64::from(count))?;
             (start_of(from, zone)?, start_of(shift(current, unit, 1)?, zone)?)
         }
     };
-    if to - from > limits::RANGE_DAYS_MAX * 86_400_000_000 {
+    check_span(from, to)
+}
+
+fn check_span(from: i64, to: i64) -> Result<(i64, i64)> {
+    if to.saturating_sub(from) > limits::RANGE_DAYS_MAX * 86_400_000_000 {
         return invalid(format!("a range has at most {} days", limits::RANGE_DAYS_MAX));
     }
     Ok((from, to))
 }
 
-/// Cuts `from..to` (µs UTC) at every start of a unit. A first or last bucket may be shorter.
-pub fn cut(from_us: i64, to_us: i64, unit: Unit, zone: &TimeZone) -> Result<Buckets> {
-    let mut starts = vec![from_us];
-    // Minutes and hours are lengths of time, so that the repeated hour of an autumn night is two buckets.
-    let fixed = match unit {
+/// Minutes and hours are lengths of time, so that the repeated hour of an autumn night is two buckets.
+fn fixed_us(unit: Unit) -> Option<i64> {
+    match unit {
         Unit::Minute => Some(60_000_000),
         Unit::Hour => Some(3_600_000_000),
         Unit::Day | Unit::Week | Unit::Month => None,
-    };
+    }
+}
+
+/// The start of the minute or hour that holds an instant, by the zone's offset at that instant.
+fn floor_fixed(instant_us: i64, unit: Unit, zone: &TimeZone) -> Result<i64> {
+    let zoned = zoned(instant_us, zone)?;
+    let civil = floor(zoned.datetime(), unit);
+    let timestamp = zoned.offset().to_timestamp(civil).map_err(out_of_range)?;
+    Ok(timestamp.as_microsecond())
+}
+
+/// Cuts `from..to` (µs UTC) at every start of a unit. A first or last bucket may be shorter.
+pub fn cut(from_us: i64, to_us: i64, unit: Unit, zone: &TimeZone) -> Result<Buckets> {
+    let mut starts = vec![from_us];
+    let fixed = fixed_us(unit);
     let mut civil = floor(zoned(from_us, zone)?.datetime(), unit);
-    let mut instant = from_us;
+    let mut instant = if fixed.is_some() { floor_fixed(from_us, unit, zone)? } else { from_us };
     loop {
         if let Some(length) = fixed {
             instant += length;
@@ -207,6 +229,13 @@ mod tests {
         assert_eq!((utc_text(from).as_str(), utc_text(to).as_str()), ("2026-10-01T00:00:00Z", "2026-12-01T00:00:00Z"));
         let (from, to) = bounds(DateRange::Last { count: 30, unit: Unit::Minute }, &zone, now).unwrap();
         assert_eq!(to - from, 30 * 60_000_000);
+        // 02:10 for the second time, on the day of 25 hours.
+        let madrid = TimeZone::get("Europe/Madrid").unwrap();
+        let now = "2026-10-25T01:10:30Z".parse::<Timestamp>().unwrap().as_microsecond();
+        let (from, to) = bounds(DateRange::Last { count: 30, unit: Unit::Minute }, &madrid, now).unwrap();
+        assert_eq!((utc_text(from).as_str(), utc_text(to).as_str()), ("2026-10-25T00:41:00Z", "2026-10-25T01:11:00Z"));
+        let hours = cut(from, to, Unit::Hour, &madrid).unwrap();
+        assert_eq!(utc_text(hours.starts[1]), "2026-10-25T01:00:00Z");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use cofferdam_lake::columns::bucket_of;
 use cofferdam_lake::{Core, Segment};
 use cofferdam_model::SubjectNo;
 use cofferdam_model::merges::Group;
+use rustc_hash::FxHashMap;
 
 use crate::{Input, Result};
 
@@ -95,20 +96,19 @@ impl Prepared {
             return;
         }
         let mut keep = vec![true; rows.len()];
-        let mut start = 0;
-        while start < rows.len() {
-            let mut end = start + 1;
-            while end < rows.len() && rows[end].time == rows[start].time {
-                end += 1;
+        let mut newest: FxHashMap<(SubjectNo, u64, &str), usize> = FxHashMap::default();
+        let mut time = None;
+        for (at, row) in rows.iter().enumerate() {
+            if time != Some(row.time) {
+                time = Some(row.time);
+                newest.clear();
             }
-            for older in start..end {
-                let (insert_id, name) = self.identity(&rows[older]);
-                keep[older] = insert_id == 0
-                    || !rows[older + 1..end]
-                        .iter()
-                        .any(|newer| newer.subject == rows[older].subject && self.identity(newer) == (insert_id, name));
+            let (insert_id, name) = self.identity(row);
+            if insert_id != 0
+                && let Some(older) = newest.insert((row.subject, insert_id, name), at)
+            {
+                keep[older] = false;
             }
-            start = end;
         }
         let mut at = 0;
         rows.retain(|_| {

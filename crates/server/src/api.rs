@@ -545,6 +545,9 @@ async fn query(State(engine): State<Arc<Engine>>, Of(project): Of, Body(query): 
     Ok(Json(engine.ask(&project, query).await?))
 }
 
+/// How long one connection of the live feed lasts.
+const FEED_LIFE: Duration = Duration::from_secs(120);
+
 /// What arrives, as it arrives: server-sent events named `event`, each a `LiveEvent`. The last ones come first.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/live", params(("project" = u32, Path)),
     responses((status = OK, content_type = "text/event-stream", body = LiveEvent)))]
@@ -552,6 +555,8 @@ async fn live(State(engine): State<Arc<Engine>>, Of(project): Of) -> Response {
     let (recent, coming) = engine.follow(project.id);
     // A reader too slow for the stream misses records; the counts on the page do not.
     let coming = BroadcastStream::new(coming).filter_map(|event| std::future::ready(event.ok()));
+    // The feed ends now and then and the browser asks again: a session that was ended sees no more.
+    let coming = coming.take_until(tokio::time::sleep(FEED_LIFE));
     let stream = futures_util::stream::iter(recent).chain(coming).map(|event| {
         let data = serde_json::to_string(&event).unwrap_or_default();
         Ok::<_, Infallible>(Event::default().event("event").data(data))

@@ -94,7 +94,16 @@ async fn collect(
             "/groups" => Route::Groups,
             _ => Route::Track,
         };
-        answer(&engine, route, &method, query.as_deref().unwrap_or(""), &headers, body).await
+        // A task of its own: a sender who hangs up half way must not leave a record without its outcome.
+        let request = headers.clone();
+        let task = tokio::spawn(async move {
+            answer(&engine, route, &method, query.as_deref().unwrap_or(""), &request, body).await
+        });
+        match task.await {
+            Ok(response) => response,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
     };
     allow_origin(&headers, response.headers_mut());
     response

@@ -94,7 +94,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let server = Server::open(&args).await?;
     say(&format!("cofferdam listening on {}", server.url));
     if server.engine.setup_needed().await? {
-        say(&format!("first run: open {}/setup and enter the set-up code {}", server.url, server.setup_code));
+        say(&format!("first run: open {}/setup and enter the set-up code {}", server.browser_url(), server.setup_code));
     }
     server.run(serve::told_to_stop()).await?;
     Ok(ExitCode::SUCCESS)

@@ -46,8 +46,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn open(args: &ServeArgs) -> anyhow::Result<Server> {
-        let setup_code = match &args.setup_code {
-            Some(code) => code.clone(),
+        let given = args.setup_code.as_deref().map(str::trim).filter(|code| !code.is_empty());
+        let setup_code = match given {
+            Some(code) if code.len() < SETUP_CODE_BYTES_MIN => {
+                anyhow::bail!(
+                    "the set-up code is too short\nhint: use {SETUP_CODE_BYTES_MIN} characters or more, or none for one that is made up"
+                )
+            }
+            Some(code) => code.to_owned(),
             None => random_code()?,
         };
         // The address first: a second server on the same folder stops here, before it touches anything.
@@ -57,7 +63,8 @@ impl Server {
                 args.listen
             )
         })?;
-        let _ = std::fs::create_dir_all(&args.data);
+        cofferdam_engine::create_private(&args.data)
+            .with_context(|| format!("could not create {}", args.data.display()))?;
         let lock = lock_folder(&args.data)?;
         let engine = Engine::open(Options {
             folder: args.data.clone(),
@@ -71,6 +78,11 @@ impl Server {
         std::mem::forget(lock);
         let url = format!("http://{}", listener.local_addr()?);
         Ok(Server { engine: Arc::new(engine), listener, url, setup_code })
+    }
+
+    /// Where a browser should open it: cookies marked secure are kept for `localhost` in all of them.
+    pub(crate) fn browser_url(&self) -> String {
+        self.url.replace("//127.0.0.1:", "//localhost:").replace("//[::1]:", "//localhost:")
     }
 
     /// Serves until `stop` completes; then finishes requests under way, for three seconds at most.
@@ -122,6 +134,9 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
 fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
+
+/// Whoever knows the code owns the installation: it must not be guessed at five tries in five minutes.
+const SETUP_CODE_BYTES_MIN: usize = 12;
 
 /// Twelve letters and digits in groups, without those that look alike.
 fn random_code() -> anyhow::Result<String> {

@@ -27,147 +27,135 @@ pub(crate) struct Verdict {
     pub(crate) class: Class,
     pub(crate) action: Action,
     /// For `Reduced`: the coarser value; `None` when nothing is left.
-    pub(crate) reduced: Option<String>,
+    pub(crate) reduced: Option<Value>,
 }
 
 impl Verdict {
     fn new(class: Class, action: Action) -> Verdict {
         Verdict { class, action, reduced: None }
     }
-}
 
-static EMAIL: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)[\p{L}\p{N}._%+'-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.[\p{L}]{2,}"));
-static SECRET: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(concat!(
-        r"\b(?:sk|pk|rk)[-_](?:live_|test_|proj-|ant-)?[A-Za-z0-9_-]{16,}",
-        r"|\bAKIA[0-9A-Z]{16}\b|\bASIA[0-9A-Z]{16}\b",
-        r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{20,}",
-        r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
-        r"|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20,}",
-        r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-        r"|-----BEGIN [A-Z ]*PRIVATE KEY",
-    ))
-});
-static PHONE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?:^|[^\w.+-])(?:\+|00)[1-9](?:[ ().-]{0,2}[0-9]){7,14}(?:$|[^\w])"));
-static IPV4: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|[^\w.-])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?:$|[^\w.-])"));
-static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?:^|_)(?:pass|password|passwd|passphrase|pwd|secret|token|otp|cvv|cvc|api_?key|apikey|access_?key|private_?key|credentials?|authorization|contrasena|contraseña|contrase_a|parola|parola_chiave|clave)(?:$|_)",
-    )
-});
+    fn reduced(text: String) -> Verdict {
+        Verdict { class: Class::C2, action: Action::Reduced, reduced: Some(Value::String(text)) }
+    }
+}
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant that its tests compile")
 }
 
-const ADDRESS_NAMES: [&str; 6] = ["ip", "ip_address", "ipaddress", "remote_addr", "client_ip", "x_forwarded_for"];
+// Shapes of values.
 
-const JOIN_NAMES: [&str; 24] = [
-    "user_id",
-    "userid",
-    "uid",
-    "account_id",
-    "accountid",
-    "org_id",
-    "orgid",
-    "organization_id",
-    "organisation_id",
-    "organizationid",
-    "company_id",
-    "companyid",
-    "customer_id",
-    "customerid",
-    "workspace_id",
-    "team_id",
-    "tenant_id",
-    "group_id",
-    "member_id",
-    "external_id",
-    "subscriber_id",
-    "employee_id",
-    "contact_id",
-    "stripe_customer_id",
-];
+static EMAIL: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)[\p{L}\p{N}._%+'-]+(?:@|%40)[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.[\p{L}]{2,}"));
+static SECRET: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"\bAKIA[0-9A-Z]{16}\b|\bASIA[0-9A-Z]{16}\b",
+        r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{20,}",
+        r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}|hooks\.slack\.com/services/\S+",
+        r"|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20,}",
+        r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        r"|\bwhsec_[A-Za-z0-9+/=]{16,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
+        r"|\bnpm_[A-Za-z0-9]{36}|\bhf_[A-Za-z0-9]{30,}|\bdop_v1_[0-9a-f]{64}",
+        r"|(?i:\bbearer) [A-Za-z0-9._~+/-]{16,}",
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY",
+    ))
+});
+/// Keys of payment and model providers; a slug of words has the same shape but no digit.
+static PREFIXED_KEY: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}"));
+/// `scheme://user:password@`, in a sentence or of any scheme.
+static URL_PASSWORD: LazyLock<Regex> = LazyLock::new(|| pattern(r"[A-Za-z][\w+.-]{1,31}://[^\s/@:]*:[^\s/@]+@"));
+static PHONE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:^|[^\w.+-])\+[1-9](?:[ ().-]{0,2}[0-9]){7,14}(?:$|[^\w])"));
+static IPV4: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:^|[^0-9.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?:$|[^0-9.]|\.(?:$|[^0-9]))"));
+/// An address without a scheme, with a query: `example.com/reset?code=1`.
+static BARE_QUERY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\w./%~-]*[?#][\w.%~\[\]-]+="));
 
-const IDENTITY_NAMES: [&str; 40] = [
-    "email",
-    "e_mail",
-    "mail",
-    "email_address",
-    "user_email",
-    "contact_email",
-    "phone",
-    "phone_number",
-    "mobile",
-    "telephone",
-    "tel",
-    "name",
-    "first_name",
-    "firstname",
-    "last_name",
-    "lastname",
-    "middle_name",
-    "full_name",
-    "fullname",
-    "display_name",
-    "nickname",
-    "surname",
-    "given_name",
-    "family_name",
-    "username",
-    "user_name",
-    "login",
-    "avatar",
-    "photo",
-    "address",
-    "street",
-    "street_address",
-    "postal_address",
-    "zip",
-    "zip_code",
-    "postal_code",
-    "birthday",
-    "date_of_birth",
-    "ssn",
-    "nif",
-];
+// What names say. Compared in the form of `canonical`.
+
+/// Holds a secret whatever its value.
+static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?:password|passwords|passwd|pwd|passcode|passphrase|secret|secret_?key|api_?key|access_?key|private_?key)[0-9]*(?:$|_)",
+        r"|(?:^|_)(?:otp|totp|pin|cvv|cvc|jwt|credentials?|authorization|mnemonic|contrasena|contraseña|contrase_a|cookie)(?:$|_)",
+        r"|(?:^|_)(?:verification|mfa|recovery|backup|sms|one_time)_codes?$|(?:^|_)seed_phrase$",
+        r"|^(?:user_?|my_?|db_?)?pass$|^(?:clave|clave_acceso|clave_secreta|parola|parola_d_ordine)$",
+    ))
+});
+/// Holds a secret when it holds text: counts of tokens are measured everywhere.
+static TOKEN_NAME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:^|_|auth|csrf|xsrf|api|access|refresh|session)tokens?$"));
+/// About a secret, not one: `password_strength`, `has_password`, `token_type`.
+static ABOUT_SECRET: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^(?:has|is|needs|forgot|reset|change|changed|with|show|cookie_banner|cookie_consent)_|_(?:type|status|strength|method|channel|count|length|policy|symbol|name|kind|changed|reset|enabled|set|at|consent|banner|version)$",
+    )
+});
+static ADDRESS_NAME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:^|_)(?:ip|ip_?addr|ip_?address|remote_addr|x_forwarded_for|x_real_ip)$"));
+/// Joins to other systems: ids of persons, devices, organisations, ad clicks.
+static JOIN_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?:^|_)(?:user|account|customer|member|owner|org|organi[sz]ation|company|workspace|team|tenant|group|subscriber",
+        r"|employee|contact|client|visitor|anonymous|device|person|patient|student|stripe|external|lead|profile|installation",
+        r"|advertising|distinct)_?(?:id|uuid|guid)$",
+        r"|^(?:uid|idf[av]|gaid|aaid|adid|ios_ifa|ios_idf[av]|android_id|created_by)$",
+        r"|^(?:initial_)?(?:gclid|fbclid|dclid|msclkid|ttclid|twclid|wbraid|gbraid|li_fat_id|sccid|ko_click_id|igshid|yclid)$",
+    ))
+});
+/// Identifies a person: English, Spanish, Italian.
+static IDENTITY_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(concat!(
+        r"^(?:name|mobile|login|address|mail|tel|(?:android|ios)_devices)$",
+        r"|(?:^|_)(?:e_?mail|e_?mail_?address|hashed_e?mail|email_hash|correo|correo_electronico)$",
+        r"|(?:^|_)(?:phone|phone_?number|mobile_?number|mobile_phone|telephone|telefono|movil|cellulare|whatsapp)$",
+        r"|(?:^|_)(?:first|last|middle|full|given|family|maiden|display|nick|user)_?name$|(?:^|_)(?:surname|nombre|nombre_completo|apellidos?|cognome)$",
+        r"|(?:^|_)(?:customer|contact|billing|shipping|recipient|author|sender|owner|invitee|member|employee|patient|student|guest|client|lead|person|card_?holder)_name$",
+        r"|(?:^|_)(?:birthday|birth_?date|date_of_birth|dob|fecha_de_nacimiento|data_di_nascita)$",
+        r"|(?:^|_)(?:street|(?:street|postal|home|billing|shipping|mailing)_address|address_line_?[0-9]?|direccion|domicilio|indirizzo|postal_code|post_?code|zip|zip_?code|codigo_postal|cap)$",
+        r"|(?:^|_)(?:ssn|nif|nie|dni|passport|passport_number|tax_id|codice_fiscale|avatar|avatar_url|photo|photo_url)$",
+    ))
+});
+static PRECISE_PLACE_NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|_)(?:latitude|longitude|lat|lng|lon)$"));
+static VERSION_NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|_)version(?:$|_)"));
 
 /// Parts of a page address that hold what a visitor typed.
 const ADDRESS_PARTS: [&str; 4] = ["current_url_search", "current_url_hash", "url_query", "url_hash"];
 
 /// A name as it is compared: no leading `$`, lower case, words joined by `_`.
 fn canonical(name: &str) -> String {
+    let characters: Vec<char> = name.trim_start_matches('$').chars().collect();
     let mut out = String::with_capacity(name.len() + 4);
-    let mut previous_lower = false;
-    for character in name.trim_start_matches('$').chars() {
-        if character.is_uppercase() {
-            if previous_lower {
-                out.push('_');
-            }
-            out.extend(character.to_lowercase());
-            previous_lower = false;
-        } else if character.is_alphanumeric() {
-            out.push(character);
-            previous_lower = character.is_lowercase();
-        } else {
+    for (at, &character) in characters.iter().enumerate() {
+        if !character.is_alphanumeric() {
             if !out.ends_with('_') {
                 out.push('_');
             }
-            previous_lower = false;
+            continue;
         }
+        // `userId` and `CSRFToken` are two words each.
+        let lower_before = at > 0 && (characters[at - 1].is_lowercase() || characters[at - 1].is_numeric());
+        let lower_after = at > 0
+            && characters[at - 1].is_uppercase()
+            && characters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if character.is_uppercase() && (lower_before || lower_after) && !out.ends_with('_') {
+            out.push('_');
+        }
+        out.extend(character.to_lowercase());
     }
     out.trim_matches('_').to_owned()
 }
 
 /// What a name alone says.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum NameSays {
     Secret,
+    Token,
     Address,
     Join,
     Identity,
+    PrecisePlace,
     AddressPart,
     Referrer,
     Version,
@@ -214,19 +202,24 @@ fn read_name(key: &str) -> NameSays {
         "manufacturer",
         "brand",
     ];
-    if SECRET_NAME.is_match(key) {
+    let about_secret = ABOUT_SECRET.is_match(key);
+    if !about_secret && SECRET_NAME.is_match(key) {
         NameSays::Secret
-    } else if ADDRESS_NAMES.contains(&key) {
+    } else if !about_secret && TOKEN_NAME.is_match(key) {
+        NameSays::Token
+    } else if ADDRESS_NAME.is_match(key) {
         NameSays::Address
-    } else if JOIN_NAMES.contains(&key) {
+    } else if JOIN_NAME.is_match(key) {
         NameSays::Join
-    } else if IDENTITY_NAMES.contains(&key) {
+    } else if IDENTITY_NAME.is_match(key) {
         NameSays::Identity
+    } else if PRECISE_PLACE_NAME.is_match(key) {
+        NameSays::PrecisePlace
     } else if ADDRESS_PARTS.contains(&key) {
         NameSays::AddressPart
     } else if key.contains("referrer") || key.contains("referer") {
         NameSays::Referrer
-    } else if key.contains("version") {
+    } else if VERSION_NAME.is_match(key) {
         NameSays::Version
     } else if DEVICE_OR_PLACE.contains(&key) || key.starts_with("browser_") || key.starts_with("os_") {
         NameSays::DeviceOrPlace
@@ -238,61 +231,110 @@ fn read_name(key: &str) -> NameSays {
 /// Decides about one property.
 pub(crate) fn judge(name: &str, value: &Value) -> Verdict {
     let says = name_says(name);
-    let secret_name = matches!(says, NameSays::Secret) && any_text(value, &|text| !text.is_empty());
-    if secret_name || any_text(value, &has_secret) {
+    let has_value = !matches!(value, Value::Null | Value::Bool(_));
+    let secret = match says {
+        NameSays::Secret => has_value && *value != Value::String(String::new()),
+        NameSays::Token => any_text(value, &|text| !text.is_empty()),
+        _ => false,
+    };
+    if secret || any_text(value, &has_secret) {
         return Verdict::new(Class::C5, Action::Dropped);
     }
-    match says {
-        NameSays::Address => return Verdict::new(Class::C3, Action::Dropped),
-        NameSays::Join if value.is_string() || value.is_number() => {
-            return Verdict::new(Class::C3, Action::Pseudonymised);
+    if has_value {
+        match says {
+            NameSays::Address => return Verdict::new(Class::C3, Action::Dropped),
+            NameSays::Join if value.is_string() || value.is_number() => {
+                return Verdict::new(Class::C3, Action::Pseudonymised);
+            }
+            NameSays::Join | NameSays::Identity => return Verdict::new(Class::C3, Action::Sealed),
+            NameSays::PrecisePlace => return Verdict::new(Class::C4, Action::Sealed),
+            NameSays::AddressPart if value.is_string() => return Verdict::new(Class::C3, Action::Dropped),
+            _ => {}
         }
-        NameSays::Join | NameSays::Identity => return Verdict::new(Class::C3, Action::Sealed),
-        NameSays::AddressPart if value.is_string() => return Verdict::new(Class::C3, Action::Dropped),
-        _ => {}
     }
-    if let Value::String(text) = value
-        && let Some(reduced) = reduce_url(matches!(says, NameSays::Referrer), text)
-    {
-        return Verdict { class: Class::C2, action: Action::Reduced, reduced: Some(reduced) };
+    if let Value::String(text) = value {
+        if text.starts_with(['?', '#']) && text.contains('=') {
+            return Verdict::new(Class::C3, Action::Dropped);
+        }
+        if let Some(reduced) = user_agent_family(text).or_else(|| reduce_url(says == NameSays::Referrer, text)) {
+            return Verdict::reduced(reduced);
+        }
+        if has_identity(text, says == NameSays::Version) {
+            return Verdict::new(Class::C3, Action::Sealed);
+        }
     }
-    if let Some(verdict) = judge_nested(value) {
+    if let Some(verdict) = judge_nested(name, value) {
         return verdict;
     }
-    let version = matches!(says, NameSays::Version);
-    if any_text(value, &|text| has_identity(text, version)) {
-        return Verdict::new(Class::C3, Action::Sealed);
-    }
-    let class = if matches!(says, NameSays::DeviceOrPlace) { Class::C2 } else { Class::C1 };
+    let class = if says == NameSays::DeviceOrPlace { Class::C2 } else { Class::C1 };
     Verdict::new(class, Action::Kept)
 }
 
-/// Decides about a list or object by the strictest of what it holds; taking out single values would leave the
-/// rest without its meaning.
-fn judge_nested(value: &Value) -> Option<Verdict> {
+/// Decides about a list or object: dropped if it holds a secret, sealed if it holds something personal (without it
+/// the rest would have lost its meaning), with its URLs reduced where they stand otherwise.
+fn judge_nested(name: &str, value: &Value) -> Option<Verdict> {
     let mut strictest: Option<Verdict> = None;
-    let mut consider = |name: &str, inner: &Value| {
-        if inner.is_null() || inner.is_boolean() {
-            return;
+    let mut reduced = value.clone();
+    let mut consider = |verdict: Verdict, place: &mut Value| match verdict.action {
+        Action::Kept => {}
+        Action::Reduced if verdict.reduced.as_ref() == Some(&*place) => {}
+        Action::Reduced => {
+            *place = verdict.reduced.unwrap_or(Value::Null);
+            strictest.get_or_insert(Verdict::new(Class::C2, Action::Reduced));
         }
-        let verdict = judge(name, inner);
-        let personal = match verdict.action {
-            Action::Kept => return,
-            Action::Dropped if verdict.class == Class::C5 => Verdict::new(Class::C5, Action::Dropped),
-            // A URL that loses nothing stays where it is.
-            Action::Reduced if inner.as_str() == verdict.reduced.as_deref() => return,
-            _ => Verdict::new(Class::C3, Action::Sealed),
-        };
-        if strictest.as_ref().is_none_or(|strictest| strictest.class < personal.class) {
-            strictest = Some(personal);
+        Action::Dropped if verdict.class == Class::C5 => strictest = Some(Verdict::new(Class::C5, Action::Dropped)),
+        Action::Dropped | Action::Sealed | Action::Pseudonymised => {
+            if strictest.as_ref().is_none_or(|strictest| strictest.class < Class::C3) {
+                strictest = Some(Verdict::new(verdict.class.max(Class::C3), Action::Sealed));
+            }
         }
     };
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| consider("", item)),
-        Value::Object(object) => object.iter().for_each(|(key, inner)| consider(key, inner)),
-        _ => {}
+    match &mut reduced {
+        Value::Array(items) => {
+            for item in items {
+                let verdict = judge(name, item);
+                consider(verdict, item);
+            }
+        }
+        Value::Object(object) => {
+            for (key, inner) in object {
+                // A product's name and id identify nobody, a user's do.
+                let verdict = match canonical(key).as_str() {
+                    "name" | "id" => judge(&format!("{name}_{key}"), inner),
+                    _ => judge(key, inner),
+                };
+                let key_verdict = judge("", &Value::String(key.clone()));
+                consider(if key_verdict.class > verdict.class { key_verdict } else { verdict }, inner);
+            }
+        }
+        _ => return None,
     }
-    strictest
+    let mut verdict = strictest?;
+    if verdict.action == Action::Reduced {
+        verdict.reduced = Some(reduced);
+    }
+    Some(verdict)
+}
+
+/// A browser's user agent as family and major version; the rest tells persons apart.
+fn user_agent_family(text: &str) -> Option<String> {
+    if !text.starts_with("Mozilla/") {
+        return None;
+    }
+    const FAMILIES: [(&str, &str); 6] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser/", "Samsung Internet"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Version/", "Safari"),
+    ];
+    let found = FAMILIES.iter().find_map(|(mark, family)| {
+        let version = text.split(mark).nth(1)?;
+        let major: String = version.chars().take_while(char::is_ascii_digit).collect();
+        Some(format!("{family} {major}"))
+    });
+    Some(found.unwrap_or_else(|| "other".to_owned()))
 }
 
 fn any_text(value: &Value, test: &dyn Fn(&str) -> bool) -> bool {
@@ -305,10 +347,40 @@ fn any_text(value: &Value, test: &dyn Fn(&str) -> bool) -> bool {
 }
 
 fn has_secret(text: &str) -> bool {
-    // Each alternative holds one of these; most texts hold none and cost a few byte searches.
-    const HINTS: [&str; 13] =
-        ["sk-", "sk_", "pk_", "rk_", "KIA", "SIA", "gh", "glpat-", "xox", "AIza", "ya29.", "eyJ", "-----"];
-    text.len() >= 14 && HINTS.iter().any(|hint| text.contains(hint)) && SECRET.is_match(text)
+    // Each shape holds one of these; most texts hold none and cost a few byte searches.
+    const HINTS: [&str; 18] = [
+        "KIA",
+        "SIA",
+        "gh",
+        "glpat-",
+        "xox",
+        "hooks.slack",
+        "AIza",
+        "ya29.",
+        "eyJ",
+        "-----",
+        "whsec_",
+        "SG.",
+        "shp",
+        "npm_",
+        "hf_",
+        "dop_v1_",
+        "earer ",
+        "EARER ",
+    ];
+    if text.len() < 8 {
+        return false;
+    }
+    if text.len() >= 14 && HINTS.iter().any(|hint| text.contains(hint)) && SECRET.is_match(text) {
+        return true;
+    }
+    let prefixed = ["sk-", "sk_", "pk-", "pk_", "rk-", "rk_"].iter().any(|hint| text.contains(hint));
+    if prefixed && PREFIXED_KEY.find_iter(text).any(|key| key.as_str().bytes().any(|byte| byte.is_ascii_digit())) {
+        return true;
+    }
+    // A page's address loses its user info instead.
+    let page = text.starts_with("http") && !text.contains(char::is_whitespace);
+    text.contains("://") && !page && URL_PASSWORD.is_match(text)
 }
 
 fn has_identity(text: &str, version: bool) -> bool {
@@ -320,7 +392,7 @@ fn has_identity(text: &str, version: bool) -> bool {
         return true;
     }
     // A link in a sentence: what follows its question mark is as good as a password now and then.
-    if text.contains("://") && text.split_whitespace().any(|word| word.contains("://") && word.contains('?')) {
+    if text.contains("://") && text.split_whitespace().any(|word| word.contains("://") && word.contains(['?', '#'])) {
         return true;
     }
     !version && has_address(text, digits)
@@ -343,14 +415,13 @@ fn has_address(text: &str, digits: usize) -> bool {
 
 /// A URL without what may identify; `None` when the text is no URL.
 fn reduce_url(referrer: bool, text: &str) -> Option<String> {
-    if text.starts_with('/') && !text.contains(char::is_whitespace) && text.contains(['?', '#']) {
+    let relative = text.starts_with('/') && text.contains(['?', '#']);
+    if !text.contains("://") && !text.contains(char::is_whitespace) && (relative || BARE_QUERY.is_match(text)) {
         return Some(mask_name(&text[..text.find(['?', '#']).unwrap_or(text.len())]));
     }
     let (scheme, rest) = text.split_once("://")?;
-    if scheme.is_empty()
-        || scheme.len() > 10
-        || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+')
-    {
+    let of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'.' | b'-');
+    if scheme.is_empty() || scheme.len() > 32 || !scheme.bytes().all(of_scheme) || rest.contains(char::is_whitespace) {
         return None;
     }
     let authority_end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -376,6 +447,10 @@ pub(crate) fn mask_name(name: &str) -> String {
     }
     if has_secret(&name) {
         name = SECRET.replace_all(&name, "[secret]").into_owned();
+        name = PREFIXED_KEY.replace_all(&name, "[secret]").into_owned();
+        if has_secret(&name) {
+            name = "[secret]".to_owned();
+        }
     }
     if has_identity(&name, false) {
         name = PHONE.replace_all(&name, " [phone] ").trim().to_owned();
@@ -422,13 +497,48 @@ mod tests {
             ("note", json!({"x@y.org": 1}), Sealed),
             ("note", json!({"deep": {"password": "hunter2"}}), Dropped),
             ("note", json!({"contact": {"name": "Ada"}}), Sealed),
-            ("note", json!(["https://x.io/a?who=ada"]), Sealed),
+            ("note", json!(["https://x.io/a?who=ada"]), Reduced),
             ("note", json!(["https://x.io/a"]), Kept),
             ("cart", json!([{"sku": "a1", "price": 3}]), Kept),
             ("note", json!("call +34 612 345 678 now"), Sealed),
             ("note", json!("from 192.168.1.20"), Sealed),
             ("note", json!("2001:db8::1"), Sealed),
             ("note", json!("12:30:45"), Kept),
+            ("password", json!(123456), Dropped),
+            ("password2", json!("x"), Dropped),
+            ("newPassword1", json!("x"), Dropped),
+            ("CSRFToken", json!("x"), Dropped),
+            ("otp", json!(482913), Dropped),
+            ("has_password", json!("yes"), Kept),
+            ("password_strength", json!("good"), Kept),
+            ("token_type", json!("word"), Kept),
+            ("token_count", json!("512"), Kept),
+            ("parola_chiave", json!("scarpe"), Kept),
+            ("season_pass", json!("gold"), Kept),
+            ("slug", json!("pk-lahore-fashion-week"), Kept),
+            ("error", json!("could not connect to postgres://app:s3cret@db:5432/x"), Dropped),
+            ("error", json!("mongodb+srv://app:s3cret@db/x"), Dropped),
+            ("link", json!("com.acme.app://oauth#access_token=abc"), Reduced),
+            ("note", json!("see https://x/cb#access_token=abc"), Sealed),
+            ("search", json!("?token=8f3"), Dropped),
+            ("link", json!("example.com/reset?token=abc"), Reduced),
+            ("customer_name", json!("Ada"), Sealed),
+            ("plan_name", json!("Gold"), Kept),
+            ("customer_phone", json!("612 345 678"), Sealed),
+            ("nombre", json!("Ana"), Sealed),
+            ("lat", json!(40.4168), Sealed),
+            ("mobile", json!(true), Kept),
+            ("gclid", json!("abc"), Pseudonymised),
+            ("mp_original_distinct_id", json!("abc"), Pseudonymised),
+            ("user", json!({"id": "cust-8812"}), Sealed),
+            ("product", json!({"id": "p-1", "name": "Shirt"}), Kept),
+            ("cart", json!([{"name": "Shirt"}]), Kept),
+            ("$elements", json!([{"href": "/pricing?plan=pro", "tag": "a"}]), Reduced),
+            ("conversion_source", json!("203.0.113.7"), Sealed),
+            ("note", json!("from 203.0.113.7."), Sealed),
+            ("ua", json!("Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"), Reduced),
+            ("sku", json!("0012345678"), Kept),
+            ("auth", json!("Bearer abcdefghijklmnop123"), Dropped),
             ("page", json!("/reset?code=1"), Reduced),
             ("note", json!("see https://x.io/reset?code=1 now"), Sealed),
             ("note", json!("and/or? yes"), Kept),
@@ -444,11 +554,13 @@ mod tests {
 
     #[test]
     fn urls_keep_what_identifies_nobody() {
-        let reduce = |name: &str, url: &str| judge(name, &json!(url)).reduced.unwrap();
+        let reduce = |name: &str, url: &str| judge(name, &json!(url)).reduced.unwrap().as_str().unwrap().to_owned();
         assert_eq!(reduce("$current_url", "https://u:p@x.io:8080/docs/a?mail=b@c.de#top"), "https://x.io:8080/docs/a");
         assert_eq!(reduce("$current_url", "https://x.io/u/ada%40example.com/edit"), "https://x.io/u/[email]/edit");
         assert_eq!(reduce("$referrer", "https://www.google.com/search?q=ada"), "www.google.com");
         assert_eq!(reduce("$current_url", "http://127.0.0.1:8080/a?b"), "http://127.0.0.1:8080/a");
+        assert_eq!(judge("l", &json!([{"href": "/a?b=c", "n": 1}])).reduced.unwrap(), json!([{"href": "/a", "n": 1}]));
+        assert_eq!(reduce("ua", "Mozilla/5.0 (X11) Chrome/120.0.1.2 Safari/5"), "Chrome 120");
         assert_eq!(reduce("page", "/reset/now?code=1#x"), "/reset/now");
         assert_eq!(reduce("$initial_referrer", "https://10.0.0.7/x"), "[address]");
     }
@@ -457,6 +569,6 @@ mod tests {
     fn names_are_masked() {
         assert_eq!(mask_name("Signed up ada@example.com today"), "Signed up [email] today");
         assert_eq!(mask_name("Page Viewed"), "Page Viewed");
-        assert_eq!(mask_name("key sk-abcdefghijklmnopqrst"), "key [secret]");
+        assert_eq!(mask_name("key sk-abcdefghijklmn0pqrst"), "key [secret]");
     }
 }

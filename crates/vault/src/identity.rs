@@ -113,15 +113,7 @@ pub(crate) struct IdentityMap {
 impl IdentityMap {
     pub(crate) async fn open(database: Database) -> Result<IdentityMap> {
         sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
-        let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
-        for row in sqlx::query("SELECT project, alias, canonical FROM merges ORDER BY project, serial")
-            .fetch_all(&database.pool)
-            .await?
-        {
-            let project = ProjectId(row.try_get::<i64, _>(0)? as u32);
-            let (alias, canonical) = (row.try_get::<i64, _>(1)? as u32, row.try_get::<i64, _>(2)? as u32);
-            merges.entry(project).or_default().link(SubjectNo(alias), SubjectNo(canonical));
-        }
+        let merges = read_merges(&database, None).await?;
         Ok(IdentityMap {
             database,
             cache: Mutex::default(),
@@ -237,32 +229,52 @@ impl IdentityMap {
             return Ok(());
         }
         let _one = self.writer.lock().await;
-        let mut merges = self.merges(project);
+        let new = self.link_in_memory(project, links);
+        if new.is_empty() {
+            return Ok(());
+        }
+        let result = self.write_links(project, &new).await;
+        if result.is_err() {
+            // Whether the rows are there is unknown; what they say is what counts, as it will at the next start.
+            let read = read_merges(&self.database, Some(project)).await?;
+            let merges = read.into_values().next().unwrap_or_default();
+            self.merges.write().expect("never left half changed").insert(project, Arc::new(merges));
+        }
+        result
+    }
+
+    /// Makes the links that the rules allow. They are in use a moment before they are durable; an event that
+    /// needs them is written after.
+    fn link_in_memory(
+        &self,
+        project: ProjectId,
+        links: &[(SubjectNo, SubjectNo, LinkRule)],
+    ) -> Vec<(SubjectNo, SubjectNo)> {
+        let mut projects = self.merges.write().expect("never left half changed");
+        // Copied only while a query holds on to the old state.
+        let merges = Arc::make_mut(projects.entry(project).or_default());
         let mut new = Vec::new();
         for (alias, canonical, rule) in links {
             let size = |subject: &SubjectNo| merges.group(*subject).map_or(1, |group| group.members.len());
             let refused = match rule {
-                LinkRule::FreeAlias => merges.group(*alias).is_some(),
-                // A person may have any number of devices; ids that are merged by hand are few.
+                LinkRule::FreeAlias => merges.group(*alias).is_some() || size(canonical) >= limits::PERSON_DEVICES_MAX,
                 LinkRule::Any => size(alias) + size(canonical) > limits::MERGE_MEMBERS_MAX,
             };
-            if refused {
-                continue;
-            }
-            if Arc::make_mut(&mut merges).link(*alias, *canonical) {
+            if !refused && merges.link(*alias, *canonical) {
                 new.push((*alias, *canonical));
             }
         }
-        if new.is_empty() {
-            return Ok(());
-        }
+        new
+    }
+
+    async fn write_links(&self, project: ProjectId, new: &[(SubjectNo, SubjectNo)]) -> Result<()> {
         let mut write = self.database.write().await?;
         let last: Option<i64> = sqlx::query("SELECT max(serial) FROM merges WHERE project = $1")
             .bind(i64::from(project.0))
             .fetch_one(&mut *write.transaction)
             .await?
             .try_get(0)?;
-        for (serial, (alias, canonical)) in (last.unwrap_or(0) + 1..).zip(&new) {
+        for (serial, (alias, canonical)) in (last.unwrap_or(0) + 1..).zip(new) {
             sqlx::query("INSERT INTO merges (project, serial, alias, canonical) VALUES ($1, $2, $3, $4)")
                 .bind(i64::from(project.0))
                 .bind(serial)
@@ -271,9 +283,7 @@ impl IdentityMap {
                 .execute(&mut *write.transaction)
                 .await?;
         }
-        write.commit().await?;
-        self.merges.write().expect("never left half changed").insert(project, merges);
-        Ok(())
+        write.commit().await
     }
 
     fn are_one(&self, project: ProjectId, alias: SubjectNo, canonical: SubjectNo) -> bool {
@@ -357,6 +367,23 @@ impl IdentityMap {
             .await?;
         row.map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32))).transpose()
     }
+}
+
+/// The merges of one project, or of all, from their rows in order.
+async fn read_merges(database: &Database, project: Option<ProjectId>) -> Result<HashMap<ProjectId, Merges>> {
+    let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
+    let rows = sqlx::query(
+        "SELECT project, alias, canonical FROM merges WHERE $1 IS NULL OR project = $1 ORDER BY project, serial",
+    )
+    .bind(project.map(|project| i64::from(project.0)))
+    .fetch_all(&database.pool)
+    .await?;
+    for row in rows {
+        let project = ProjectId(row.try_get::<i64, _>(0)? as u32);
+        let (alias, canonical) = (row.try_get::<i64, _>(1)? as u32, row.try_get::<i64, _>(2)? as u32);
+        merges.entry(project).or_default().link(SubjectNo(alias), SubjectNo(canonical));
+    }
+    Ok(merges)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! Every key is random: a derived key could not be destroyed alone. The associated data of every ciphertext names
 //! what it belongs to, so that one moved elsewhere does not open.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
@@ -282,13 +282,22 @@ impl Keys {
         Ok(found)
     }
 
-    /// Destroys a subject's key: what it sealed can never be opened again.
-    pub(crate) async fn shred(&self, project: ProjectId, subject: SubjectNo) -> Result<()> {
-        sqlx::query("DELETE FROM subjects WHERE project = $1 AND subject = $2")
-            .bind(i64::from(project.0))
-            .bind(i64::from(subject.0))
-            .execute(&self.database.pool)
-            .await?;
+    /// Destroys subjects' keys: what they sealed can never be opened again.
+    pub(crate) async fn shred(&self, project: ProjectId, subjects: &BTreeSet<SubjectNo>) -> Result<()> {
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let mut write = self.database.write().await?;
+        for subject in subjects {
+            sqlx::query("DELETE FROM subjects WHERE project = $1 AND subject = $2")
+                .bind(i64::from(project.0))
+                .bind(i64::from(subject.0))
+                .execute(&mut *write.transaction)
+                .await?;
+        }
+        write.commit().await?;
+        // The log of the database still holds the pages; a busy reader only delays this to the next time.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.database.pool).await?;
         Ok(())
     }
 }

@@ -120,12 +120,12 @@ pub struct Vault {
     profiles: Profiles,
     dictionary: Dictionary,
     /// Values sealed lately, by keyed hash, so that an e-mail sent with every event is written once.
-    sealed_lately: Mutex<FxHashMap<(ProjectId, SubjectNo, u64), u64>>,
+    sealed_lately: Mutex<FxHashMap<(ProjectId, SubjectNo), FxHashMap<u64, u64>>>,
     hasher: RandomState,
 }
 
-/// Entries of the above.
-const SEALED_LATELY_MAX: usize = 1_000_000;
+/// Persons in the above.
+const SEALED_LATELY_MAX: usize = 500_000;
 
 impl Vault {
     /// Opens the vault in a folder; the root key's file is made on the first run.
@@ -181,11 +181,18 @@ impl Vault {
         }
         self.identities.link(project, &links).await?;
 
+        // Known of a person, not of one of their devices.
+        let merges = self.identities.merges(project);
         let mut sealed = Vec::with_capacity(events.len());
         let mut personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>> = BTreeMap::new();
         let mut join_keys = Vec::new();
         for (event, subject) in events.into_iter().zip(subjects) {
-            sealed.push(self.seal_one(project, &keys, event, subject, &mut personal, &mut join_keys));
+            let nobody = event.who.id.is_empty();
+            let mut own = Vec::new();
+            sealed.push(self.seal_one(project, &keys, event, subject, &mut own, &mut join_keys));
+            if !own.is_empty() && !nobody {
+                personal.entry(merges.canonical(subject)).or_default().extend(own);
+            }
         }
         self.identities.keep_join_keys(project, &keys, &join_keys).await?;
         self.keep_personal(project, personal).await?;
@@ -199,7 +206,7 @@ impl Vault {
         keys: &ProjectKeys,
         event: ValidEvent,
         subject: SubjectNo,
-        personal: &mut BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>,
+        personal: &mut Vec<(String, serde_json::Value)>,
         join_keys: &mut Vec<(Pid, String)>,
     ) -> Sealed {
         let mut properties = Vec::with_capacity(event.properties.len());
@@ -215,7 +222,7 @@ impl Vault {
             trail.push((name.clone(), verdict.class, verdict.action));
             let kept = match verdict.action {
                 Action::Kept => typed(value),
-                Action::Reduced => verdict.reduced.map(|reduced| Value::String(cut_text(reduced))),
+                Action::Reduced => verdict.reduced.and_then(typed),
                 Action::Pseudonymised => {
                     let text = match value {
                         serde_json::Value::String(text) => text,
@@ -226,7 +233,7 @@ impl Vault {
                     Some(Value::String(printed("key_", &pid)))
                 }
                 Action::Sealed => {
-                    personal.entry(subject).or_default().push((name, value));
+                    personal.push((name, value));
                     continue;
                 }
                 Action::Dropped => None,
@@ -248,44 +255,59 @@ impl Vault {
         Sealed { event: SealedEvent { name, subject, time_us: event.time_us, insert_id, properties }, trail }
     }
 
-    /// Seals personal values that came with events into the persons' records.
+    /// Seals personal values that came with events into the persons' records. A value that would break the limits
+    /// of a profile is not kept: it has left the event all the same.
     async fn keep_personal(
         &self,
         project: ProjectId,
         personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>,
     ) -> Result<()> {
-        let mut fresh: Vec<(SubjectNo, String, serde_json::Value, u64, u64)> = Vec::new();
-        {
+        let is_fresh = |subject: SubjectNo, name: &str, value: &serde_json::Value| {
+            let name_hash = self.hasher.hash_one(name);
+            let text = Zeroizing::new(value.to_string());
+            let value_hash = self.hasher.hash_one(text.as_str());
             let lately = self.sealed_lately.lock().expect("never left half changed");
-            for (subject, values) in personal {
-                for (name, value) in values {
-                    let name_hash = self.hasher.hash_one(&name);
-                    let text = Zeroizing::new(value.to_string());
-                    let value_hash = self.hasher.hash_one(text.as_str());
-                    if lately.get(&(project, subject, name_hash)) != Some(&value_hash) {
-                        fresh.push((subject, name, value, name_hash, value_hash));
-                    }
-                }
-            }
-        }
-        if fresh.is_empty() {
+            let known = lately.get(&(project, subject)).and_then(|names| names.get(&name_hash)) == Some(&value_hash);
+            (!known).then_some((name_hash, value_hash))
+        };
+        let stale = personal
+            .iter()
+            .all(|(subject, values)| values.iter().all(|(name, value)| is_fresh(*subject, name, value).is_none()));
+        if stale {
             return Ok(());
         }
         let writing = self.profiles.writing().await;
-        let mut subjects: Vec<SubjectNo> = fresh.iter().map(|(subject, ..)| *subject).collect();
-        subjects.dedup();
+        let subjects: Vec<SubjectNo> = personal.keys().copied().collect();
         let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
-        let mut noted = Vec::with_capacity(fresh.len());
-        for (subject, name, value, name_hash, value_hash) in fresh {
-            noted.push(((project, subject, name_hash), value_hash));
-            profiles.entry(subject).or_default().put(name, Some(value), &mut Vec::new());
+        let mut changed = HashMap::new();
+        let mut noted = Vec::new();
+        for (subject, values) in personal {
+            let mut profile = profiles.remove(&subject).unwrap_or_default();
+            let mut any = false;
+            for (name, value) in values {
+                if let Some((name_hash, value_hash)) = is_fresh(subject, &name, &value) {
+                    any |= profile.put_personal(name, value);
+                    noted.push(((project, subject), name_hash, value_hash));
+                }
+            }
+            if any {
+                changed.insert(subject, profile);
+            }
         }
-        self.profiles.write(&writing, &self.keys, project, &profiles, &BTreeSet::new()).await?;
+        let none = BTreeSet::new();
+        self.profiles.write(&writing, &self.keys, project, &changed, &none, &none).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         if lately.len() + noted.len() > SEALED_LATELY_MAX {
             lately.clear();
         }
-        lately.extend(noted);
+        for (who, name_hash, value_hash) in noted {
+            let names = lately.entry(who).or_default();
+            // Somebody with very many personal properties is written more often, that is all.
+            if names.len() > 100 {
+                names.clear();
+            }
+            names.insert(name_hash, value_hash);
+        }
         Ok(())
     }
 
@@ -318,18 +340,25 @@ impl Vault {
 
         let writing = self.profiles.writing().await;
         let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
-        let mut removed = BTreeSet::new();
+        let mut changes = Changes::default();
         let mut results = Vec::with_capacity(updates.len());
         for (update, subject) in updates.into_iter().zip(&subjects) {
-            results.push(
-                apply(profiles.entry(*subject).or_default(), &mut removed, *subject, update)
-                    .map(|trail| (*subject, trail)),
-            );
+            // A deletion takes everything that was ever known about the person, under whichever id.
+            let members = match &update.target {
+                Target::Person { follow_aliases: true, .. } => {
+                    merges.group(*subject).map_or(vec![*subject], |group| group.members.clone())
+                }
+                _ => vec![*subject],
+            };
+            let result = changes.apply(profiles.entry(*subject).or_default(), *subject, &members, update);
+            results.push(result.map(|trail| (*subject, trail)));
         }
-        self.profiles.write(&writing, &self.keys, project, &profiles, &removed).await?;
-        if !removed.is_empty() {
-            let mut lately = self.sealed_lately.lock().expect("never left half changed");
-            lately.retain(|(of, subject, _), _| *of != project || !removed.contains(subject));
+        profiles.retain(|subject, _| changes.changed.contains(subject));
+        let Changes { removed, shredded, changed } = changes;
+        self.profiles.write(&writing, &self.keys, project, &profiles, &removed, &shredded).await?;
+        let mut lately = self.sealed_lately.lock().expect("never left half changed");
+        for subject in changed.iter().chain(&shredded) {
+            lately.remove(&(project, *subject));
         }
         Ok(results)
     }
@@ -344,14 +373,26 @@ impl Vault {
         self.identities.subject_of(project, pseudonym).await
     }
 
-    /// Open properties and the names of sealed ones.
-    pub async fn profiles(
-        &self,
-        project: ProjectId,
-        subjects: &[SubjectNo],
-    ) -> Result<HashMap<SubjectNo, ProfileView>> {
-        let profiles = self.profiles.read(&self.keys, project, subjects).await?;
-        Ok(profiles.into_iter().map(|(subject, profile)| (subject, profile.view())).collect())
+    /// Open properties and the names of sealed ones, of persons by their canonical subject. What was kept under an id
+    /// before it was merged is part of the person.
+    pub async fn profiles(&self, project: ProjectId, persons: &[SubjectNo]) -> Result<HashMap<SubjectNo, ProfileView>> {
+        let merges = self.identities.merges(project);
+        let members = |person: SubjectNo| merges.group(person).map_or(vec![person], |group| group.members.clone());
+        let subjects: Vec<SubjectNo> = persons.iter().flat_map(|person| members(*person)).collect();
+        let mut records = self.profiles.read(&self.keys, project, &subjects).await?;
+        let mut views = HashMap::with_capacity(persons.len());
+        for &person in persons {
+            let mut profile = records.remove(&person);
+            for member in members(person) {
+                if let Some(record) = records.remove(&member) {
+                    profile.get_or_insert_default().fold(record);
+                }
+            }
+            if let Some(profile) = profile {
+                views.insert(person, profile.view());
+            }
+        }
+        Ok(views)
     }
 
     /// What the door did with each property name seen so far, by name.
@@ -374,27 +415,48 @@ impl Vault {
     }
 }
 
-fn apply(
-    profile: &mut Profile,
-    removed: &mut BTreeSet<SubjectNo>,
-    subject: SubjectNo,
-    update: ProfileUpdate,
-) -> Result<Vec<(String, Class, Action)>, Reason> {
-    let mut trail = Vec::new();
-    for operation in update.operations {
-        if matches!(operation, Operation::Delete) {
-            removed.insert(subject);
-        } else {
-            // A later update in the same request makes a new profile.
-            removed.remove(&subject);
+/// What a batch of updates does to records.
+#[derive(Default)]
+struct Changes {
+    changed: BTreeSet<SubjectNo>,
+    /// Records that are gone when the batch is over.
+    removed: BTreeSet<SubjectNo>,
+    /// Subjects deleted at any time in the batch: a record made anew afterwards gets a new key.
+    shredded: BTreeSet<SubjectNo>,
+}
+
+impl Changes {
+    /// Applies one update, wholly or not at all.
+    fn apply(
+        &mut self,
+        profile: &mut Profile,
+        subject: SubjectNo,
+        members: &[SubjectNo],
+        update: ProfileUpdate,
+    ) -> Result<Vec<(String, Class, Action)>, Reason> {
+        let mut trail = Vec::new();
+        let mut edited = profile.clone();
+        let (mut deleted, mut present) = (false, !self.removed.contains(&subject));
+        for operation in update.operations {
+            present = !matches!(operation, Operation::Delete);
+            deleted |= !present;
+            edited.apply(operation, &mut trail)?;
         }
-        profile.apply(operation, &mut trail)?;
+        if let Some(seen_us) = update.seen_us.filter(|_| present) {
+            let seen = jiff::Timestamp::from_microsecond(seen_us).map(|seen| seen.to_string()).unwrap_or_default();
+            edited.put("$last_seen".to_owned(), Some(serde_json::Value::String(seen)), &mut Vec::new());
+        }
+        *profile = edited;
+        self.changed.insert(subject);
+        if deleted {
+            self.removed.extend(members);
+            self.shredded.extend(members);
+        }
+        if present {
+            self.removed.remove(&subject);
+        }
+        Ok(trail)
     }
-    if let Some(seen_us) = update.seen_us.filter(|_| !removed.contains(&subject)) {
-        let seen = jiff::Timestamp::from_microsecond(seen_us).map(|seen| seen.to_string()).unwrap_or_default();
-        profile.put("$last_seen".to_owned(), Some(serde_json::Value::String(seen)), &mut Vec::new());
-    }
-    Ok(trail)
 }
 
 /// Cut at the limit, on a character's boundary.
@@ -522,16 +584,25 @@ impl Dictionary {
                 .filter_map(|name| names.known.get(&name).map(|(class, action)| (name.clone(), *class, *action)))
                 .collect()
         };
+        let result = self.save(project, &unsaved).await;
+        if result.is_err() {
+            let mut projects = self.projects.write().expect("never left half changed");
+            projects.entry(project).or_default().unsaved.extend(unsaved.into_iter().map(|(name, ..)| name));
+        }
+        result
+    }
+
+    async fn save(&self, project: ProjectId, names: &[(String, Class, Action)]) -> Result<()> {
         let mut write = self.database.write().await?;
-        for (name, class, action) in unsaved {
+        for (name, class, action) in names {
             sqlx::query(
                 "INSERT INTO property_names (project, name, class, action) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (project, name) DO UPDATE SET class = excluded.class, action = excluded.action",
             )
             .bind(i64::from(project.0))
             .bind(name)
-            .bind(CLASSES.iter().position(|other| *other == class).unwrap_or(0) as i64)
-            .bind(ACTIONS.iter().position(|other| *other == action).unwrap_or(0) as i64)
+            .bind(CLASSES.iter().position(|other| other == class).unwrap_or(0) as i64)
+            .bind(ACTIONS.iter().position(|other| other == action).unwrap_or(0) as i64)
             .execute(&mut *write.transaction)
             .await?;
         }

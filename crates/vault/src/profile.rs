@@ -30,8 +30,8 @@ const OPEN: u32 = 1;
 const PERSONAL: u32 = 2;
 const VERSION: u32 = 1;
 
-/// A record, open. No `Debug`, no `Clone`: it holds plaintext.
-#[derive(Default)]
+/// A record, open. No `Debug`: it holds plaintext. Cloned only to take back an update that fails half way.
+#[derive(Clone, Default)]
 pub(crate) struct Profile {
     open: Map<String, Value>,
     personal: Map<String, Value>,
@@ -112,16 +112,49 @@ impl Profile {
                 return Err(Reason::ListTooLong);
             }
         }
-        let before = (self.open.clone(), self.personal.clone());
+        let before = self.clone();
         for (name, value) in changed {
             self.put(name, value, trail);
         }
-        let too_many = self.open.len() + self.personal.len() > limits::PROFILE_PROPERTIES_MAX;
-        if too_many || json(&self.open).len() + json(&self.personal).len() > limits::PROFILE_BYTES_MAX {
-            (self.open, self.personal) = before;
+        if !self.within_limits() {
+            *self = before;
             return Err(Reason::ProfileTooLarge);
         }
         Ok(())
+    }
+
+    /// Puts a personal value that came with an event, if it and the profile stay within their limits.
+    /// Answers whether it did.
+    pub(crate) fn put_personal(&mut self, name: String, value: Value) -> bool {
+        if value.to_string().len() > limits::PERSONAL_VALUE_BYTES_MAX {
+            return false;
+        }
+        let before = self.clone();
+        self.put(name, Some(value), &mut Vec::new());
+        let fits = self.within_limits();
+        if !fits {
+            *self = before;
+        }
+        fits
+    }
+
+    fn within_limits(&self) -> bool {
+        self.open.len() + self.personal.len() <= limits::PROFILE_PROPERTIES_MAX
+            && json(&self.open).len() + json(&self.personal).len() <= limits::PROFILE_BYTES_MAX
+    }
+
+    /// Adds what another record of the same person knows and this one does not.
+    pub(crate) fn fold(&mut self, other: Profile) {
+        for (name, value) in other.open {
+            if !self.personal.contains_key(&name) {
+                self.open.entry(name).or_insert(value);
+            }
+        }
+        for (name, value) in other.personal {
+            if !self.open.contains_key(&name) {
+                self.personal.entry(name).or_insert(value);
+            }
+        }
     }
 
     /// Puts a property where its class belongs, and nowhere else.
@@ -140,7 +173,7 @@ impl Profile {
             }
             Action::Reduced => {
                 if let Some(reduced) = verdict.reduced {
-                    self.open.insert(name, Value::String(reduced));
+                    self.open.insert(name, cut(reduced));
                 }
             }
             Action::Sealed | Action::Pseudonymised => {
@@ -254,7 +287,8 @@ impl Profiles {
         Ok(profiles)
     }
 
-    /// Writes records and removes others, in one transaction. Removed subjects lose their key.
+    /// Writes records and removes others, in one transaction. The keys of `shredded` subjects are destroyed first:
+    /// a record without its key reads as none, so that a crash in between leaves nothing that could be opened.
     pub(crate) async fn write(
         &self,
         _writing: &Writing<'_>,
@@ -262,7 +296,9 @@ impl Profiles {
         project: ProjectId,
         changed: &HashMap<SubjectNo, Profile>,
         removed: &BTreeSet<SubjectNo>,
+        shredded: &BTreeSet<SubjectNo>,
     ) -> Result<()> {
+        keys.shred(project, shredded).await?;
         let org = keys.project(project)?.org;
         let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
         order.sort_unstable();
@@ -292,11 +328,7 @@ impl Profiles {
                 .execute(&mut *write.transaction)
                 .await?;
         }
-        write.commit().await?;
-        for subject in removed {
-            keys.shred(project, *subject).await?;
-        }
-        Ok(())
+        write.commit().await
     }
 }
 

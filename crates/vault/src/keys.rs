@@ -108,7 +108,7 @@ impl ProjectKeys {
 }
 
 pub(crate) struct Keys {
-    database: Database,
+    pub(crate) database: Database,
     root: SealKey,
     derivation: hmac::Key,
     projects: RwLock<HashMap<ProjectId, Arc<ProjectKeys>>>,

@@ -632,3 +632,146 @@ const ACTIONS: [Action; 5] = [Action::Kept, Action::Reduced, Action::Pseudonymis
 fn is_column(action: Action) -> bool {
     matches!(action, Action::Kept | Action::Reduced | Action::Pseudonymised)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use wire::{Door, IdentityMode, ProfileKind, Record};
+
+    const PROJECT: ProjectId = ProjectId(1);
+
+    async fn vault(folder: &Path) -> Vault {
+        let vault = Vault::open(folder, &folder.join("root.key")).await.unwrap();
+        if vault.log_keys().is_empty() {
+            vault.create_project(OrgId(1), PROJECT).await.unwrap();
+        }
+        vault
+    }
+
+    fn object(value: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+        let serde_json::Value::Object(object) = value else { panic!("an object") };
+        object
+    }
+
+    async fn seal(vault: &Vault, properties: serde_json::Value) -> Sealed {
+        let record = object(json!({"event": "e", "properties": properties}));
+        let valid = wire::validate(record, Door::Track, IdentityMode::Simplified, 1_800_000_000_000_000);
+        let Ok(Record::Event(event)) = valid else { panic!("a valid event") };
+        vault.seal(PROJECT, vec![event]).await.unwrap().remove(0)
+    }
+
+    async fn update(vault: &Vault, updates: &[serde_json::Value]) -> Vec<Option<Reason>> {
+        let updates = updates
+            .iter()
+            .map(|value| {
+                let parsed =
+                    wire::validate_update(object(value.clone()), ProfileKind::Person, IdentityMode::Simplified, 0);
+                parsed.unwrap_or_else(|reason| panic!("{reason:?}")).expect("it changes something")
+            })
+            .collect();
+        vault.update_profiles(PROJECT, updates).await.unwrap().into_iter().map(Result::err).collect()
+    }
+
+    async fn view(vault: &Vault, subject: SubjectNo) -> (Vec<String>, Vec<String>) {
+        let person = vault.merges(PROJECT).canonical(subject);
+        let view = vault.profiles(PROJECT, &[person]).await.unwrap().remove(&person);
+        let Some(view) = view else { return Default::default() };
+        let open = view.properties.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (open, view.sealed.into_iter().map(|(name, _)| name).collect())
+    }
+
+    #[tokio::test]
+    async fn what_a_device_told_is_part_of_the_person_and_goes_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
+        let before = seal(&vault, json!({"$device_id": "d", "email": "a@b.io"})).await.event.subject;
+        let after =
+            seal(&vault, json!({"$device_id": "d", "$user_id": "u", "phone": "+34 612 345 678"})).await.event.subject;
+        assert_ne!(before, after);
+        let (_, sealed) = view(&vault, before).await;
+        assert_eq!(sealed, ["email", "phone"]);
+        assert_eq!(vault.keys.existing_subjects(PROJECT, &[before, after]).await.unwrap().len(), 2);
+        assert_eq!(update(&vault, &[json!({"$distinct_id": "u", "$delete": ""})]).await, [None]);
+        assert_eq!(view(&vault, before).await, Default::default());
+        assert!(
+            vault.keys.existing_subjects(PROJECT, &[before, after]).await.unwrap().is_empty(),
+            "both keys are gone"
+        );
+        // The same value sent again is sealed again.
+        seal(&vault, json!({"$user_id": "u", "phone": "+34 612 345 678"})).await;
+        assert_eq!(view(&vault, after).await.1, ["phone"]);
+    }
+
+    #[tokio::test]
+    async fn a_profile_made_anew_in_the_same_request_has_a_new_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
+        let set = json!({"$distinct_id": "u", "$ignore_time": true, "$set": {"plan": "a"}});
+        update(&vault, std::slice::from_ref(&set)).await;
+        let wrapped = || async {
+            let sql = "SELECT wrapped FROM subjects";
+            let row = sqlx::query(sql).fetch_one(&vault.keys.database.pool).await.unwrap();
+            row.try_get::<Vec<u8>, _>(0).unwrap()
+        };
+        let first = wrapped().await;
+        update(&vault, &[json!({"$distinct_id": "u", "$delete": ""}), set]).await;
+        assert_ne!(wrapped().await, first);
+        let subject =
+            vault.subject_of(PROJECT, &vault.pseudonyms(PROJECT, &[SubjectNo(0)]).await.unwrap()[&SubjectNo(0)]).await;
+        assert_eq!(view(&vault, subject.unwrap().unwrap()).await.0, ["plan=\"a\""]);
+    }
+
+    #[tokio::test]
+    async fn an_update_is_applied_wholly_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
+        let full: Vec<u32> = (0..255).collect();
+        update(&vault, &[json!({"$distinct_id": "u", "$ignore_time": true, "$set": {"n": 1, "list": full}})]).await;
+        let failing = json!({"$distinct_id": "u", "$ignore_time": true, "$add": {"n": 1}, "$append": {"list": 1}});
+        assert_eq!(update(&vault, &[failing]).await, [Some(Reason::ListTooLong)]);
+        let (open, _) = view(&vault, SubjectNo(0)).await;
+        assert!(open.contains(&"n=1".to_owned()), "{open:?}");
+    }
+
+    #[tokio::test]
+    async fn a_person_cannot_be_made_to_grow_without_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
+        let large = format!("a@b.io {}", "x".repeat(limits::PERSONAL_VALUE_BYTES_MAX));
+        seal(&vault, json!({"$user_id": "u", "note": large, "email": "a@b.io"})).await;
+        assert_eq!(view(&vault, SubjectNo(0)).await.1, ["email"]);
+        for round in 0..5 {
+            let many: serde_json::Map<String, serde_json::Value> = (0..200)
+                .map(|index| (format!("m{round}_{index}"), json!(format!("a@b.io {}", "y".repeat(2_000)))))
+                .collect();
+            let mut properties = json!({"$user_id": "u"});
+            properties.as_object_mut().unwrap().extend(many);
+            seal(&vault, properties).await;
+        }
+        let keys = vault.keys.existing_subjects(PROJECT, &[SubjectNo(0)]).await.unwrap();
+        assert_eq!(keys.len(), 1);
+        let sql = "SELECT length(open) + length(personal) FROM records";
+        let bytes: i64 = sqlx::query(sql).fetch_one(&vault.dictionary.database.pool).await.unwrap().try_get(0).unwrap();
+        assert!(bytes as usize <= limits::PROFILE_BYTES_MAX + 100, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn merges_and_numbers_survive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = vault(folder.path()).await;
+        let device = seal(&first, json!({"$device_id": "d"})).await.event.subject;
+        let user = seal(&first, json!({"$device_id": "d", "$user_id": "u"})).await.event.subject;
+        // Another user on the same device stays another person.
+        let other = seal(&first, json!({"$device_id": "d", "$user_id": "v"})).await.event.subject;
+        drop(first);
+        let again = vault(folder.path()).await;
+        let merges = again.merges(PROJECT);
+        assert_eq!(merges.canonical(device), user);
+        assert_eq!(merges.canonical(other), other);
+        assert_eq!(seal(&again, json!({"$user_id": "v"})).await.event.subject, other);
+        std::fs::write(folder.path().join("root.key"), "00".repeat(32)).unwrap();
+        drop(again);
+        assert!(matches!(Vault::open(folder.path(), &folder.path().join("root.key")).await, Err(Error::WrongRootKey)));
+    }
+}

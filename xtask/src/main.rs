@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
@@ -58,7 +58,35 @@ fn run(folder: &str, program: &str, args: &[&str], environment: &[(&str, &str)])
 
 fn console() -> Result<()> {
     setup::npm(&root(), "web")?;
+    // Building it again would also build the binary again, which embeds it.
+    if newest(&root().join("web/dist/index.html")) > console_changed()? {
+        return Ok(());
+    }
     run("web", "npm", &["run", "build", "--silent"], &[])
+}
+
+/// When the console's sources last changed.
+fn console_changed() -> Result<Option<SystemTime>> {
+    let mut last = None;
+    let mut folders = vec![root().join("web/src"), root().join("web/public")];
+    for file in ["index.html", "package-lock.json", "vite.config.ts", "tsconfig.json"] {
+        last = last.max(newest(&root().join("web").join(file)));
+    }
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                last = last.max(newest(&path));
+            }
+        }
+    }
+    Ok(last)
+}
+
+fn newest(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn ci() -> Result<()> {

@@ -11,8 +11,8 @@
 //! Event `i` of a frame has arrival stamp `received + i`.
 //!
 //! Recovery reads files from the catalog's floor on, in order. The first frame of the newest file that is
-//! cut short or fails its checksum ends the log: it was never acknowledged, and is cut off. In an older file it is
-//! damage.
+//! cut short or fails its checksum ends the log: it was never acknowledged, and is cut off into a file of its own
+//! (`.cut`). In an older file it is damage.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -311,6 +311,8 @@ pub(crate) fn replay<'a>(
                 }
                 tracing::warn!(path = %path.display(), bytes = rest.len(), "the log ends in an unfinished write, which was never acknowledged");
                 let whole = (bytes.len() - rest.len()) as u64;
+                // Kept apart: should it be damage after all, what lies behind it is not lost.
+                std::fs::write(path.with_extension("cut"), rest).map_err(io)?;
                 file.set_len(whole).and_then(|()| file.sync_all()).map_err(io)?;
                 break;
             };

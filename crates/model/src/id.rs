@@ -18,6 +18,11 @@ pub struct OrgId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SubjectNo(pub u32);
 
+impl SubjectNo {
+    /// Whoever an event without any id happened to: its events count, but it is no person.
+    pub const NOBODY: SubjectNo = SubjectNo(u32::MAX);
+}
+
 impl std::fmt::Display for ProjectId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

@@ -102,7 +102,7 @@ pub(crate) fn events(input: &Input<'_>, query: &EventsQuery) -> Result<Vec<Event
             push(&mut newest, input.merges.canonical(person), &prepared.person(input, person));
             vec![newest]
         }
-        None => scan::persons(input, &prepared, Newest::new, |newest, person, rows| push(newest, person, rows)),
+        None => scan::everybody(input, &prepared, Newest::new, |newest, person, rows| push(newest, person, rows)),
     };
     let mut found: Vec<_> = partials.into_iter().flatten().map(|Reverse(key)| key).collect();
     found.sort_unstable_by(|a, b| b.cmp(a));
@@ -134,7 +134,7 @@ pub(crate) fn events(input: &Input<'_>, query: &EventsQuery) -> Result<Vec<Event
 pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
     let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
     let make = || -> Vec<Vec<u64>> { prepared.cores.iter().map(|core| vec![0; core.event.dictionary.len()]).collect() };
-    let partials = scan::persons(input, &prepared, make, |counts, _, rows| {
+    let partials = scan::everybody(input, &prepared, make, |counts, _, rows| {
         for row in rows {
             let code = prepared.cores[row.segment as usize].event.codes[row.row as usize];
             counts[row.segment as usize][code as usize] += 1;
@@ -162,7 +162,7 @@ pub(crate) fn property_values(
 ) -> Result<Vec<(String, u64)>> {
     let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
     let segmentation = Segmentation::new(&prepared, property)?;
-    let partials = scan::persons(
+    let partials = scan::everybody(
         input,
         &prepared,
         || vec![0_u64; segmentation.len()],
@@ -192,13 +192,13 @@ pub(crate) fn property_values(
 
 pub(crate) fn totals(input: &Input<'_>) -> Result<(u64, u64)> {
     let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
-    let partials = scan::persons(
+    let partials = scan::everybody(
         input,
         &prepared,
         || (0, 0),
-        |(events, persons): &mut (u64, u64), _, rows| {
+        |(events, persons): &mut (u64, u64), person, rows| {
             *events += rows.len() as u64;
-            *persons += 1;
+            *persons += u64::from(person != SubjectNo::NOBODY);
         },
     );
     Ok(partials.into_iter().fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1)))

@@ -142,20 +142,34 @@ impl Prepared {
     }
 }
 
+/// Like [`everybody`], without the events of nobody: what operators that count persons walk.
+pub(crate) fn persons<P: Send>(
+    input: &Input<'_>,
+    prepared: &Prepared,
+    make: impl Fn() -> P + Sync,
+    each: impl Fn(&mut P, SubjectNo, &[Row]) + Sync,
+) -> Vec<P> {
+    everybody(input, prepared, make, |partial, person, rows| {
+        if person != SubjectNo::NOBODY {
+            each(partial, person, rows);
+        }
+    })
+}
+
 /// A share of the work.
 enum Unit<'a> {
     /// Subjects `from..to` of a bucket that were never merged.
     Alone {
         bucket: usize,
-        from: u32,
-        to: u32,
+        from: u64,
+        to: u64,
     },
     Merged(Vec<&'a Group>),
 }
 
-/// Hands every person with rows in range to `each`, on as many threads as there are cores.
+/// Hands every person with rows in range to `each`, and the events of [`SubjectNo::NOBODY`] as if they were one's, on as many threads as there are cores.
 /// Answers one partial per thread; no person is in two.
-pub(crate) fn persons<P: Send>(
+pub(crate) fn everybody<P: Send>(
     input: &Input<'_>,
     prepared: &Prepared,
     make: impl Fn() -> P + Sync,
@@ -204,14 +218,18 @@ fn units<'a>(input: &'a Input<'_>, prepared: &Prepared) -> Vec<Unit<'a>> {
     for (bucket, segments) in prepared.by_bucket.iter().enumerate() {
         let rows: u64 = segments.iter().map(|segment| prepared.segments[*segment].rows).sum();
         let low = segments.iter().filter_map(|segment| prepared.cores[*segment].subjects.first()).min();
-        let high = segments.iter().filter_map(|segment| prepared.cores[*segment].subjects.last()).max();
+        let is_somebody = |subject: &&SubjectNo| **subject != SubjectNo::NOBODY;
+        let last = |segment: &usize| prepared.cores[*segment].subjects.iter().rev().find(is_somebody);
+        let high = segments.iter().filter_map(last).max();
+        // Events of nobody are far above everybody's: a share of their own.
+        let nobody = u64::from(SubjectNo::NOBODY.0);
+        units.push(Unit::Alone { bucket, from: nobody, to: nobody + 1 });
         let (Some(low), Some(high)) = (low, high) else { continue };
-        let span = u64::from(high.0 - low.0) + 1;
+        let (low, high) = (u64::from(low.0), u64::from(high.0));
+        let span = high - low + 1;
         let parts = (rows / ROWS_PER_UNIT).clamp(1, span);
         for part in 0..parts {
-            let from = low.0 + (span * part / parts) as u32;
-            // The highest subject number is never given out, so the end fits.
-            let to = low.0 + (span * (part + 1) / parts) as u32;
+            let (from, to) = (low + span * part / parts, low + span * (part + 1) / parts);
             units.push(Unit::Alone { bucket, from, to });
         }
     }
@@ -223,7 +241,7 @@ fn units<'a>(input: &'a Input<'_>, prepared: &Prepared) -> Vec<Unit<'a>> {
 fn walk_alone(
     input: &Input<'_>,
     prepared: &Prepared,
-    (bucket, from, to): (usize, u32, u32),
+    (bucket, from, to): (usize, u64, u64),
     rows: &mut Vec<Row>,
     mut each: impl FnMut(SubjectNo, &[Row]),
 ) {
@@ -232,8 +250,8 @@ fn walk_alone(
         .iter()
         .map(|&segment| {
             let subjects = &prepared.cores[segment].subjects;
-            let at = subjects.partition_point(|subject| subject.0 < from);
-            let end = subjects.partition_point(|subject| subject.0 < to);
+            let at = subjects.partition_point(|subject| u64::from(subject.0) < from);
+            let end = subjects.partition_point(|subject| u64::from(subject.0) < to);
             (segment, at, end)
         })
         .filter(|(_, at, end)| at < end)

@@ -3,9 +3,9 @@
 //! `total` counts matching events. `unique` counts a person once per bucket, and once in the total: uniques of
 //! buckets do not add up. With a breakdown a person counts once in each segment they have an event in.
 
-use cofferdam_model::limits;
 use cofferdam_model::query::{InsightsQuery, Measure};
 use cofferdam_model::result::{InsightsTable, Series};
+use cofferdam_model::{SubjectNo, limits};
 
 use crate::calendar::{self, Buckets};
 use crate::mask::{self, Mask};
@@ -98,13 +98,14 @@ fn count(
         last_in_value: vec![0; cells * buckets.len()],
         person: 0,
     };
-    let each = |counts: &mut Counts, rows: &[Row]| {
+    let each = |counts: &mut Counts, person: SubjectNo, rows: &[Row]| {
         counts.person += 1;
         let mut bucket = 0;
         for row in rows {
             bucket = buckets.find(row.time, bucket);
             for (metric, (definition, masks)) in query.metrics.iter().zip(masks).enumerate() {
-                if !masks[row.segment as usize].get(row.row as usize) {
+                let nobody = person == SubjectNo::NOBODY && definition.measure == Measure::Unique;
+                if nobody || !masks[row.segment as usize].get(row.row as usize) {
                     continue;
                 }
                 for &id in segmentation.map_or(&[0][..], |segmentation| segmentation.ids(row)) {
@@ -113,7 +114,7 @@ fn count(
             }
         }
     };
-    let partials = scan::persons(input, prepared, make, |counts, _, rows| each(counts, rows));
+    let partials = scan::everybody(input, prepared, make, |counts, person, rows| each(counts, person, rows));
     let mut sum = make();
     for partial in partials {
         sum.totals.iter_mut().zip(partial.totals).for_each(|(sum, part)| *sum += part);

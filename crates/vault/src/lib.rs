@@ -163,7 +163,9 @@ impl Vault {
         let keys = self.keys.project(project)?;
         let mut ids: Vec<(Pid, &str)> = Vec::with_capacity(events.len());
         for event in &events {
-            ids.push((keys.pid(Kind::Person, &event.who.id), &event.who.id));
+            if !event.who.id.is_empty() {
+                ids.push((keys.pid(Kind::Person, &event.who.id), &event.who.id));
+            }
             for id in event.who.links.iter().flat_map(|link| [&link.alias, &link.canonical]) {
                 ids.push((keys.pid(Kind::Person, id), id));
             }
@@ -174,7 +176,7 @@ impl Vault {
         let mut subjects = Vec::with_capacity(events.len());
         let mut links = Vec::new();
         for event in &events {
-            subjects.push(next()?);
+            subjects.push(if event.who.id.is_empty() { SubjectNo::NOBODY } else { next()? });
             for link in &event.who.links {
                 links.push((next()?, next()?, link.rule));
             }
@@ -187,10 +189,9 @@ impl Vault {
         let mut personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>> = BTreeMap::new();
         let mut join_keys = Vec::new();
         for (event, subject) in events.into_iter().zip(subjects) {
-            let nobody = event.who.id.is_empty();
             let mut own = Vec::new();
             sealed.push(self.seal_one(project, &keys, event, subject, &mut own, &mut join_keys));
-            if !own.is_empty() && !nobody {
+            if !own.is_empty() && subject != SubjectNo::NOBODY {
                 personal.entry(merges.canonical(subject)).or_default().extend(own);
             }
         }

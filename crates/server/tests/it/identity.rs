@@ -288,3 +288,25 @@ fn merge(server: &Server, project: &Project, pairs: &[(&str, &str)]) {
     let reply = server.request("POST", "/import?strict=1").basic(&project.token, "").json(&Value::from(events)).send();
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
+
+#[test]
+fn events_without_an_id_count_and_belong_to_nobody() {
+    let mut server = Server::with(crate::server::Options::FLUSHING);
+    let bare = |server: &Server| json!({"event": "Bare", "properties": {"token": server.project.token, "email": "nobody@example.org", "tag": "x"}});
+    for _ in 0..3 {
+        let record = bare(&server);
+        assert_eq!(server.post_json("/track", &record).text(), "1");
+    }
+    server.import(&[server.event("Bare", now_ms(), "", json!({"tag": "x"}))]);
+    server.import(&[server.event("Bare", now_ms(), "somebody", json!({"tag": "x"}))]);
+    let check = |server: &Server| {
+        assert_eq!(server.total("Bare"), 5);
+        assert_eq!(server.count("unique", json!({"event": "Bare"})), 1);
+        assert_eq!(server.status()["persons"], 1);
+        assert_eq!(server.events(json!({"event": "Bare"})).len(), 5);
+    };
+    check(&server);
+    server.kill();
+    server.start_again();
+    check(&server);
+}

@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 /// What is to be done with one property.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Verdict {
     pub(crate) class: Class,
     pub(crate) action: Action,

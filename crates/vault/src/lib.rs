@@ -4,7 +4,7 @@
 //! subject number) → [`SealedEvent`]. What the event loses here is sealed under the subject's key, or gone.
 //!
 //! Invariants:
-//! - Types that hold plaintext have no `Debug`, `Clone` or `Serialize` and do not leave the crate.
+//! - Types that hold plaintext have no `Debug` or `Serialize`, and none is read outside the crate.
 //! - A subject number, a sealed value and a merge are durable before the event that uses them is.
 //! - What is sealed stays sealed: this build has no way to open a personal value. Lists show open properties and
 //!   the names of sealed ones.

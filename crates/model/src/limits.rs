@@ -74,6 +74,8 @@ pub const ROLLING_BUCKETS_MAX: u32 = 90;
 pub const ACTIVE_DAYS_MAX: u16 = 90;
 /// Points of a cohort's size over time (Mixpanel's): each is a question of its own.
 pub const COHORT_POINTS_MAX: usize = 93;
+/// Different values of one property that a question may tell apart: each has a name in memory.
+pub const PROPERTY_VALUES_MAX: usize = 1_000_000;
 /// Properties of one breakdown.
 pub const BREAKDOWN_PROPERTIES_MAX: usize = 4;
 /// Bounds of a breakdown by ranges of a number.

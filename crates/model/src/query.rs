@@ -500,7 +500,7 @@ pub enum RetentionMode {
     OnOrAfter,
     /// They returned in that interval or an earlier one, after birth.
     OnOrBefore,
-    /// They returned in that interval and in every one before it.
+    /// They returned in that interval and in every one from interval 1 on before it.
     Streak,
 }
 

@@ -11,10 +11,11 @@ use serde_json::{Value as Json, json};
 use crate::measure;
 use crate::world::{Event, World};
 
-pub const PROJECT: ProjectId = ProjectId(1);
+pub(crate) const PROJECT: ProjectId = ProjectId(1);
 const BATCH_EVENTS: usize = 10_000;
+const TAIL_EVENTS_MAX: usize = 1_000_000;
 
-pub async fn open(folder: &Path) -> Result<Lake> {
+pub(crate) async fn open(folder: &Path) -> Result<Lake> {
     let options = Options {
         folder: folder.to_owned(),
         flush_events: limits::FLUSH_EVENTS,
@@ -27,7 +28,7 @@ pub async fn open(folder: &Path) -> Result<Lake> {
 }
 
 /// Fills a new lake and waits until its background work has ended. Answers what it cost.
-pub async fn load(world: World, folder: &Path) -> Result<Json> {
+pub(crate) async fn load(world: World, folder: &Path) -> Result<Json> {
     anyhow::ensure!(!folder.exists(), "{} exists: remove it or choose another folder", folder.display());
     let lake = open(folder).await?;
     let (started, cpu) = (std::time::Instant::now(), measure::process_cpu());
@@ -46,14 +47,11 @@ pub async fn load(world: World, folder: &Path) -> Result<Json> {
     let mut events = 0;
     while let Some(batch) = next.recv().await {
         events += batch.len();
-        loop {
-            // A refusal takes the batch with it; a copy is what a sender keeps until the answer.
-            match lake.append(PROJECT, batch.clone()).await {
-                Ok(()) => break,
-                Err(cofferdam_lake::Error::Busy) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-                Err(error) => return Err(error).context("could not append to the lake"),
-            }
+        // Senders are told to wait when too much is in flight; here is only one, who does so in time.
+        while lake.tail_events() > TAIL_EVENTS_MAX {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+        lake.append(PROJECT, batch).await.context("could not append to the lake")?;
     }
     let world_cpu = producer.join().expect("the world does not panic");
     let appended_s = started.elapsed().as_secs_f64();
@@ -100,7 +98,7 @@ fn sealed(world: &World, event: &Event) -> SealedEvent {
 }
 
 /// Bytes of the files below a folder by the file name's extension.
-pub fn disk(folder: &Path) -> Result<Vec<(String, u64)>> {
+pub(crate) fn disk(folder: &Path) -> Result<Vec<(String, u64)>> {
     let mut kinds = std::collections::BTreeMap::new();
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-pub struct Cost {
-    pub wall_s: f64,
-    pub cpu_s: f64,
+pub(crate) struct Cost {
+    pub(crate) wall_s: f64,
+    pub(crate) cpu_s: f64,
 }
 
-pub struct Memory {
-    pub peak_mb: f64,
+pub(crate) struct Memory {
+    pub(crate) peak_mb: f64,
     /// Without mapped files.
-    pub anonymous_mb: f64,
+    pub(crate) anonymous_mb: f64,
 }
 
-pub fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
+pub(crate) fn cost<T>(work: impl FnOnce() -> T) -> (T, Cost) {
     let (wall, cpu) = (Instant::now(), process_cpu());
     let done = work();
     (done, Cost { wall_s: wall.elapsed().as_secs_f64(), cpu_s: process_cpu() - cpu })
 }
 
 /// Runs work once under observation, which costs time of its own.
-pub fn memory<T>(work: impl FnOnce() -> T) -> (T, Memory) {
+pub(crate) fn memory<T>(work: impl FnOnce() -> T) -> (T, Memory) {
     // Not permitted in some containers: then the peak is the whole process's.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let stop = AtomicBool::new(false);
@@ -47,7 +47,7 @@ pub fn memory<T>(work: impl FnOnce() -> T) -> (T, Memory) {
 }
 
 /// Waits until background work has ended: less than 2 % of a core for two seconds.
-pub fn settle() {
+pub(crate) fn settle() {
     let mut quiet = 0;
     while quiet < 4 {
         let before = process_cpu();
@@ -57,12 +57,12 @@ pub fn settle() {
 }
 
 /// CPU seconds of this process so far, threads that have ended included.
-pub fn process_cpu() -> f64 {
+pub(crate) fn process_cpu() -> f64 {
     seconds(ClockId::ProcessCPUTime)
 }
 
 /// CPU seconds of the calling thread so far.
-pub fn thread_cpu() -> f64 {
+pub(crate) fn thread_cpu() -> f64 {
     seconds(ClockId::ThreadCPUTime)
 }
 
@@ -77,7 +77,7 @@ fn status_mb(field: &str) -> f64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }

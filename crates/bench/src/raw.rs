@@ -33,7 +33,7 @@ const SCHEMA: &str = "message events {
 type Group<'a> = SerializedRowGroupWriter<'a, File>;
 
 /// Writes `part-*.parquet` to a folder. Answers the number of events.
-pub fn write(world: &World, folder: &Path) -> Result<u64> {
+pub(crate) fn write(world: &World, folder: &Path) -> Result<u64> {
     std::fs::create_dir_all(folder)?;
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
@@ -43,7 +43,13 @@ pub fn write(world: &World, folder: &Path) -> Result<u64> {
     };
     let texts = &world.texts;
     let [names, countries, cities, browsers, systems, plans, paths, orgs] = [
-        &texts.names, &texts.countries, &texts.cities, &texts.browsers, &texts.systems, &texts.plans, &texts.paths,
+        &texts.names,
+        &texts.countries,
+        &texts.cities,
+        &texts.browsers,
+        &texts.systems,
+        &texts.plans,
+        &texts.paths,
         &texts.orgs,
     ]
     .map(|texts| dictionary(texts));

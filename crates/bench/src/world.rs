@@ -12,21 +12,55 @@
 //! Only one day of events is in memory at a time.
 
 /// 2026-06-01T00:00:00Z, a Monday, in milliseconds.
-pub const START_MS: i64 = 1_780_272_000_000;
-pub const DAYS: u32 = 60;
-pub const DAY_MS: i64 = 86_400_000;
+pub(crate) const START_MS: i64 = 1_780_272_000_000;
+pub(crate) const DAYS: u32 = 60;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 /// Between two events of one person: more than the two seconds within which our funnels take steps in either
 /// order, a rule that no other engine has.
 const APART_MS: i64 = 2_001;
 const SESSION_EVENTS: f64 = 6.0;
 
 /// Most frequent first; `signup` is no part of Zipf's law.
-pub const NAMES: [&str; 40] = [
-    "page_view", "product_view", "scroll", "search", "click", "session_start", "add_to_cart", "filter_apply",
-    "image_zoom", "review_read", "share", "video_play", "purchase", "wishlist_add", "checkout_start", "coupon_apply",
-    "login", "logout", "remove_from_cart", "shipping_select", "payment_select", "order_track", "notification_open",
-    "email_open", "help_view", "chat_open", "store_locate", "size_guide", "compare", "review_write", "return_request",
-    "refund", "profile_edit", "address_add", "card_add", "plan_change", "invite_send", "survey_answer", "app_update",
+pub(crate) const NAMES: [&str; 40] = [
+    "page_view",
+    "product_view",
+    "scroll",
+    "search",
+    "click",
+    "session_start",
+    "add_to_cart",
+    "filter_apply",
+    "image_zoom",
+    "review_read",
+    "share",
+    "video_play",
+    "purchase",
+    "wishlist_add",
+    "checkout_start",
+    "coupon_apply",
+    "login",
+    "logout",
+    "remove_from_cart",
+    "shipping_select",
+    "payment_select",
+    "order_track",
+    "notification_open",
+    "email_open",
+    "help_view",
+    "chat_open",
+    "store_locate",
+    "size_guide",
+    "compare",
+    "review_write",
+    "return_request",
+    "refund",
+    "profile_edit",
+    "address_add",
+    "card_add",
+    "plan_change",
+    "invite_send",
+    "survey_answer",
+    "app_update",
     "signup",
 ];
 const PRODUCT_VIEW: u8 = 1;
@@ -49,36 +83,36 @@ const PRODUCT_PATHS: usize = 3_500;
 
 /// One event; texts are indices into [`Texts`].
 #[derive(Clone, Copy)]
-pub struct Event {
-    pub time_ms: i64,
-    pub insert_id: u64,
+pub(crate) struct Event {
+    pub(crate) time_ms: i64,
+    pub(crate) insert_id: u64,
     /// NaN when the event has none.
-    pub amount: f64,
-    pub subject: u32,
-    pub org: u32,
-    pub city: u16,
-    pub path: u16,
-    pub name: u8,
-    pub browser: u8,
-    pub system: u8,
-    pub plan: u8,
+    pub(crate) amount: f64,
+    pub(crate) subject: u32,
+    pub(crate) org: u32,
+    pub(crate) city: u16,
+    pub(crate) path: u16,
+    pub(crate) name: u8,
+    pub(crate) browser: u8,
+    pub(crate) system: u8,
+    pub(crate) plan: u8,
 }
 
 /// The text columns, as dictionaries.
-pub struct Texts {
-    pub names: Vec<String>,
-    pub countries: Vec<String>,
-    pub cities: Vec<String>,
-    pub browsers: Vec<String>,
-    pub systems: Vec<String>,
-    pub plans: Vec<String>,
-    pub paths: Vec<String>,
-    pub orgs: Vec<String>,
+pub(crate) struct Texts {
+    pub(crate) names: Vec<String>,
+    pub(crate) countries: Vec<String>,
+    pub(crate) cities: Vec<String>,
+    pub(crate) browsers: Vec<String>,
+    pub(crate) systems: Vec<String>,
+    pub(crate) plans: Vec<String>,
+    pub(crate) paths: Vec<String>,
+    pub(crate) orgs: Vec<String>,
 }
 
 impl Texts {
     /// The country of a city.
-    pub fn country_of(&self, city: u16) -> usize {
+    pub(crate) fn country_of(&self, city: u16) -> usize {
         usize::from(city) * self.countries.len() / CITIES
     }
 }
@@ -99,8 +133,8 @@ struct Person {
     devices: [(u8, u8); 2],
 }
 
-pub struct World {
-    pub texts: Texts,
+pub(crate) struct World {
+    pub(crate) texts: Texts,
     persons: Vec<Person>,
     zipf: Vec<f64>,
     events: u64,
@@ -108,7 +142,7 @@ pub struct World {
 
 impl World {
     /// A world of `events` events, a little fewer when there are not many, of `events / 50` persons.
-    pub fn new(events: u64) -> World {
+    pub(crate) fn new(events: u64) -> World {
         let count = u32::try_from(events / 50).expect("fewer persons than subject numbers").max(20);
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let path = |i: usize| match i {
@@ -127,19 +161,24 @@ impl World {
         };
         let mut persons: Vec<Person> = (0..count).map(|subject| Person::new(subject, count, &texts)).collect();
         // Rates are scaled so that a little more than enough happens; the stream ends with the last event wanted.
-        let wanted = events as f64 * 1.01 / SESSION_EVENTS;
+        let wanted = events as f64 * 1.004 / SESSION_EVENTS;
         for _ in 0..4 {
             let drawn: f64 = persons.iter().map(|person| f64::from(person.rate) * person.life()).sum();
-            let added: f64 = persons.iter().map(|person| f64::from(-person.rate).exp()).sum();
+            let added: f64 = persons.iter().map(Person::certain).sum();
             persons.iter_mut().for_each(|person| person.rate *= ((wanted - added).max(1.0) / drawn) as f32);
         }
         let mut sum = 0.0;
-        let zipf = (1..NAMES.len()).map(|rank| { sum += 1.0 / rank as f64; sum }).collect();
+        let zipf = (1..NAMES.len())
+            .map(|rank| {
+                sum += 1.0 / rank as f64;
+                sum
+            })
+            .collect();
         World { texts, persons, zipf, events }
     }
 
     /// The events of each day, in order of time.
-    pub fn days(&self) -> impl Iterator<Item = Vec<Event>> + '_ {
+    pub(crate) fn days(&self) -> impl Iterator<Item = Vec<Event>> + '_ {
         let mut left = self.events;
         (0..DAYS).map(move |day| {
             let mut events = self.day(day);
@@ -233,7 +272,8 @@ impl Person {
         let first_day = if was_there { rng.skewed(30, 2.0) } else { ((share - 0.4) / 0.6 * f64::from(DAYS)) as usize };
         let life = if rng.unit() < 0.3 { f64::from(DAYS) } else { -12.0 * (1.0 - rng.unit()).ln() };
         let last_day = (first_day as f64 + life).min(f64::from(DAYS - 1));
-        let device = |rng: &mut Rng| (rng.skewed(texts.browsers.len(), 2.5) as u8, rng.skewed(texts.systems.len(), 1.5) as u8);
+        let device =
+            |rng: &mut Rng| (rng.skewed(texts.browsers.len(), 2.5) as u8, rng.skewed(texts.systems.len(), 1.5) as u8);
         let plan = rng.skewed(texts.plans.len(), 2.0) as u8;
         let changes = rng.unit() < 0.08;
         Person {
@@ -248,6 +288,11 @@ impl Person {
             org: rng.skewed(texts.orgs.len(), 1.5) as u32,
             devices: [device(&mut rng), device(&mut rng)],
         }
+    }
+
+    /// Sessions' worth of what does not depend on chance: that there is a first session, and events up to the sign-up.
+    fn certain(&self) -> f64 {
+        f64::from(-self.rate).exp() + if self.signs_up_after == 0 { 2.0 / SESSION_EVENTS } else { 0.0 }
     }
 
     /// Days of activity, by the weight of their weekdays.

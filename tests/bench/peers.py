@@ -133,8 +133,9 @@ class ClickHouse:
             },
             "Q7": {"": f"SELECT uniqExact(subject) FROM d.ev WHERE startsWith(url_path,'/product/') AND {r}"},
         }
+        forms["Q3b"] = {"windowFunnel": forms["Q3"]["windowFunnel native"]}
         if self.engine == "ch-subject":
-            for name in ["Q3", "Q4", "Q5"]:
+            for name in ["Q3", "Q3b", "Q4", "Q5"]:
                 for form, sql in list(forms[name].items()):
                     forms[name][f"{form}, in order"] = f"{sql} SETTINGS optimize_aggregation_in_order=1"
         return forms
@@ -231,6 +232,7 @@ class DuckDB:
                 "window native": window(False, "true"),
                 "asof native": asof(False, "true"),
             },
+            "Q3b": {"window": window(False, "true"), "asof": asof(False, "true")},
             "Q4": {
                 "first entry": first_entry(True, "amount>50"),
                 "window native": window(True, "amount>50"),

@@ -68,6 +68,10 @@ pub const METRICS_MAX: usize = 40;
 /// Formulas of an Insights question, and bytes of one.
 pub const FORMULAS_MAX: usize = 10;
 pub const FORMULA_BYTES_MAX: usize = 500;
+/// Brackets and signs of a formula within each other: each is a call deep.
+pub const FORMULA_DEPTH_MAX: usize = 50;
+/// Values of an Insights answer, all lines and buckets together: some ten megabytes of text.
+pub const INSIGHTS_VALUES_MAX: usize = 1_000_000;
 /// Buckets of a rolling average: a quarter of days.
 pub const ROLLING_BUCKETS_MAX: u32 = 90;
 /// Days of "active" persons: what is kept per person while counting is a queue of days.

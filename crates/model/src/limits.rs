@@ -78,6 +78,8 @@ pub const ROLLING_BUCKETS_MAX: u32 = 90;
 pub const ACTIVE_DAYS_MAX: u16 = 90;
 /// Points of a cohort's size over time (Mixpanel's): each is a question of its own.
 pub const COHORT_POINTS_MAX: usize = 93;
+/// Different values of one property that a question may tell apart: each has a name in memory.
+pub const PROPERTY_VALUES_MAX: usize = 1_000_000;
 /// Properties of one breakdown.
 pub const BREAKDOWN_PROPERTIES_MAX: usize = 4;
 /// Bounds of a breakdown by ranges of a number.
@@ -119,8 +121,9 @@ pub const RETENTION_INTERVALS_MAX: u32 = 60;
 /// Rows of a list of persons or events.
 pub const ROWS_MAX: u32 = 500;
 
-/// Decoded columns of segments kept in memory, in bytes.
-pub const COLUMN_CACHE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Hot property columns on disk, in bytes: a billion events read by five properties of two bytes, and a fraction
+/// of the truth beside them. Columns every query needs are not counted.
+pub const HOT_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
 
 /// Live feed: events kept for somebody who opens the page, per project.
 pub const LIVE_EVENTS_KEPT: usize = 50;

@@ -76,6 +76,8 @@ pub const INSIGHTS_VALUES_MAX: usize = 1_000_000;
 pub const ROLLING_BUCKETS_MAX: u32 = 90;
 /// Days of "active" persons: what is kept per person while counting is a queue of days.
 pub const ACTIVE_DAYS_MAX: u16 = 90;
+/// Different hours (or days, minutes) of one person that a question may tell apart: 22 years of hours.
+pub const PERSON_UNITS_MAX: usize = 200_000;
 /// Points of a cohort's size over time (Mixpanel's): each is a question of its own.
 pub const COHORT_POINTS_MAX: usize = 93;
 /// Different values of one property that a question may tell apart: each has a name in memory.

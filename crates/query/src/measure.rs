@@ -8,6 +8,12 @@
 
 use std::cmp::Ordering;
 
+use cofferdam_model::limits;
+use cofferdam_model::query::Unit;
+use jiff::tz::TimeZone;
+
+use crate::{Result, calendar, invalid};
+
 /// Buckets of time with a table to find them: an instant costs a shift, a look-up and a comparison or two.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
@@ -63,6 +69,38 @@ impl Axis {
         }
         Some(bucket)
     }
+}
+
+/// Cuts `from..to` (µs UTC) at every start of a unit, like [`calendar::cut`], into more pieces than an answer shows:
+/// to tell apart the different hours or days of a person.
+pub(crate) fn unit_starts(from_us: i64, to_us: i64, unit: Unit, zone: &TimeZone) -> Result<Vec<i64>> {
+    // Days of which the units fit one answer.
+    let days = match unit {
+        Unit::Minute => limits::TIME_BUCKETS_MAX / 1_500,
+        Unit::Hour => limits::TIME_BUCKETS_MAX / 25,
+        Unit::Day | Unit::Week | Unit::Month => limits::TIME_BUCKETS_MAX,
+    };
+    let mut starts = Vec::new();
+    let mut from = from_us;
+    while from < to_us {
+        let to = match unit {
+            // A piece may end within a week or a month only where the range does.
+            Unit::Day | Unit::Week | Unit::Month => to_us,
+            Unit::Minute | Unit::Hour => calendar::aligned(from, Unit::Day, days as i64, zone)?.min(to_us),
+        };
+        let mut piece = calendar::cut(from, to, unit, zone)?.starts;
+        piece.pop();
+        starts.append(&mut piece);
+        if starts.len() > limits::PERSON_UNITS_MAX {
+            return invalid(format!(
+                "more than {} different hours or minutes: choose a shorter time or a longer unit",
+                limits::PERSON_UNITS_MAX
+            ));
+        }
+        from = to;
+    }
+    starts.push(to_us);
+    Ok(starts)
 }
 
 /// A sum of numbers, exact however many there are and in whatever order they come; rounded once, when it is read.
@@ -275,6 +313,27 @@ pub(crate) fn key_of(number: f64) -> u64 {
 #[inline]
 pub(crate) fn number_of(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
+}
+
+/// The entries of one cell, of entries by cell and key.
+pub(crate) fn of_cell(entries: &[Entry], cell: usize) -> &[Entry] {
+    let from = entries.partition_point(|entry| (entry.cell as usize) < cell);
+    let len = entries[from..].partition_point(|entry| entry.cell as usize == cell);
+    &entries[from..from + len]
+}
+
+/// The entries of several cells as if they were one: by key.
+pub(crate) fn of_cells(entries: &[Entry], cells: std::ops::Range<usize>) -> Vec<Entry> {
+    let from = entries.partition_point(|entry| (entry.cell as usize) < cells.start);
+    let len = entries[from..].partition_point(|entry| (entry.cell as usize) < cells.end);
+    let mut all = entries[from..from + len].to_vec();
+    all.sort_unstable_by_key(|entry| entry.key);
+    all
+}
+
+/// Different keys of entries that are ordered by key.
+pub(crate) fn different(entries: &[Entry]) -> usize {
+    entries.chunk_by(|one, next| one.key == next.key).count()
 }
 
 /// The percentile of numbers by linear interpolation between the two nearest ranks; `None` of nothing.

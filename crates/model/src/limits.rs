@@ -103,6 +103,8 @@ pub const FLOW_HIDDEN_MAX: usize = 100;
 pub const FLOW_EXPAND_MAX: usize = 5;
 /// Length of one retention bracket, in units.
 pub const RETENTION_BRACKET_MAX: u32 = 366;
+/// Units of all retention brackets together: about ten years of days.
+pub const RETENTION_BRACKETS_SUM_MAX: u32 = 3_660;
 /// Conditions of a cohort, and levels of "all" and "any".
 pub const COHORT_CONDITIONS_MAX: usize = 50;
 pub const COHORT_DEPTH_MAX: usize = 4;

@@ -166,14 +166,18 @@ impl Split {
     /// Answers how many were folded.
     pub(crate) fn keep_largest(mut self, counts: &Counts, limit: u32) -> (Split, u32) {
         let mut order: Vec<(u64, u64)> = match counts {
-            Counts::Dense(counts) => {
-                counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(raw, count)| (raw as u64, *count)).collect()
+            Counts::Dense(counts) => counts
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| **count > 0)
+                .map(|(raw, count)| (raw as u64, *count))
+                .collect(),
+            Counts::Map(counts) => {
+                counts.iter().filter(|(_, count)| **count > 0).map(|(raw, count)| (*raw, *count)).collect()
             }
-            Counts::Map(counts) => counts.iter().filter(|(_, count)| **count > 0).map(|(raw, count)| (*raw, *count)).collect(),
         };
-        let larger = |a: &(u64, u64), b: &(u64, u64)| {
-            b.1.cmp(&a.1).then_with(|| self.raw_name(a.0).cmp(&self.raw_name(b.0)))
-        };
+        let larger =
+            |a: &(u64, u64), b: &(u64, u64)| b.1.cmp(&a.1).then_with(|| self.raw_name(a.0).cmp(&self.raw_name(b.0)));
         let limit = limit as usize;
         if order.len() > limit {
             order.select_nth_unstable_by(limit, larger);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cofferdam_lake::columns::{NOT_SET, TIME_NOT_SET, Times, parse_list};
 use cofferdam_lake::{Codes, Column, Dictionary, PropertyKey};
 use cofferdam_model::query::{Condition, EventMatch, Filter, Holder, Scalar};
-use cofferdam_model::{PropertyType, SubjectNo, SubjectSet};
+use cofferdam_model::{PropertyType, SubjectNo, SubjectSet, Value};
 use rustc_hash::FxHashSet;
 
 use crate::scan::{File, Scan};
@@ -387,6 +387,18 @@ impl ValueTest {
             }
         }
         ValueTest::Equals { texts, numbers, bools }
+    }
+
+    /// The same for a value that is in no column.
+    pub(crate) fn value(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) | Value::Object(text) => self.text(text),
+            Value::List(_) if matches!(self, ValueTest::Set) => true,
+            Value::List(items) => items.iter().any(|item| self.text(item)),
+            Value::Number(number) => self.numbers().passes(*number),
+            Value::Bool(value) => self.bool(*value),
+            Value::Time(_) => matches!(self, ValueTest::Set),
+        }
     }
 
     fn text(&self, text: &str) -> bool {

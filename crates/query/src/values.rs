@@ -113,7 +113,8 @@ impl Values {
             typed.push(columns);
         }
         let all = || typed.iter().flatten().map(|(_, column)| &**column);
-        let numbers = || all().filter_map(|column| if let Column::Number(values) = column { Some(values) } else { None });
+        let numbers =
+            || all().filter_map(|column| if let Column::Number(values) = column { Some(values) } else { None });
         let numbers = || numbers().flat_map(|values| values.iter().copied()).filter(|value| !value.is_nan());
         let ranges = match buckets {
             Some(ValueBuckets::Width { .. } | ValueBuckets::Bounds { .. }) => values.ranges(buckets, numbers())?,
@@ -121,7 +122,8 @@ impl Values {
         };
         let dates = match buckets {
             Some(ValueBuckets::Time { unit }) => {
-                let times = || all().filter_map(|column| if let Column::Time(values) = column { Some(values) } else { None });
+                let times =
+                    || all().filter_map(|column| if let Column::Time(values) = column { Some(values) } else { None });
                 let times = times().flat_map(|values| values.iter().copied()).filter(|time| *time != TIME_NOT_SET);
                 let span = times.fold(None, |span: Option<(i64, i64)>, time| {
                     Some(span.map_or((time, time), |(low, high)| (low.min(time), high.max(time))))
@@ -192,12 +194,17 @@ impl Values {
     }
 
     /// The ids of given values, for properties that are not of events.
-    pub(crate) fn of_values(scan: &Scan<'_>, given: &[Value], buckets: Option<&ValueBuckets>) -> Result<(Names, Vec<Vec<u32>>)> {
+    pub(crate) fn of_values(
+        scan: &Scan<'_>,
+        given: &[Value],
+        buckets: Option<&ValueBuckets>,
+    ) -> Result<(Names, Vec<Vec<u32>>)> {
         if let Some(buckets) = buckets {
             check_buckets(buckets)?;
         }
         let mut values = Values { files: Vec::new(), names: Names::new() };
-        let numbers = given.iter().filter_map(|value| if let Value::Number(number) = value { Some(*number) } else { None });
+        let numbers =
+            given.iter().filter_map(|value| if let Value::Number(number) = value { Some(*number) } else { None });
         let ranges = values.ranges(buckets, numbers)?;
         let times = given.iter().filter_map(|value| if let Value::Time(time) = value { Some(*time) } else { None });
         let span = times.fold(None, |span: Option<(i64, i64)>, time| {

@@ -1,0 +1,7 @@
+//! What the reports mean: vectors worked out by hand, and random worlds against naive definitions.
+
+mod naive;
+mod notation;
+mod print;
+mod vectors;
+mod world;

@@ -155,8 +155,7 @@ fn case(file: &str, line: usize, title: String, blocks: &[Block]) -> Result<Case
                 if let (Some(range), Some(object)) = (&range, json.as_object_mut()) {
                     object.entry("range").or_insert_with(|| range.clone());
                 }
-                let parsed: Query =
-                    serde_json::from_value(json).map_err(|error| at(block.line)(error.to_string()))?;
+                let parsed: Query = serde_json::from_value(json).map_err(|error| at(block.line)(error.to_string()))?;
                 query = Some(parsed);
             }
             "expect" if !block.below.is_empty() => {

@@ -14,8 +14,21 @@ pub(crate) struct Line {
 /// The parts of tables, each with the beginning of its lines. A line that begins with none of them is a series.
 const PARTS: [&str; 16] = [
     "significance",
-    "buckets", "compared buckets", "compared", "unfinished", "omitted", "steps", "median", "average", "time", "trend", "between",
-    "links", "paths", "anchors", "overall",
+    "buckets",
+    "compared buckets",
+    "compared",
+    "unfinished",
+    "omitted",
+    "steps",
+    "median",
+    "average",
+    "time",
+    "trend",
+    "between",
+    "links",
+    "paths",
+    "anchors",
+    "overall",
 ];
 
 pub(crate) fn part_of(text: &str) -> &'static str {
@@ -250,7 +263,14 @@ fn optional_duration(ms: Option<u64>) -> String {
 fn duration(ms: u64) -> String {
     let mut text = String::new();
     for (length, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m")] {
-        let count = ms / length % if unit == "d" { u64::MAX } else if unit == "h" { 24 } else { 60 };
+        let count = ms / length
+            % if unit == "d" {
+                u64::MAX
+            } else if unit == "h" {
+                24
+            } else {
+                60
+            };
         if count > 0 {
             text += &format!("{count}{unit}");
         }

@@ -76,7 +76,9 @@ fn name(case: &Case, subject: cofferdam_model::SubjectNo) -> &str {
 }
 
 pub(crate) fn person_lines(
-    case: &Case, total: u64, rows: impl Iterator<Item = (cofferdam_model::SubjectNo, i64, i64, u64)>,
+    case: &Case,
+    total: u64,
+    rows: impl Iterator<Item = (cofferdam_model::SubjectNo, i64, i64, u64)>,
 ) -> Vec<Line> {
     let time = |time_us: i64| case.world.zoned(time_us).strftime("%Y-%m-%dT%H:%M").to_string();
     let row = |(person, first, last, events): (_, i64, i64, u64)| Line {
@@ -87,15 +89,12 @@ pub(crate) fn person_lines(
 }
 
 pub(crate) fn event_lines(
-    case: &Case, rows: impl Iterator<Item = (i64, cofferdam_model::SubjectNo, String)>,
+    case: &Case,
+    rows: impl Iterator<Item = (i64, cofferdam_model::SubjectNo, String)>,
 ) -> Vec<Line> {
     rows.map(|(time_us, person, event)| Line {
         part: "rows",
-        text: format!(
-            "{} {} {event}",
-            case.world.zoned(time_us).strftime("%Y-%m-%dT%H:%M"),
-            name(case, person)
-        ),
+        text: format!("{} {} {event}", case.world.zoned(time_us).strftime("%Y-%m-%dT%H:%M"), name(case, person)),
     })
     .collect()
 }

@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use cofferdam_model::SubjectNo;
 use cofferdam_model::cohort::CohortCondition;
-use cofferdam_model::query::Holder;
+use cofferdam_model::query::Condition;
 
 use super::Naive;
 use crate::world::Cohort;
 
 impl Naive<'_> {
-    pub(crate) fn is_member(&self, person: SubjectNo, cohort: &str, now_us: i64) -> bool {
+    pub(crate) fn is_member(&self, person: SubjectNo, cohort: &str, as_of_us: i64) -> bool {
         person != SubjectNo::NOBODY
             && match self.world.cohorts.get(cohort).unwrap_or_else(|| panic!("there is no cohort {cohort}")) {
                 Cohort::Static(members) => {
                     let merges = self.world.merges();
                     members.iter().any(|member| merges.canonical(*member) == person)
                 }
-                Cohort::Dynamic(condition) => self.meets(person, condition, now_us),
+                Cohort::Dynamic(condition) => self.meets(person, condition, as_of_us),
             }
     }
 
@@ -35,26 +35,28 @@ impl Naive<'_> {
             .collect()
     }
 
-    fn meets(&self, person: SubjectNo, condition: &CohortCondition, now_us: i64) -> bool {
+    /// `as_of_us` itself is not included.
+    fn meets(&self, person: SubjectNo, condition: &CohortCondition, as_of_us: i64) -> bool {
+        let of_person = || self.persons.iter().filter(|other| other.no == person).flat_map(|person| &person.events);
+        // Whoever is known by then: what somebody is not, or did not do, can only be said of them.
+        let is_known =
+            || self.world.profiles.contains_key(&person) || of_person().any(|event| event.time_us < as_of_us);
         match condition {
-            CohortCondition::All { of } => of.iter().all(|condition| self.meets(person, condition, now_us)),
-            CohortCondition::Any { of } => of.iter().any(|condition| self.meets(person, condition, now_us)),
-            CohortCondition::Not { of } => !self.meets(person, of, now_us),
-            CohortCondition::Is { filter } => match filter.on {
-                Holder::Cohort => {
-                    let member = self.is_member(person, &filter.property, now_us);
-                    member == (filter.condition == cofferdam_model::query::Condition::IsSet)
-                }
-                Holder::Profile | Holder::Event => self.person_passes(person, filter),
-            },
+            CohortCondition::All { of } => of.iter().all(|condition| self.meets(person, condition, as_of_us)),
+            CohortCondition::Any { of } => of.iter().any(|condition| self.meets(person, condition, as_of_us)),
+            CohortCondition::Not { of } => is_known() && !self.meets(person, of, as_of_us),
+            // As it is now.
+            CohortCondition::Is { filter } => {
+                let negative = matches!(
+                    filter.condition,
+                    Condition::IsNotSet | Condition::DoesNotEqual { .. } | Condition::DoesNotContain { .. }
+                );
+                self.person_passes(person, filter) && (!negative || is_known())
+            }
             CohortCondition::Did { matching, times, distinct, window } => {
-                let (from, to) = window.map_or((i64::MIN, i64::MAX), |range| self.world.bounds(range, now_us));
-                let found: Vec<i64> = self
-                    .persons
-                    .iter()
-                    .filter(|other| other.no == person)
-                    .flat_map(|person| &person.events)
-                    .filter(|event| (from..to).contains(&event.time_us) && event.time_us < now_us)
+                let (from, to) = window.map_or((i64::MIN, as_of_us), |range| self.world.bounds(range, as_of_us - 1));
+                let found: Vec<i64> = of_person()
+                    .filter(|event| (from..to.min(as_of_us)).contains(&event.time_us))
                     .filter(|event| self.matches(person, event, matching))
                     .map(|event| event.time_us)
                     .collect();
@@ -64,7 +66,7 @@ impl Naive<'_> {
                         found.iter().map(|time| self.world.floor(*time, *unit)).collect::<BTreeSet<_>>().len()
                     }
                 };
-                times.holds(count as u64)
+                times.holds(count as u64) && (count > 0 || is_known())
             }
         }
     }

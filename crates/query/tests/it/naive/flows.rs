@@ -1,7 +1,8 @@
 //! Flows: the events before and after an anchor, one path per anchor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use cofferdam_model::Value;
 use cofferdam_model::query::{Count, FlowsQuery};
 use cofferdam_model::result::{
     Flow, FlowLink, FlowName, FlowNode, FlowPath, FlowSegment, FlowStep, FlowsTable, Segment,
@@ -14,30 +15,30 @@ use crate::world::Person;
 struct Path<'a> {
     person: &'a Person,
     anchor: usize,
+    session: Option<usize>,
     steps: BTreeMap<i32, FlowName>,
 }
 
 impl Naive<'_> {
     pub(crate) fn flows(&self, query: &FlowsQuery) -> FlowsTable {
         let paths = self.paths(query);
-        let everybody: Vec<&Path> = paths.iter().collect();
         let mut segments = Vec::new();
         let mut omitted = 0;
         if let Some(breakdown) = &query.breakdown {
-            let names =
-                |path: &Path| self.segments(path.person.no, &path.person.events[path.anchor], &breakdown.by);
-            let mut counts: BTreeMap<Segments, u64> = BTreeMap::new();
-            paths.iter().flat_map(names).for_each(|name| *counts.entry(name).or_default() += 1);
+            let names = |path: &Path| self.segments(path.person.no, &path.person.events[path.anchor], &breakdown.by);
+            let all: BTreeSet<Segments> = paths.iter().flat_map(names).collect();
+            let size = |name: &Segments| counted(query, &paths, |path| names(path).contains(name)).len() as u64;
+            let counts: BTreeMap<Segments, u64> = all.into_iter().map(|name| (name.clone(), size(&name))).collect();
             let kept = largest(&counts, breakdown.limit);
             omitted = counts.len() - kept.len();
             let rest = (omitted > 0).then(|| vec![Segment::Other]);
             for segment in kept.iter().cloned().chain(rest) {
-                let within: Vec<&Path> =
-                    paths.iter().filter(|path| folded(names(path), &kept).contains(&segment)).collect();
+                let within = counted(query, &paths, |path| folded(names(path), &kept).contains(&segment));
                 segments.push(FlowSegment { segment, flow: flow(query, &within) });
             }
         }
-        FlowsTable { overall: flow(query, &everybody), segments, segments_omitted: omitted as u32 }
+        let overall = counted(query, &paths, |_| true);
+        FlowsTable { overall: flow(query, &overall), segments, segments_omitted: omitted as u32 }
     }
 
     fn paths(&self, query: &FlowsQuery) -> Vec<Path<'_>> {
@@ -54,13 +55,8 @@ impl Naive<'_> {
                         && self.passes_all(person.no, event, &query.filters)
                 })
                 .collect();
-            match query.count {
-                Count::Total => {}
-                Count::Unique => anchors.truncate(1),
-                Count::Sessions => {
-                    anchors.retain(|at| session_of(*at).is_some());
-                    anchors.dedup_by_key(|at| session_of(*at));
-                }
+            if query.count == Count::Sessions {
+                anchors.retain(|at| session_of(*at).is_some());
             }
             for anchor in anchors {
                 let mut steps = BTreeMap::new();
@@ -78,7 +74,7 @@ impl Naive<'_> {
                             break;
                         }
                         let held = query.hold_constant.iter().all(|name| {
-                            property(event, name).map(texts) == property(&person.events[anchor], name).map(texts)
+                            first_text(property(event, name)) == first_text(property(&person.events[anchor], name))
                         });
                         if query.hidden.contains(&event.name)
                             || !held
@@ -94,14 +90,18 @@ impl Naive<'_> {
                         steps.insert(side * at, name);
                     }
                 }
-                paths.push(Path { person, anchor, steps });
+                paths.push(Path { person, anchor, session: session_of(anchor), steps });
             }
         }
         paths
     }
 
     fn is_near(
-        &self, query: &FlowsQuery, person: &Person, anchor: usize, other: usize,
+        &self,
+        query: &FlowsQuery,
+        person: &Person,
+        anchor: usize,
+        other: usize,
         session_of: &dyn Fn(usize) -> Option<usize>,
     ) -> bool {
         match query.window.us() {
@@ -116,12 +116,26 @@ impl Naive<'_> {
     fn flow_name(&self, query: &FlowsQuery, person: &Person, at: usize) -> FlowName {
         let event = &person.events[at];
         let expansion = query.expand.iter().find(|expansion| expansion.event == event.name);
-        let value = expansion.map(|expansion| match property(event, &expansion.property) {
-            None => Segment::NotSet,
-            Some(value) => texts(value).first().map_or(Segment::NotSet, |text| Segment::Value(text.clone())),
-        });
+        let value = expansion
+            .map(|expansion| first_text(property(event, &expansion.property)).map_or(Segment::NotSet, Segment::Value));
         FlowName { event: event.name.clone(), value }
     }
+}
+
+/// Of the paths asked for: all, or the first of each person or session.
+fn counted<'p>(query: &FlowsQuery, paths: &'p [Path<'p>], asked: impl Fn(&Path) -> bool) -> Vec<&'p Path<'p>> {
+    let mut counted: Vec<&Path> = Vec::new();
+    for path in paths.iter().filter(|path| asked(path)) {
+        let same = |other: &&Path| match query.count {
+            Count::Total => false,
+            Count::Unique => other.person.no == path.person.no,
+            Count::Sessions => other.person.no == path.person.no && other.session == path.session,
+        };
+        if !counted.iter().any(same) {
+            counted.push(path);
+        }
+    }
+    counted
 }
 
 fn flow(query: &FlowsQuery, paths: &[&Path]) -> Flow {
@@ -172,4 +186,9 @@ fn flow(query: &FlowsQuery, paths: &[&Path]) -> Flow {
             .map(|(events, anchor)| FlowPath { count: whole[&(events.clone(), anchor)], events, anchor })
             .collect(),
     }
+}
+
+/// Of a list, the first item stands.
+fn first_text(value: Option<&Value>) -> Option<String> {
+    value.and_then(|value| texts(value).first().cloned())
 }

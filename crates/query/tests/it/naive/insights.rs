@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_model::query::*;
 use cofferdam_model::result::{Compared, InsightsTable, Number, Segment, Series};
-use cofferdam_model::SealedEvent;
+use cofferdam_model::{SealedEvent, SubjectNo};
 
-use super::{Naive, Segments, folded, largest, mean, number, percentile, property, texts};
+use super::{Naive, Segments, folded, mean, number, percentile, property, texts};
 use crate::world::Person;
 
 type Bucket = (i64, i64);
@@ -21,9 +21,10 @@ impl Naive<'_> {
         let mut kept: Vec<Segments> = vec![Vec::new()];
         let mut shown = kept.clone();
         if let Some(breakdown) = &query.breakdown {
-            let sizes = self.segment_sizes(query, breakdown, bounds);
-            kept = largest(&sizes, breakdown.limit);
-            segments_omitted = (sizes.len() - kept.len()) as u32;
+            let mut order: Vec<(Segments, f64)> = self.weights(query, breakdown, bounds).into_iter().collect();
+            order.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            kept = order.iter().take(breakdown.limit as usize).map(|(name, _)| name.clone()).collect();
+            segments_omitted = (order.len() - kept.len()) as u32;
             shown = kept.clone();
             if segments_omitted > 0 {
                 shown.push(vec![Segment::Other]);
@@ -46,34 +47,55 @@ impl Naive<'_> {
         }
     }
 
-    /// A segment is as large as the events, over all metrics, that it has in the range; for uniques, the persons.
-    fn segment_sizes(
-        &self, query: &InsightsQuery, breakdown: &Breakdown, bounds: Bucket,
-    ) -> BTreeMap<Segments, u64> {
-        let mut sizes: BTreeMap<Segments, u64> = BTreeMap::new();
+    /// How much weight a segment has: its events; for what is about persons, its persons; for a sum, the sum. Those of
+    /// all metrics are added up.
+    fn weights(&self, query: &InsightsQuery, breakdown: &Breakdown, bounds: Bucket) -> BTreeMap<Segments, f64> {
+        let mut weights: BTreeMap<Segments, f64> = BTreeMap::new();
         for metric in &query.metrics {
+            let mut time = bounds;
+            if let Measure::Active { days } = metric.measure {
+                time.0 = self.world.shifted(
+                    self.last_day(self.world.buckets(bounds, query.unit)[0]),
+                    Unit::Day,
+                    1 - i64::from(days),
+                );
+                time.1 = self.world.shifted(
+                    self.last_day(*self.world.buckets(bounds, query.unit).last().unwrap()),
+                    Unit::Day,
+                    1,
+                );
+            }
+            let measure = match &metric.measure {
+                Measure::Unique | Measure::Active { .. } | Measure::PerPerson { .. } => Measure::Unique,
+                Measure::Sum { property } => Measure::Sum { property: property.clone() },
+                Measure::Sessions => Measure::Sessions,
+                _ => Measure::Total,
+            };
+            let touch_every = InsightsQuery {
+                breakdown: Some(Breakdown { touch: Touch::Every, ..breakdown.clone() }),
+                ..query.clone()
+            };
+            let counted = Metric { measure, ..metric.clone() };
+            let about_persons = matches!(counted.measure, Measure::Unique | Measure::Sessions);
             let mut names = BTreeSet::new();
-            let wide = (bounds.0 - 100 * crate::world::DAY, bounds.1);
-            for person in &self.persons {
-                for event in self.matching(query, metric, person, wide) {
+            for person in self.persons.iter().filter(|person| !about_persons || person.no != SubjectNo::NOBODY) {
+                for event in self.matching(query, metric, person, time) {
                     names.extend(self.segments(person.no, &event, &breakdown.by));
                 }
             }
             for name in names {
-                let counted = Metric {
-                    measure: match &metric.measure {
-                        Measure::Unique | Measure::Sessions | Measure::Active { .. } => metric.measure.clone(),
-                        _ => Measure::Total,
-                    },
-                    ..metric.clone()
-                };
-                let size = self.measure(query, &counted, bounds, &name, None).unwrap_or_default() as u64;
-                if size > 0 {
-                    *sizes.entry(name).or_default() += size;
-                }
+                let weight = self.measure(&touch_every, &counted, time, &name, None).unwrap_or_default();
+                *weights.entry(name).or_default() += weight;
             }
         }
-        sizes
+        weights
+    }
+
+    /// The start of a bucket's last day; of today, when the bucket is not over.
+    fn last_day(&self, bucket: Bucket) -> i64 {
+        let now = self.world.now_us;
+        let last = if bucket.0 <= now { now.min(bucket.1 - 1) } else { bucket.1 - 1 };
+        self.world.floor(last, Unit::Day)
     }
 
     fn earlier(&self, range: DateRange, bounds: Bucket, compare: Compare) -> Bucket {
@@ -93,9 +115,7 @@ impl Naive<'_> {
                 }
             }
             Compare::PreviousPeriod => match range {
-                DateRange::Last { count, unit } => {
-                    (world.shifted(bounds.0, unit, -i64::from(count)), bounds.0)
-                }
+                DateRange::Last { count, unit } => (world.shifted(bounds.0, unit, -i64::from(count)), bounds.0),
                 DateRange::Between { from, to } => {
                     let days = i64::from((to - from).get_days()) + 1;
                     (world.shifted(bounds.0, Unit::Day, -days), bounds.0)
@@ -105,18 +125,20 @@ impl Naive<'_> {
     }
 
     fn lines(
-        &self, query: &InsightsQuery, bounds: Bucket, buckets: &[Bucket], shown: &[Segments], kept: &[Segments],
+        &self,
+        query: &InsightsQuery,
+        bounds: Bucket,
+        buckets: &[Bucket],
+        shown: &[Segments],
+        kept: &[Segments],
     ) -> Vec<Series> {
         let before = match query.transform {
             Some(Transform::Rolling { buckets }) => buckets as usize - 1,
             _ => 0,
         };
         let mut long = buckets.to_vec();
-        for _ in 0..before {
-            let first = long[0].0;
-            let floor = self.world.floor(first, query.unit);
-            let start = if floor < first { floor } else { self.world.shifted(first, query.unit, -1) };
-            long.insert(0, (start, first));
+        for back in 1..=before as i64 {
+            long.insert(0, (self.world.shifted(bounds.0, query.unit, -back), long[0].0));
         }
         let mut series = Vec::new();
         // By (segment, metric): formulas need all metrics of a segment.
@@ -148,10 +170,10 @@ impl Naive<'_> {
                 match query.transform {
                     None => {}
                     Some(Transform::Cumulative) => {
-                        let mut sum = 0.0;
+                        let mut sum: Option<f64> = None;
                         for value in &mut shown {
-                            sum += value.unwrap_or_default();
-                            *value = Some(sum);
+                            sum = value.map(|value| value + sum.unwrap_or_default()).or(sum);
+                            *value = sum;
                         }
                     }
                     Some(Transform::Rolling { .. }) => {
@@ -174,8 +196,7 @@ impl Naive<'_> {
     /// The events of a person within a time that a metric means.
     fn matching(&self, query: &InsightsQuery, metric: &Metric, person: &Person, time: Bucket) -> Vec<SealedEvent> {
         let of_sessions = metric.matching.event.as_deref().is_some_and(|name| name.starts_with("$session_"));
-        let events =
-            if of_sessions { self.session_events(person, &query.sessions) } else { person.events.clone() };
+        let events = if of_sessions { self.session_events(person, &query.sessions) } else { person.events.clone() };
         events
             .into_iter()
             .filter(|event| (time.0..time.1).contains(&event.time_us))
@@ -186,7 +207,12 @@ impl Naive<'_> {
 
     /// One number: of a metric, over a bucket, in a segment.
     fn measure(
-        &self, query: &InsightsQuery, metric: &Metric, bucket: Bucket, segment: &Segments, kept: Option<&[Segments]>,
+        &self,
+        query: &InsightsQuery,
+        metric: &Metric,
+        bucket: Bucket,
+        segment: &Segments,
+        kept: Option<&[Segments]>,
     ) -> Option<f64> {
         let in_segment = |person: &Person, event: &SealedEvent| match &query.breakdown {
             None => true,
@@ -232,7 +258,7 @@ impl Naive<'_> {
                 Some(count as f64)
             }
             Measure::Active { days } => {
-                let last_day = self.world.floor(bucket.1 - 1, Unit::Day);
+                let last_day = self.last_day(bucket);
                 let window = (
                     self.world.shifted(last_day, Unit::Day, 1 - i64::from(*days)),
                     self.world.shifted(last_day, Unit::Day, 1),
@@ -259,7 +285,8 @@ impl Naive<'_> {
                 }
             }
             Measure::CohortSize { cohort } => {
-                let as_of = bucket.1.min(self.world.now_us);
+                // Up to and including now, when the bucket is not over.
+                let as_of = bucket.1.min(self.world.now_us + 1);
                 let members = self.population().into_iter().filter(|person| self.is_member(*person, cohort, as_of));
                 Some(members.count() as f64)
             }
@@ -295,8 +322,7 @@ impl Naive<'_> {
 }
 
 fn distinct(events: &[SealedEvent], name: &str) -> usize {
-    let values: BTreeSet<String> =
-        events.iter().filter_map(|event| property(event, name)).flat_map(texts).collect();
+    let values: BTreeSet<String> = events.iter().filter_map(|event| property(event, name)).flat_map(texts).collect();
     values.len()
 }
 

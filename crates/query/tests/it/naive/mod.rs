@@ -65,7 +65,7 @@ impl Naive<'_> {
         match filter.on {
             Holder::Profile => passes(self.profile(person, &filter.property), &filter.condition),
             Holder::Cohort => {
-                let member = self.is_member(person, &filter.property, self.world.now_us);
+                let member = self.is_member(person, &filter.property, self.world.now_us + 1);
                 match filter.condition {
                     Condition::IsSet => member,
                     Condition::IsNotSet => !member,
@@ -98,7 +98,7 @@ impl Naive<'_> {
             Holder::Event => self.named(property(event, &by.property), by),
             Holder::Profile => self.named(self.profile(person, &by.property), by),
             Holder::Cohort => {
-                let member = self.is_member(person, &by.property, self.world.now_us);
+                let member = self.is_member(person, &by.property, self.world.now_us + 1);
                 [Segment::Value(if member { "in" } else { "not in" }.to_owned())].into()
             }
         }
@@ -123,11 +123,10 @@ impl Naive<'_> {
                 [Segment::Value(name)].into()
             }
             (Some(Value::Time(time)), Some(ValueBuckets::Time { unit })) => {
-                let start = self.world.zoned(self.world.floor(*time, *unit)).datetime();
+                let start = self.world.local(self.world.floor(*time, *unit));
                 let name = match unit {
-                    Unit::Minute | Unit::Hour => start.strftime("%Y-%m-%d %H:%M").to_string(),
-                    Unit::Day | Unit::Week => start.strftime("%Y-%m-%d").to_string(),
-                    Unit::Month => start.strftime("%Y-%m").to_string(),
+                    Unit::Minute | Unit::Hour => start,
+                    Unit::Day | Unit::Week | Unit::Month => start[..10].to_owned(),
                 };
                 [Segment::Value(name)].into()
             }

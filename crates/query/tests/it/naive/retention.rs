@@ -26,9 +26,7 @@ impl Naive<'_> {
         let mut segments = Vec::new();
         let mut omitted = 0;
         if let Some(breakdown) = &query.breakdown {
-            let names = |birth: &Birth| {
-                self.segments(birth.person.no, &birth.person.events[birth.at], &breakdown.by)
-            };
+            let names = |birth: &Birth| self.segments(birth.person.no, &birth.person.events[birth.at], &breakdown.by);
             let mut counts: BTreeMap<Segments, u64> = BTreeMap::new();
             births.iter().flat_map(names).for_each(|name| *counts.entry(name).or_default() += 1);
             let kept = largest(&counts, breakdown.limit);
@@ -41,12 +39,7 @@ impl Naive<'_> {
                 segments.push(RetentionSegment { segment, average: averages(query, &cohorts), cohorts });
             }
         }
-        RetentionTable {
-            average: averages(query, &cohorts),
-            cohorts,
-            segments,
-            segments_omitted: omitted as u32,
-        }
+        RetentionTable { average: averages(query, &cohorts), cohorts, segments, segments_omitted: omitted as u32 }
     }
 
     fn births(&self, query: &RetentionQuery, intervals: &[(i64, i64)]) -> Vec<Birth<'_>> {
@@ -114,10 +107,7 @@ impl Naive<'_> {
         match query.alignment {
             Alignment::Calendar => {
                 let unit_start = self.world.floor(born_us, query.unit);
-                (
-                    self.world.shifted(unit_start, query.unit, first),
-                    self.world.shifted(unit_start, query.unit, last),
-                )
+                (self.world.shifted(unit_start, query.unit, first), self.world.shifted(unit_start, query.unit, last))
             }
             Alignment::Rolling => {
                 let days = match query.unit {
@@ -148,7 +138,7 @@ impl Naive<'_> {
                 RetentionMode::On => on(*k),
                 RetentionMode::OnOrAfter => returns.iter().any(|time| *time >= bounds(*k).0),
                 RetentionMode::OnOrBefore => returns.iter().any(|time| *time < bounds(*k).1),
-                RetentionMode::Streak => (0..=*k).all(on),
+                RetentionMode::Streak => on(*k) && (1..=*k).all(on),
             })
             .collect()
     }

@@ -49,14 +49,16 @@ impl Naive<'_> {
                 }
             }
             SessionRule::Property { property: name } => {
-                let mut by_value: BTreeMap<_, Session> = BTreeMap::new();
-                for (at, event) in events.iter().enumerate() {
-                    if let Some(value) = property(event, name) {
-                        by_value.entry((date(at), texts(value))).or_default().push(at);
+                // A run of events with one value; those without any are looked through.
+                let value = |at: usize| property(&events[at], name).and_then(|value| texts(value).first().cloned());
+                for at in (0..events.len()).filter(|at| value(*at).is_some()) {
+                    match sessions.last_mut() {
+                        Some(session) if value(session[0]) == value(at) && date(session[0]) == date(at) => {
+                            session.push(at)
+                        }
+                        _ => sessions.push(vec![at]),
                     }
                 }
-                sessions = by_value.into_values().collect();
-                sessions.sort();
             }
         }
         sessions
@@ -68,20 +70,20 @@ impl Naive<'_> {
         for session in self.sessions(person, rule) {
             let (first, last) = (&person.events[session[0]], &person.events[session[session.len() - 1]]);
             for (name, time_us) in [("$session_start", first.time_us), ("$session_end", last.time_us)] {
+                let origin = if name == "$session_start" { first } else { last };
+                let mut properties = origin.properties.clone();
+                properties.extend([
+                    ("$duration_s".to_owned(), Value::Number((last.time_us - first.time_us) as f64 / SECOND as f64)),
+                    ("$event_count".to_owned(), Value::Number(session.len() as f64)),
+                    ("$origin_start".to_owned(), Value::String(first.name.clone())),
+                    ("$origin_end".to_owned(), Value::String(last.name.clone())),
+                ]);
                 events.push(SealedEvent {
                     name: name.to_owned(),
                     subject: person.no,
                     time_us,
                     insert_id: 0,
-                    properties: vec![
-                        (
-                            "$duration_s".to_owned(),
-                            Value::Number((last.time_us - first.time_us) as f64 / SECOND as f64),
-                        ),
-                        ("$event_count".to_owned(), Value::Number(session.len() as f64)),
-                        ("$origin_start".to_owned(), Value::String(first.name.clone())),
-                        ("$origin_end".to_owned(), Value::String(last.name.clone())),
-                    ],
+                    properties,
                 });
             }
         }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use cofferdam_model::query::Query;
+use cofferdam_model::Query;
+use cofferdam_query::{Error, Output};
 
+use crate::door::{LAYOUTS, Layout, ask};
 use crate::naive::{self, Naive};
 use crate::notation::{Case, Expected, compare, parse, parse_text};
 use crate::print::{Line, lines};
@@ -51,7 +53,40 @@ fn naive_definitions_hold() {
     hold("naive", |case, expected| compare(expected, &naive_lines(case)));
 }
 
-pub(crate) fn naive_lines(case: &Case) -> Vec<Line> {
+#[test]
+fn operators_hold() {
+    for layout in LAYOUTS {
+        hold(&format!("operators over {layout:?}"), |case, expected| compare(expected, &operator_lines(case, layout)?));
+    }
+}
+
+#[test]
+fn questions_that_cannot_be_asked_are_refused() {
+    for case in cases() {
+        let Expected::Refused(words) = &case.expected else { continue };
+        match ask(&case.world, &case.query, LAYOUTS[1]) {
+            Err(Error::Invalid(message)) => {
+                assert!(message.contains(words), "{} {:?} is refused with {message:?}", case.place, case.title);
+            }
+            other => panic!("{} {:?} is answered: {other:?}", case.place, case.title),
+        }
+    }
+}
+
+fn operator_lines(case: &Case, layout: Layout) -> Result<Vec<Line>, String> {
+    Ok(match ask(&case.world, &case.query, layout).map_err(|error| format!("  refused: {error}"))? {
+        Output::Table(table) => lines(&table, &case.world.zone),
+        Output::Persons { total, persons } => {
+            let rows = persons.iter().map(|row| (row.subject, row.first_us, row.last_us, row.events));
+            person_lines(case, total, rows)
+        }
+        Output::Events(events) => {
+            event_lines(case, events.into_iter().map(|event| (event.time_us, event.subject, event.event)))
+        }
+    })
+}
+
+fn naive_lines(case: &Case) -> Vec<Line> {
     if let Some(table) = naive::answer(&case.world, &case.query) {
         return lines(&table, &case.world.zone);
     }
@@ -75,7 +110,7 @@ fn name(case: &Case, subject: cofferdam_model::SubjectNo) -> &str {
     case.names.get(subject.0 as usize).map_or("-", String::as_str)
 }
 
-pub(crate) fn person_lines(
+fn person_lines(
     case: &Case,
     total: u64,
     rows: impl Iterator<Item = (cofferdam_model::SubjectNo, i64, i64, u64)>,
@@ -88,10 +123,7 @@ pub(crate) fn person_lines(
     std::iter::once(Line { part: "overall", text: format!("overall: {total}") }).chain(rows.map(row)).collect()
 }
 
-pub(crate) fn event_lines(
-    case: &Case,
-    rows: impl Iterator<Item = (i64, cofferdam_model::SubjectNo, String)>,
-) -> Vec<Line> {
+fn event_lines(case: &Case, rows: impl Iterator<Item = (i64, cofferdam_model::SubjectNo, String)>) -> Vec<Line> {
     rows.map(|(time_us, person, event)| Line {
         part: "rows",
         text: format!("{} {} {event}", case.world.zoned(time_us).strftime("%Y-%m-%dT%H:%M"), name(case, person)),

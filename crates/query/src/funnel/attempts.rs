@@ -95,6 +95,11 @@ impl Places {
         }
     }
 
+    /// Ascending.
+    pub(super) fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let lists = self.steps.iter().chain(&self.exclusions).chain([&self.entries]);
         lists.map(|rows| rows.capacity() * size_of::<u32>()).sum()
@@ -240,13 +245,11 @@ impl Course<'_> {
         open &= !lowest(open & self.hits[entry as usize].tags);
         // Within the first block the entry is the earliest.
         let mut low = entry + 1;
-        let mut latest = self.time(entry);
         while attempt.reached < shape.steps {
             if open == 0 {
                 block += 1;
                 open = mask(shape.blocks[block].clone());
-                low = self.back(attempt.rows[attempt.reached - 1], latest - GRACE_US).max(floor);
-                latest = i64::MIN;
+                low = self.back(attempt.rows[attempt.reached - 1]).max(floor);
             }
             let next = self.next(&attempt, &window, open, low);
             if let Some(excluded) = self.excluded(&attempt, &window, next) {
@@ -255,7 +258,6 @@ impl Course<'_> {
             }
             let Some(row) = next else { return attempt };
             open &= !lowest(open & self.hits[row as usize].tags);
-            latest = latest.max(self.time(row));
             attempt.rows[attempt.reached] = row;
             attempt.reached += 1;
         }
@@ -263,12 +265,10 @@ impl Course<'_> {
         attempt
     }
 
-    /// The first row, at or before the given one, that is not earlier than an instant.
-    fn back(&self, row: u32, from: i64) -> u32 {
+    /// The first row within the grace before the given one, which is the last of its block.
+    fn back(&self, row: u32) -> u32 {
+        let from = self.time(row) - GRACE_US;
         let mut row = row as usize;
-        while self.hits[row].time < from {
-            row += 1;
-        }
         while row > 0 && self.hits[row - 1].time >= from {
             row -= 1;
         }
@@ -341,7 +341,14 @@ pub(super) fn plain_attempts(
 
 /// Follows one attempt of the plain case.
 #[inline]
-pub(super) fn plain_follow(steps: usize, window_us: i64, hits: &[Hit], floor: usize, entry: usize, attempt: &mut Attempt) {
+pub(super) fn plain_follow(
+    steps: usize,
+    window_us: i64,
+    hits: &[Hit],
+    floor: usize,
+    entry: usize,
+    attempt: &mut Attempt,
+) {
     let deadline = hits[entry].time.saturating_add(window_us);
     attempt.rows[0] = entry as u32;
     attempt.reached = 1;

@@ -322,8 +322,8 @@ pub enum Compare {
 pub enum SessionRule {
     /// A session ends when nothing happens for more than `minutes`, 1 to 1,440.
     Timeout { minutes: u32 },
-    /// From an event that matches `start` to the last event that matches `end` before the next start after it.
-    /// Events outside are in no session.
+    /// From an event that matches `start` to the first one after it that matches `end`; without one, to the last event
+    /// of the day. Events outside are in no session.
     Events { start: Box<EventMatch>, end: Box<EventMatch> },
     /// Events with the same value of a property; events without it are in no session.
     Property { property: String },

@@ -29,6 +29,7 @@ use jiff::tz::TimeZone;
 pub mod calendar;
 
 mod durations;
+mod flows;
 mod frequency;
 mod funnel;
 mod lists;
@@ -137,6 +138,7 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
         Query::Funnel(query) => funnel::run(input, query).map(|table| Output::Table(ResultTable::Funnel(table))),
+        Query::Flows(query) => flows::run(input, query).map(|table| Output::Table(ResultTable::Flows(table))),
         Query::Frequency(query) => {
             frequency::run(input, query).map(|table| Output::Table(ResultTable::Frequency(table)))
         }

@@ -164,8 +164,8 @@ impl Partial for Durations {
 /// At least two edges that enclose both.
 fn edges(low: u64, high: u64) -> Vec<u64> {
     let from = LADDER.partition_point(|edge| *edge <= low) - 1;
-    let to = LADDER.partition_point(|edge| *edge < high).clamp(from + 1, LADDER.len() - 1);
-    if to - from >= LADDER_BUCKETS_MIN {
+    let to = LADDER.partition_point(|edge| *edge < high);
+    if to < LADDER.len() && to >= from + LADDER_BUCKETS_MIN {
         return LADDER[from..=to].to_vec();
     }
     let fits = |width: &&u64| high / **width - low / **width < WIDTH_BUCKETS_MAX;

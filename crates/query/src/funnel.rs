@@ -15,14 +15,15 @@
 //! 5. Each further step is taken by the earliest row that can take an open one: not yet taken, within the window,
 //!    not earlier than (3) allows, and not before the end of the last finished attempt (7).
 //! 6. The window runs from the entry, its end included: a length of time, also beyond the range's end; or a number
-//!    of sessions, that of the entry first, and at most 366 days. With sessions, rows outside of any neither enter
-//!    nor take a step.
+//!    of sessions, that of the entry first, and at most 366 days. With a window in sessions, only rows of these
+//!    sessions take steps. With it, or when sessions are counted, a row in no session is no entry.
 //! 7. An exclusion after step i and before step j ends the attempt when, for the next step m with i < m ≤ j, an
 //!    excluded row lies more than 2 seconds after the row of step i and more than 2 seconds before that of step m;
 //!    or, when no row takes step m, anywhere later in the window. Steps taken before stay. The attempt ends with the
 //!    earliest such row; without one, with its last row when it converts, and with its window when it does not.
 //! 8. Properties held constant: a row without one of them takes no step. Each combination of values is a funnel of
-//!    its own among the rows that have it; excluded rows may have any value. Of a list, the first value stands.
+//!    its own among the rows that have it; excluded rows may have any value. Lists with the same items are the same
+//!    value, in whatever order.
 //!
 //! *Which attempts.*
 //! 9. Re-entry `first`: the next attempt begins at the first entry after the end of the one before.
@@ -39,8 +40,8 @@
 //! *What is told of them.*
 //! 14. Attribution picks, for each property of the breakdown and each filter by itself: `first` the first row of the
 //!     attempt that has the property, `last` the last one, `step n` the n-th row, if reached. Nothing picked means
-//!     not set. Several properties picked from one row give all combinations of their lists' items; picked from
-//!     different rows, the first item of each.
+//!     not set. The items of a list are values of their own: the attempt is in the segment of each, and of each
+//!     combination with those of the other properties.
 //! 15. Filters on events decide about the attempts chosen by (11), so that an attempt they refuse has no substitute.
 //!     Filters on profiles and cohorts decide about persons.
 //! 16. Durations are never negative: a step taken out of order within the grace took no time. Medians are the lower
@@ -55,8 +56,7 @@ use std::sync::Arc;
 
 use cofferdam_lake::PropertyKey;
 use cofferdam_model::query::{
-    Attribution, Breakdown, Condition, Count, EventMatch, Exclusion, Filter, FunnelQuery, Holder, Reentry, Unit,
-    WindowUnit,
+    Attribution, Condition, Count, EventMatch, Exclusion, Filter, FunnelQuery, Holder, Reentry, WindowUnit,
 };
 use cofferdam_model::result::{
     BetweenCount, FunnelBucket, FunnelResult, FunnelSegment, FunnelStep, FunnelTable, TimeToConvert,
@@ -74,6 +74,8 @@ use crate::values::Values;
 use crate::{Input, Result, check_filters, check_match, invalid};
 
 mod attempts;
+#[cfg(test)]
+mod tests;
 
 use attempts::{Attempt, Course, Excluded, GRACE_US, Limit, Places, Shape, Wanted};
 
@@ -243,6 +245,36 @@ struct Funnel<'a> {
     between: Option<Between>,
 }
 
+/// Ids of whole lists: above those of single values, given anew for each person.
+#[derive(Default)]
+struct Lists {
+    ids: FxHashMap<Vec<u32>, u32>,
+    items: Vec<u32>,
+}
+
+impl Lists {
+    fn clear(&mut self) {
+        self.ids.clear();
+    }
+
+    /// One id per value, of a list too; 0 when it is not set.
+    fn id(&mut self, values: &Values, hit: &Hit) -> u32 {
+        if !values.has_lists(hit.file) {
+            return values.id(hit);
+        }
+        values.ids(hit, &mut self.items);
+        if let [id] = self.items[..] {
+            return id;
+        }
+        let next = u32::MAX - self.ids.len() as u32;
+        if let Some(id) = self.ids.get(&self.items) {
+            return *id;
+        }
+        self.ids.insert(self.items.clone(), next);
+        next
+    }
+}
+
 struct Between {
     bit: u32,
     after: usize,
@@ -257,6 +289,7 @@ struct Work {
     session_of: Vec<u32>,
     /// Values held constant, and the row that has them.
     keys: Vec<([u32; limits::HOLD_CONSTANT_MAX], u32)>,
+    lists: Lists,
     /// Of the range.
     attempts: Vec<Attempt>,
     /// Of each bucket of the trend.
@@ -264,7 +297,6 @@ struct Work {
     /// What is counted once, a segment, and the attempt.
     candidates: Vec<(u32, u64, u32)>,
     ids: Vec<u64>,
-    parts: Vec<Vec<u32>>,
 }
 
 impl Work {
@@ -283,20 +315,26 @@ struct Share {
     /// Entries by raw id.
     counts: Option<Counts>,
     /// By raw id, as long as there are few.
-    few: Option<FxHashMap<u64, Tally>>,
+    few: Option<Few>,
     held: usize,
     work: Work,
 }
 
 impl Partial for Share {
     fn bytes(&self) -> usize {
-        let few = self.few.as_ref().map_or(0, FxHashMap::len);
+        let (few, held) = self.few.as_ref().map_or((0, 0), |few| (few.tallies.len(), few.held));
         (self.trend.len() + few) * self.overall.width()
-            + self.held * HELD_BYTES
+            + (self.held + held) * HELD_BYTES
             + self.between.capacity() * 16
             + self.counts.as_ref().map_or(0, Partial::bytes)
             + self.work.bytes()
     }
+}
+
+#[derive(Default)]
+struct Few {
+    tallies: FxHashMap<u64, Tally>,
+    held: usize,
 }
 
 /// A share of the second pass.
@@ -357,7 +395,7 @@ impl Funnel<'_> {
             trend: (0..buckets).map(|_| Tally::new(steps)).collect(),
             between: FxHashMap::default(),
             counts: split.as_ref().map(Split::counts),
-            few: split.is_some().then(FxHashMap::default),
+            few: split.is_some().then(Few::default),
             held: 0,
             work: Work::default(),
         };
@@ -370,8 +408,8 @@ impl Funnel<'_> {
             share.between.into_iter().for_each(|(times, count)| *sum.between.entry(times).or_default() += count);
             sum.counts = sum.counts.zip(share.counts).map(|(sum, share)| sum.merge(share));
             sum.few = sum.few.zip(share.few).map(|(mut sum, share)| {
-                for (raw, tally) in share {
-                    sum.entry(raw).or_insert_with(|| Tally::new(steps)).add(tally);
+                for (raw, tally) in share.tallies {
+                    sum.tallies.entry(raw).or_insert_with(|| Tally::new(steps)).add(tally);
                 }
                 sum
             });
@@ -398,7 +436,7 @@ impl Funnel<'_> {
             let tallies = match sum.few {
                 Some(few) if omitted == 0 => {
                     let mut tallies: Vec<Tally> = (0..split.len()).map(|_| Tally::new(steps)).collect();
-                    few.into_iter().for_each(|(raw, tally)| tallies[split.slot(raw) as usize].add(tally));
+                    few.tallies.into_iter().for_each(|(raw, tally)| tallies[split.slot(raw) as usize].add(tally));
                     tallies
                 }
                 _ => self.segments(scan, tags, &split)?,
@@ -440,8 +478,8 @@ impl Funnel<'_> {
     fn share(&self, split: Option<&Split>, limit: usize, share: &mut Share, person: SubjectNo, hits: &[Hit]) {
         let Share { overall, trend, between, counts, few, held, work } = share;
         self.gather(hits, work);
-        let Work { attempts, by_bucket, session_of, candidates, ids, parts, .. } = work;
-        self.chosen(attempts, session_of, |attempt| {
+        let Work { attempts, by_bucket, session_of, candidates, ids, .. } = work;
+        self.chosen(attempts.iter(), session_of, |attempt| {
             if self.passes(hits, attempt) {
                 overall.record(hits, attempt);
                 *held += attempt.reached;
@@ -464,15 +502,15 @@ impl Funnel<'_> {
         }
         let (Some(split), Some(counts)) = (split, counts) else { return };
         let segmented = Segmented { split, person, hits };
-        self.chosen_by_segment(&segmented, attempts, session_of, (candidates, ids, parts), |raw, attempt| {
+        self.chosen_by_segment(&segmented, attempts, session_of, (candidates, ids), |raw, attempt| {
             counts.add(raw, 1);
-            if let Some(tallies) = few {
-                if tallies.len() > limit {
-                    *few = None;
-                } else {
+            match few {
+                Some(Few { tallies, .. }) if tallies.len() > limit => *few = None,
+                Some(Few { tallies, held }) => {
                     tallies.entry(raw).or_insert_with(|| Tally::new(self.shape.steps)).record(hits, attempt);
                     *held += attempt.reached;
                 }
+                None => {}
             }
         });
     }
@@ -483,9 +521,9 @@ impl Funnel<'_> {
         let partials = self.entrants(scan, tags, make, |share, person, hits| {
             let Segments { tallies, held, work } = share;
             self.gather(hits, work);
-            let Work { attempts, session_of, candidates, ids, parts, .. } = work;
+            let Work { attempts, session_of, candidates, ids, .. } = work;
             let segmented = Segmented { split, person, hits };
-            self.chosen_by_segment(&segmented, attempts, session_of, (candidates, ids, parts), |slot, attempt| {
+            self.chosen_by_segment(&segmented, attempts, session_of, (candidates, ids), |slot, attempt| {
                 tallies[slot as usize].record(hits, attempt);
                 *held += attempt.reached;
             });
@@ -537,9 +575,10 @@ impl Funnel<'_> {
         let steps = attempts::mask(0..self.shape.steps);
         let mut keys = std::mem::take(&mut work.keys);
         keys.clear();
+        work.lists.clear();
         for (row, hit) in hits.iter().enumerate().filter(|(_, hit)| hit.tags & steps != 0) {
             let mut key = [0; limits::HOLD_CONSTANT_MAX];
-            key.iter_mut().zip(&self.held).for_each(|(id, values)| *id = values.id(hit));
+            key.iter_mut().zip(&self.held).for_each(|(id, values)| *id = work.lists.id(values, hit));
             if key[..self.held.len()].iter().all(|id| *id != 0) {
                 keys.push((key, row as u32));
             }
@@ -571,7 +610,7 @@ impl Funnel<'_> {
     /// Hands the attempts that count to `each`.
     fn chosen<'t>(
         &self,
-        attempts: impl IntoIterator<Item = &'t Attempt>,
+        attempts: impl Iterator<Item = &'t Attempt>,
         session_of: &[u32],
         mut each: impl FnMut(&Attempt),
     ) {
@@ -606,7 +645,7 @@ impl Funnel<'_> {
         segmented: &Segmented<'_>,
         attempts: &[Attempt],
         session_of: &[u32],
-        (candidates, ids, parts): (&mut Vec<(u32, u64, u32)>, &mut Vec<u64>, &mut Vec<Vec<u32>>),
+        (candidates, ids): (&mut Vec<(u32, u64, u32)>, &mut Vec<u64>),
         mut each: impl FnMut(u64, &Attempt),
     ) {
         candidates.clear();
@@ -616,7 +655,7 @@ impl Funnel<'_> {
                 Count::Total => index as u32,
                 Count::Sessions => session_of[attempt.entry() as usize],
             };
-            self.attribute(segmented, attempt, ids, parts);
+            self.attribute(segmented, attempt, ids);
             candidates.extend(ids.iter().map(|id| (once, *id, index as u32)));
         }
         if candidates.len() > 1 {
@@ -634,45 +673,27 @@ impl Funnel<'_> {
     }
 
     /// The segments of an attempt: raw ids or slots, as the breakdown gives them.
-    fn attribute(&self, segmented: &Segmented<'_>, attempt: &Attempt, ids: &mut Vec<u64>, parts: &mut Vec<Vec<u32>>) {
+    fn attribute(&self, segmented: &Segmented<'_>, attempt: &Attempt, ids: &mut Vec<u64>) {
         let Segmented { split, person, hits } = *segmented;
-        let by: &[_] = self.query.breakdown.as_ref().map_or(&[], |breakdown: &Breakdown| &breakdown.by);
-        let hit = |step: usize| &hits[attempt.rows()[step] as usize];
-        if let Attribution::Step { step } = self.query.attribution
-            && let Some(step) = Some(step as usize - 1).filter(|step| *step < attempt.reached)
-        {
-            split.ids(person, hit(step), ids);
-            return;
+        let properties = self.query.breakdown.as_ref().map_or(0, |breakdown| breakdown.by.len());
+        let mut rows = attempt.rows().iter().map(|row| &hits[*row as usize]);
+        let picked = |index: usize| {
+            let mut rows = rows.clone();
+            match self.query.attribution {
+                Attribution::First => rows.find(|hit| split.has(index, hit)),
+                Attribution::Last => rows.rfind(|hit| split.has(index, hit)),
+                Attribution::Step { step } => rows.nth(step as usize - 1),
+            }
+        };
+        let whole = match self.query.attribution {
+            Attribution::First | Attribution::Last if properties == 1 => picked(0),
+            Attribution::First | Attribution::Last => None,
+            Attribution::Step { step } => rows.nth(step as usize - 1),
+        };
+        match whole {
+            Some(hit) => split.ids(person, hit, ids),
+            None => split.combine(person, picked, ids),
         }
-        parts.resize(limits::FUNNEL_STEPS_MAX.max(parts.len()), Vec::new());
-        for (step, parts) in parts[..attempt.reached].iter_mut().enumerate() {
-            split.parts(person, hit(step), parts);
-        }
-        // The step picked for each property, and whether all are of one.
-        let mut picked = [0; limits::BREAKDOWN_PROPERTIES_MAX];
-        let mut one: Option<usize> = None;
-        let mut several = false;
-        for (index, _) in by.iter().enumerate().filter(|(_, by)| by.on == Holder::Event) {
-            let set = |step: &usize| parts[*step][index] != 0;
-            let step = match self.query.attribution {
-                Attribution::First => (0..attempt.reached).find(set),
-                Attribution::Last => (0..attempt.reached).rev().find(set),
-                Attribution::Step { .. } => None,
-            };
-            picked[index] = step.unwrap_or(usize::MAX);
-            several |= step.is_none() || one.is_some_and(|one| Some(one) != step);
-            one = one.or(step);
-        }
-        if !several {
-            split.ids(person, hit(one.unwrap_or(0)), ids);
-            return;
-        }
-        let mut combined = [0; limits::BREAKDOWN_PROPERTIES_MAX];
-        for (index, part) in combined[..by.len()].iter_mut().enumerate() {
-            *part = parts.get(picked[index]).map_or(0, |parts| parts[index]);
-        }
-        ids.clear();
-        ids.push(split.slot(split.combine(&combined[..by.len()])));
     }
 
     /// Whether the values that attribution picks pass every filter on events.

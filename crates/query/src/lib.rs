@@ -39,6 +39,8 @@ mod scan;
 mod sessions;
 mod split;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod values;
 
 pub use lists::{EventFound, PersonFound};

@@ -3,8 +3,6 @@
 //! Kept in whole milliseconds, rounded down: rounding down keeps the order, so the median of the rounded is the
 //! rounded median. The sum is kept in microseconds, so that the mean is rounded once.
 
-use crate::scan::Partial;
-
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -148,16 +146,6 @@ impl Durations {
         let last = counts.len() - 1;
         all().for_each(|ms| counts[(edges.partition_point(|edge| *edge <= ms) - 1).min(last)] += 1);
         (edges, counts)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.short.capacity() * size_of::<u32>() + self.long.capacity() * size_of::<u64>()
-    }
-}
-
-impl Partial for Durations {
-    fn bytes(&self) -> usize {
-        Durations::bytes(self)
     }
 }
 

@@ -676,7 +676,7 @@ impl Funnel<'_> {
     fn attribute(&self, segmented: &Segmented<'_>, attempt: &Attempt, ids: &mut Vec<u64>) {
         let Segmented { split, person, hits } = *segmented;
         let properties = self.query.breakdown.as_ref().map_or(0, |breakdown| breakdown.by.len());
-        let mut rows = attempt.rows().iter().map(|row| &hits[*row as usize]);
+        let rows = attempt.rows().iter().map(|row| &hits[*row as usize]);
         let picked = |index: usize| {
             let mut rows = rows.clone();
             match self.query.attribution {
@@ -688,7 +688,7 @@ impl Funnel<'_> {
         let whole = match self.query.attribution {
             Attribution::First | Attribution::Last if properties == 1 => picked(0),
             Attribution::First | Attribution::Last => None,
-            Attribution::Step { step } => rows.nth(step as usize - 1),
+            Attribution::Step { step } => rows.clone().nth(step as usize - 1),
         };
         match whole {
             Some(hit) => split.ids(person, hit, ids),

@@ -268,11 +268,7 @@ impl Course<'_> {
     /// The first row within the grace before the given one, which is the last of its block.
     fn back(&self, row: u32) -> u32 {
         let from = self.time(row) - GRACE_US;
-        let mut row = row as usize;
-        while row > 0 && self.hits[row - 1].time >= from {
-            row -= 1;
-        }
-        row as u32
+        self.hits[..row as usize].partition_point(|hit| hit.time < from) as u32
     }
 
     /// The earliest row from `low` on, not taken yet, that takes one of the open steps.

@@ -27,10 +27,10 @@
 //!
 //! *Which attempts.*
 //! 9. Re-entry `first`: the next attempt begins at the first entry after the end of the one before.
-//! 10. Re-entry `optimized`: when an attempt takes step 2, it is followed anew from the latest entry, not later than
-//!     that row, from which step 2 is taken by the same row. When it still does not convert, and from some later
-//!     entry before its end (an excluded row included) an attempt gets further, the next one begins at the first
-//!     such entry; else as in (9).
+//! 10. Re-entry `optimized`: when an attempt takes step 2, it is followed anew from the latest entry after its own and
+//!     before that row from which step 2 is taken by the same row and the attempt gets at least as far. When it still
+//!     does not convert, and from some later entry before its end (an excluded row included) an attempt gets further,
+//!     the next one begins at the first such entry; else as in (9).
 //! 11. `total` counts every attempt. `unique` counts one for each person, `sessions` one for each session that has
 //!     an entry in it: the first (`first`), or the first of those that get furthest (`optimized`). With a breakdown
 //!     that is one for each segment, chosen among the attempts of that segment.

@@ -189,7 +189,7 @@ impl Course<'_> {
         for &row in later {
             if self.session_of.is_empty() || self.session_of[row as usize] != NO_SESSION {
                 let later = self.follow(floor, row);
-                if later.rows().get(1) == Some(&second) {
+                if later.rows().get(1) == Some(&second) && later.reached >= attempt.reached {
                     return later;
                 }
             }
@@ -561,6 +561,73 @@ mod tests {
                 ControlFlow::Continue(())
             });
             prop_assert_eq!(plain, found(&shape, Reentry::First, range, &hits));
+        }
+
+        /// Whatever the question: entries ascend and lie in the range, rows are taken once and within the window,
+        /// and nothing gets further than the best of all entries.
+        #[test]
+        fn attempts_keep_their_promises(
+            rows in proptest::collection::vec((1..64_u32, 0..4_i64), 0..40),
+            any_order in proptest::collection::vec(any::<bool>(), 4),
+            excluded in proptest::collection::vec((4..6_u32, 1..4_usize, 1..4_usize), 0..3),
+            window in 1..40_i64,
+            optimized in any::<bool>(),
+            coarse in any::<bool>(),
+        ) {
+            let mut time = 0;
+            let hits: Vec<Hit> = rows.iter().enumerate().map(|(row, (tags, step))| {
+                time += if coarse { (step + 1) * 2_100_000 } else { step * 900_000 };
+                // Mostly one meaning for a row.
+                let tags = if row % 3 == 0 { *tags } else { 1 << (tags % 6) };
+                Hit { time, tags, file: 0, row: row as u32 }
+            }).collect();
+            let mut blocks: Vec<Range<usize>> = Vec::new();
+            for (step, any) in any_order.iter().enumerate() {
+                match blocks.last_mut() {
+                    Some(block) if *any && any_order[block.start] => block.end = step + 1,
+                    _ => blocks.push(step..step + 1),
+                }
+            }
+            let mut shape = shape(&blocks, Limit::Time(window * 1_000_000));
+            shape.exclusions = excluded
+                .iter()
+                .map(|&(bit, after, length)| Excluded { bit: 1 << bit, after, before: (after + length).min(4) })
+                .collect();
+            let reentry = if optimized { Reentry::Optimized } else { Reentry::First };
+            let range = (2_000_000, 20_000_000);
+            let mut places = Places::default();
+            places.clear_steps(&shape);
+            places.find_exclusions(&shape, &hits);
+            hits.iter().enumerate().for_each(|(row, hit)| places.add(&shape, row, hit.tags));
+            let course = Course { shape: &shape, hits: &hits, places: &places, session_of: &[], sessions: &[] };
+            let mut attempts = Vec::new();
+            course.attempts(range, reentry, Wanted::All, |attempt| attempts.push(attempt));
+            let entries = places.entries().iter().filter(|row| (range.0..range.1).contains(&course.time(**row)));
+            let furthest = entries.map(|row| course.follow(0, *row).reached).max();
+            // Within the grace, a row may be used up by the attempt before.
+            if optimized && coarse {
+                let best = attempts.iter().map(|attempt| attempt.reached).max();
+                prop_assert!(best >= furthest, "{best:?} {furthest:?}");
+            }
+            prop_assert_eq!(attempts.is_empty(), furthest.is_none());
+            for attempt in &attempts {
+                let time = |row: &u32| hits[*row as usize].time;
+                prop_assert!((range.0..range.1).contains(&time(&attempt.entry())));
+                prop_assert!(attempt.rows().iter().all(|row| time(row) <= time(&attempt.entry()) + window * 1_000_000));
+                prop_assert!(attempt.rows().windows(2).all(|pair| time(&pair[1]) >= time(&pair[0]) - GRACE_US));
+                let mut rows = attempt.rows().to_vec();
+                rows.sort_unstable();
+                rows.dedup();
+                prop_assert_eq!(rows.len(), attempt.reached);
+                prop_assert!(attempt.end > attempt.entry());
+            }
+            for pair in attempts.windows(2) {
+                let first = if optimized { pair[0].entry() + 1 } else { pair[0].end };
+                prop_assert!(pair[1].entry() >= first);
+                if !optimized {
+                    prop_assert!(pair[1].rows().iter().all(|row| *row >= first));
+                }
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod calendar;
 mod durations;
 mod flows;
 mod frequency;
+mod funnel;
 mod lists;
 mod people;
 mod retention;
@@ -38,6 +39,8 @@ mod scan;
 mod sessions;
 mod split;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod values;
 
 pub use lists::{EventFound, PersonFound};
@@ -136,6 +139,7 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
         Query::Retention(query) => {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
+        Query::Funnel(query) => funnel::run(input, query).map(|table| Output::Table(ResultTable::Funnel(table))),
         Query::Flows(query) => flows::run(input, query).map(|table| Output::Table(ResultTable::Flows(table))),
         Query::Frequency(query) => {
             frequency::run(input, query).map(|table| Output::Table(ResultTable::Frequency(table)))

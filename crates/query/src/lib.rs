@@ -28,14 +28,23 @@ use jiff::tz::TimeZone;
 
 pub mod calendar;
 
+mod cohort;
+mod durations;
+mod flows;
+mod formula;
+mod frequency;
 mod lists;
+mod measure;
 mod people;
 mod retention;
 mod scan;
+mod sessions;
 mod split;
 mod tags;
+mod trend;
 mod values;
 
+pub use cohort::{check as check_cohort, members};
 pub use lists::{EventFound, PersonFound};
 pub use people::{Needs, People, passes};
 
@@ -129,10 +138,15 @@ pub enum Output {
 /// Answers a question. `Output::Table` holds every kind that names no subject.
 pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
     match query {
+        Query::Insights(query) => trend::run(input, query).map(|table| Output::Table(ResultTable::Insights(table))),
         Query::Retention(query) => {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
-
+        Query::Flows(query) => flows::run(input, query).map(|table| Output::Table(ResultTable::Flows(table))),
+        Query::Frequency(query) => {
+            frequency::run(input, query).map(|table| Output::Table(ResultTable::Frequency(table)))
+        }
+        Query::Sessions(query) => sessions::run(input, query).map(|table| Output::Table(ResultTable::Sessions(table))),
         Query::Persons(query) => lists::persons(input, query),
         Query::Events(query) => lists::events(input, query).map(Output::Events),
         _ => invalid("being built"),

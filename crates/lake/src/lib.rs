@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
 
-use cofferdam_model::{ProjectId, SealedEvent, limits};
+use cofferdam_model::{ProjectId, SealedEvent, SubjectNo, limits};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -42,6 +42,7 @@ pub use wal::Clock;
 use catalog::{Catalog, Entry};
 use columns::{Arrived, Rows};
 use hot::HotStore;
+use segment::{Plan, Source};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -179,11 +180,11 @@ impl Snapshot {
         }
         let mut segments = Vec::new();
         for (piece, events) in arrived.iter().enumerate() {
-            for (bucket, rows) in Rows::build(events).split(buckets).into_iter().enumerate() {
-                if !rows.is_empty() {
-                    segments.push(Arc::new(Segment::in_memory((piece * 64 + bucket) as u64, bucket as u32, &rows)));
-                }
-            }
+            let built = Segment::in_memory(0, 0, &Rows::build(events));
+            let sources = [Source { segment: &built, hidden: &[] }];
+            let identify = |bucket| ((piece * 64 + bucket) as u64, bucket as u32);
+            let split = segment::merge_in_memory(&sources, &Split { buckets }, &identify).expect("in memory");
+            segments.extend(split.into_iter().map(|(_, segment)| Arc::new(segment)));
         }
         Snapshot { segments, buckets }
     }
@@ -201,7 +202,7 @@ impl Lake {
         }
         let catalog = Catalog::open(&folder.join("catalog.db")).await?;
         let (floor, entries) = catalog.load().await?;
-        let hot = HotStore::open(Arc::new(disk::LocalDisk), folder.join("hot"), hot_bytes_max)?;
+        let hot = HotStore::open(Arc::new(disk::LocalDisk), folder.join("hot"), hot_bytes_max);
 
         let mut projects: FxHashMap<ProjectId, Project> =
             keys.iter().map(|(project, key)| (*project, Project::new(*project, key))).collect();
@@ -216,6 +217,9 @@ impl Lake {
             }
         }
         remove_unknown(&folder.join("segments"), &known)?;
+        let segments: BTreeSet<(String, u64)> =
+            entries.iter().map(|entry| (format!("p{}", entry.project), entry.id)).collect();
+        hot.keep_only(|project, segment| segments.contains(&(project.to_owned(), segment)));
 
         let mut replayed: FxHashMap<ProjectId, Vec<Arrived>> = FxHashMap::default();
         let mut replayed_bytes = 0;
@@ -408,19 +412,17 @@ impl Shared {
             .ok_or(Error::UnknownProject(project))
     }
 
-    fn piece(&self, rows: Rows) -> Piece {
-        let count = rows.len();
-        let segments = rows
-            .split(self.buckets)
-            .into_iter()
-            .enumerate()
-            .filter(|(_, rows)| !rows.is_empty())
-            .map(|(bucket, rows)| {
-                let id = self.next_memory_id.fetch_add(1, Ordering::Relaxed);
-                Arc::new(Segment::in_memory(id, bucket as u32, &rows))
-            })
-            .collect();
-        Piece { rows: count, segments }
+    fn piece<'a>(&self, segments: impl Iterator<Item = &'a Segment>) -> Piece {
+        let sources: Vec<Source<'_>> = segments.map(|segment| Source { segment, hidden: &[] }).collect();
+        let identify = |bucket| (self.next_memory_id.fetch_add(1, Ordering::Relaxed), bucket as u32);
+        let merged =
+            segment::merge_in_memory(&sources, &Split { buckets: self.buckets }, &identify).expect("in memory");
+        let segments: Vec<Arc<Segment>> = merged.into_iter().map(|(_, segment)| Arc::new(segment)).collect();
+        Piece { rows: segments.iter().map(|segment| segment.rows as usize).sum(), segments }
+    }
+
+    fn piece_of(&self, events: &[Arrived]) -> Piece {
+        self.piece(std::iter::once(&Segment::in_memory(0, 0, &Rows::build(events))))
     }
 }
 
@@ -446,24 +448,55 @@ impl Project {
             let tail = std::mem::take(&mut shelf.tail);
             shelf.frozen.extend(tail.into_iter().flat_map(|piece| piece.segments));
             for events in before_rotation.iter().filter(|events| !events.is_empty()) {
-                shelf.frozen.extend(shared.piece(Rows::build(events)).segments);
+                shelf.frozen.extend(shared.piece_of(events).segments);
             }
         }
         if open.is_empty() {
             return;
         }
-        let mut piece = shared.piece(Rows::build(&open));
+        let mut piece = shared.piece_of(&open);
         while shelf.tail.last().is_some_and(|last| last.rows <= 2 * piece.rows) {
             let last = shelf.tail.pop().expect("it was just there");
-            piece = shared.piece(merged(last.segments.iter().chain(&piece.segments)));
+            piece = shared.piece(last.segments.iter().chain(&piece.segments).map(|segment| &**segment));
         }
         shelf.tail.push(piece);
     }
 }
 
-fn merged<'a>(segments: impl Iterator<Item = &'a Arc<Segment>>) -> Rows {
-    let parts: Vec<Rows> = segments.map(|segment| segment.read_all().expect("in memory")).collect();
-    Rows::merge(&parts.iter().collect::<Vec<_>>())
+/// Everything of one bucket in one output.
+struct Together;
+
+impl Plan for Together {
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    fn place(&self, subject: SubjectNo, _time_us: i64) -> Option<(usize, SubjectNo)> {
+        Some((0, subject))
+    }
+
+    fn keeps_column(&self, _key: &PropertyKey) -> bool {
+        true
+    }
+}
+
+/// Everything in an output per bucket.
+struct Split {
+    buckets: u32,
+}
+
+impl Plan for Split {
+    fn outputs(&self) -> usize {
+        self.buckets as usize
+    }
+
+    fn place(&self, subject: SubjectNo, _time_us: i64) -> Option<(usize, SubjectNo)> {
+        Some((columns::bucket_of(subject, self.buckets) as usize, subject))
+    }
+
+    fn keeps_column(&self, _key: &PropertyKey) -> bool {
+        true
+    }
 }
 
 /// Flushes when asked to, and now and then when there is anything; ends with the lake.
@@ -616,26 +649,20 @@ impl Inner {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let relative = format!("segments/p{project}/b{bucket}-{id:010}.parquet");
         let path = self.folder.join(&relative);
+        let hot = self.hot.clone();
         let task = tokio::task::spawn_blocking(move || {
-            let folder = path.parent().expect("a segment lies in a folder");
-            std::fs::create_dir_all(folder).map_err(|source| Error::Io {
-                what: "create a folder",
-                path: folder.to_owned(),
-                source,
-            })?;
-            let parts: Vec<Rows> = parts.iter().map(|part| part.read_all()).collect::<Result<_>>()?;
-            let rows = Rows::merge(&parts.iter().collect::<Vec<_>>());
-            let received_max = rows.core.received.iter().copied().max().unwrap_or(0);
-            segment::write(&path, &rows).map(|written| (written, received_max))
+            let sources: Vec<Source<'_>> = parts.iter().map(|segment| Source { segment, hidden: &[] }).collect();
+            segment::merge(&hot, &sources, &Together, &|_| (path.clone(), id))
         });
-        let (written, received_max) = task.await.expect("writing a segment does not panic")?;
+        let mut written = task.await.expect("writing a segment does not panic")?;
+        let (_, written) = written.pop().expect("what is merged has rows");
         Ok(Entry {
             id,
             project,
             bucket,
             rows: written.rows,
             time_us: written.time_us,
-            received_max,
+            received_max: written.received.1,
             bytes: written.bytes,
             crc32c: written.crc32c,
             path: relative,
@@ -646,7 +673,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cofferdam_model::{SubjectNo, Value};
+    use cofferdam_model::Value;
 
     const PROJECT: ProjectId = ProjectId(3);
 

@@ -28,6 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 mod catalog;
 pub mod codec;
 pub mod columns;
+pub mod disk;
 mod segment;
 mod wal;
 

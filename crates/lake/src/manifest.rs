@@ -114,9 +114,10 @@ impl Manifest {
         if names.iter().any(|name| name == "catalog.db") {
             return Err(Error::Damaged {
                 path: folder.join("catalog.db"),
-                what: "it belongs to a build from before the manifest, whose data this build does not read: start with \
+                what:
+                    "it belongs to a build from before the manifest, whose data this build does not read: start with \
                        an empty data folder and import the events again"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         if !names.iter().any(|name| name == NAME) {
@@ -331,9 +332,12 @@ fn read(path: &Path, bytes: &Bytes) -> Result<Read> {
     while end < bytes.len() {
         let Some((number, transaction, len)) = parse(&bytes[end..]) else {
             let rest = &bytes[end..];
-            let later = rest.windows(4).enumerate().skip(1).any(|(at, four)| four == MARKER && parse(&rest[at..]).is_some());
+            let later =
+                rest.windows(4).enumerate().skip(1).any(|(at, four)| four == MARKER && parse(&rest[at..]).is_some());
             if later || next.is_none() {
-                return Err(damaged(format!("the transaction at byte {end} fails its checksum: restore the file from a backup")));
+                return Err(damaged(format!(
+                    "the transaction at byte {end} fails its checksum: restore the file from a backup"
+                )));
             }
             break;
         };

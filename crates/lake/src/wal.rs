@@ -399,10 +399,8 @@ fn names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>> {
 }
 
 fn numbers(names: &[String]) -> Vec<u64> {
-    let mut numbers: Vec<u64> = names
-        .iter()
-        .filter_map(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok())
-        .collect();
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -528,8 +526,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let read = || {
             let mut counts = Vec::new();
-            let next =
-                replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
+            let next = replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
             Ok::<_, Error>((counts, next))
         };
         let wrong = verify(&LocalDisk, folder.path(), 1).unwrap();

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use cofferdam_lake::{Clock, Lake};
-use cofferdam_model::{OrgId, ProjectId, limits};
+use cofferdam_model::{OrgId, ProjectId};
 use cofferdam_vault::Vault;
 
 use jiff::tz::TimeZone;

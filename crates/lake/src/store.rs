@@ -96,6 +96,11 @@ impl Store {
         for path in [folder.clone(), log_folder.clone(), folder.join("segments")] {
             disk.create_folders(&path).map_err(|source| Error::Io { what: "create a folder", path, source })?;
         }
+        if let Some(above) = folder.parent() {
+            // Not the lake's: whoever made it may have no right to sync it, or no disk that has it.
+            let _ = disk.sync_folder(above);
+        }
+        // Syncs the folder, and with it the names of those just made, before anything depends on them.
         let manifest = Manifest::open(disk.clone(), &folder)?;
         let contents = manifest.contents();
 
@@ -508,7 +513,10 @@ impl Store {
     ) -> Result<Outputs> {
         let folder = format!("segments/p{}", project.id);
         let path = self.folder.join(&folder);
-        self.disk.create_folders(&path).map_err(|source| Error::Io { what: "create a folder", path, source })?;
+        self.disk
+            .create_folders(&path)
+            .and_then(|()| self.disk.sync_folder(&self.folder.join("segments")))
+            .map_err(|source| Error::Io { what: "create a folder", path, source })?;
         let first = self.next_file_id.fetch_add(plan.outputs() as u64, Ordering::Relaxed);
         let name = |output: usize| format!("{folder}/b{}-{:010}.parquet", bucket(output), first + output as u64);
         written.extend((0..plan.outputs()).map(|output| self.folder.join(name(output))));

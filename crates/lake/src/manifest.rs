@@ -172,15 +172,18 @@ impl Manifest {
         &self.contents
     }
 
+    /// Whether it takes transactions: so that nothing is prepared for one in vain.
+    pub(crate) fn ready(&self) -> Result<()> {
+        self.broken.clone().map_or(Ok(()), |message| Err(Error::ManifestUnavailable { message }))
+    }
+
     /// Makes a transaction durable.
     ///
     /// # Errors
     /// [`Error::ManifestUnavailable`]: whether it took place is known after the next start only. Anything else: it
     /// did not.
     pub(crate) fn commit(&mut self, transaction: &Transaction) -> Result<()> {
-        if let Some(message) = &self.broken {
-            return Err(Error::ManifestUnavailable { message: message.clone() });
-        }
+        self.ready()?;
         let path = self.folder.join(NAME);
         let framed = frame(self.number, transaction);
         if let Err(source) = self.file.write_all(&framed).and_then(|()| self.file.flush()) {

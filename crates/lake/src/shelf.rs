@@ -206,7 +206,7 @@ impl Shelf {
             .map(|segment| Source { segment, hidden: segment.hidden() })
             .collect();
         let plan = ByBucket { buckets: context.buckets, erased: &self.erased };
-        let identify = |bucket| (context.next_id.fetch_add(1, Ordering::Relaxed), bucket as u32);
+        let identify = |bucket: usize| (context.next_id.fetch_add(1, Ordering::Relaxed), bucket as u32);
         let segments: Vec<Arc<Segment>> =
             merge_in_memory(&sources, &plan, &identify)?.into_iter().map(|(_, segment)| Arc::new(segment)).collect();
         let rows = segments.iter().map(|segment| usize::try_from(segment.rows).unwrap_or(0)).sum();
@@ -277,7 +277,7 @@ pub(crate) fn view_of(pieces: &[Vec<Arrived>], buckets: u32) -> Vec<Arc<Segment>
     for (piece, events) in pieces.iter().enumerate() {
         let built = Segment::in_memory(0, 0, &Rows::build(events));
         let sources = [Source { segment: &built, hidden: &[] }];
-        let identify = |bucket| ((piece * 64 + bucket) as u64, bucket as u32);
+        let identify = |bucket: usize| ((piece * 64 + bucket) as u64, bucket as u32);
         let plan = ByBucket { buckets, erased: &erased };
         for (_, segment) in merge_in_memory(&sources, &plan, &identify).expect("in memory") {
             let mut hidden = Vec::new();

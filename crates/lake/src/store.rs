@@ -295,6 +295,7 @@ impl Store {
         if self.tail_events() == 0 && log_files < LOG_FILES_MAX {
             return Ok(());
         }
+        self.manifest().ready()?;
         let floor = {
             let mut log = self.log();
             let floor = log.rotate()?;
@@ -365,6 +366,7 @@ impl Store {
                 if jobs.is_empty() {
                     break;
                 }
+                self.manifest().ready()?;
                 for job in jobs {
                     if self.stopping.load(Ordering::Relaxed) {
                         return Ok(());

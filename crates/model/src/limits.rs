@@ -108,6 +108,9 @@ pub const RETENTION_BRACKETS_SUM_MAX: u32 = 3_660;
 /// Conditions of a cohort, and levels of "all" and "any".
 pub const COHORT_CONDITIONS_MAX: usize = 50;
 pub const COHORT_DEPTH_MAX: usize = 4;
+/// Cohorts of one project, and ids of an uploaded one: as many as fit a request body of 10 MB.
+pub const COHORTS_MAX: usize = 500;
+pub const COHORT_MEMBERS_MAX: usize = 500_000;
 /// Memory one question may take beyond mapped files, in bytes.
 pub const QUERY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Steps of a funnel.

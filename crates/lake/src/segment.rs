@@ -17,14 +17,14 @@ use crate::{Error, Result};
 pub(crate) mod merge;
 mod truth;
 
-pub(crate) use merge::{Plan, Source, merge, merge_in_memory};
+pub(crate) use merge::{Plan, Source, Written, merge, merge_in_memory};
 pub(crate) use truth::Fingerprint;
 use truth::Truth;
 
 /// An immutable set of events of one project and bucket. Cheap to clone.
 #[derive(Clone)]
 pub struct Segment {
-    /// Unique within the process; for files, the catalog's id.
+    /// Unique within the process; for files, the manifest's id.
     pub id: u64,
     pub bucket: u32,
     /// Hidden ones included.
@@ -74,7 +74,7 @@ impl Drop for SegmentFile {
         }
         self.hot.remove_segment(&project_folder(&self.path), self.id);
         if let Err(error) = self.hot.disk.remove(&self.path) {
-            // Not in the catalog any more: the next start removes it.
+            // Not in the manifest any more: the next start removes it.
             tracing::warn!(path = %self.path.display(), %error, "could not remove a replaced segment");
         }
     }
@@ -128,7 +128,7 @@ impl Segment {
         Segment { id, bucket, rows, time_us, hidden: Arc::new([]), data: Arc::new(Data::Memory(memory)) }
     }
 
-    /// Opens a file that the catalog names; reads its footer only.
+    /// Opens a file that the manifest names; reads its footer only.
     pub(crate) fn open(
         id: u64,
         bucket: u32,
@@ -142,7 +142,7 @@ impl Segment {
         let columns = truth.keys().map(|(key, index)| (key, FileColumn { index, slot: Slot::empty() })).collect();
         drop(truth);
         if stored != rows {
-            return Err(Error::Damaged { path, what: format!("{stored} rows where the catalog says {rows}") });
+            return Err(Error::Damaged { path, what: format!("{stored} rows where the manifest says {rows}") });
         }
         let file = SegmentFile {
             path,
@@ -251,15 +251,6 @@ impl Segment {
     }
 }
 
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    crate::disk::Disk::sync_folder(&crate::disk::LocalDisk, folder)
-}
-
-/// CRC32C of a whole file, as noted in the catalog when it was written.
-pub(crate) fn checksum(path: &Path) -> std::io::Result<u32> {
-    Ok(crc32c::crc32c(&crate::disk::Disk::read(&crate::disk::LocalDisk, path)?))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -352,9 +343,8 @@ pub(crate) mod tests {
         let (tail, written) = write(folder.path(), &hot, 1, &events(500, 11));
         assert_eq!((written.rows, written.received), (500, (0, 499)));
         let path = folder.path().join("p1/1.parquet");
-        assert_eq!(checksum(&path).unwrap(), written.crc32c);
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), written.bytes);
-        let segment = open(folder.path(), &hot, 1, &written);
+        let file = std::fs::read(&path).unwrap();
+        assert_eq!((file.len() as u64, crc32c::crc32c(&file)), (written.bytes, written.crc32c));
         assert_eq!(*segment.core().unwrap(), *tail.core().unwrap());
         assert!(segment.keys().eq(tail.keys()));
         assert_eq!(rows_of(&segment), rows_of(&tail));

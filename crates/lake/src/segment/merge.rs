@@ -410,12 +410,12 @@ mod tests {
 
     fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
-            (0..4).prop_map(|i| Value::String(format!("text {i}"))),
-            (0..9).prop_map(|i| Value::Number(f64::from(i) / 4.0)),
+            (0..4_u8).prop_map(|i| Value::String(format!("text {i}"))),
+            (0..9_u8).prop_map(|i| Value::Number(f64::from(i) / 4.0)),
             any::<bool>().prop_map(Value::Bool),
             (-3..3_i64).prop_map(Value::Time),
-            (0..3).prop_map(|i| Value::List(vec![i.to_string(), "é".into()])),
-            (0..3).prop_map(|i| Value::Object(format!("{{\"k\":{i}}}"))),
+            (0..3_u8).prop_map(|i| Value::List(vec![i.to_string(), "é".into()])),
+            (0..3_u8).prop_map(|i| Value::Object(format!("{{\"k\":{i}}}"))),
         ]
     }
 

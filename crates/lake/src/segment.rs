@@ -345,6 +345,7 @@ pub(crate) mod tests {
         let path = folder.path().join("p1/1.parquet");
         let file = std::fs::read(&path).unwrap();
         assert_eq!((file.len() as u64, crc32c::crc32c(&file)), (written.bytes, written.crc32c));
+        let segment = open(folder.path(), &hot, 1, &written);
         assert_eq!(*segment.core().unwrap(), *tail.core().unwrap());
         assert!(segment.keys().eq(tail.keys()));
         assert_eq!(rows_of(&segment), rows_of(&tail));
@@ -452,7 +453,7 @@ pub(crate) mod tests {
     fn an_event_takes_few_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let hot = hot(folder.path(), 1 << 30);
-        let count = std::env::var("LOAD").map_or(100_000, |count| count.parse().unwrap());
+        let count: u32 = std::env::var("LOAD").map_or(100_000, |count| count.parse().unwrap());
         let rows = load(count);
         let start = std::time::Instant::now();
         let (_, written) = write(folder.path(), &hot, 1, &rows);

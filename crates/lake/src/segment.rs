@@ -254,8 +254,8 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Together;
     use crate::columns::Arrived;
+    use crate::shelf::ByBucket;
     use cofferdam_model::{SealedEvent, SubjectNo, Value};
 
     #[test]
@@ -284,7 +284,9 @@ mod tests {
         let hot = HotStore::open(Arc::new(crate::disk::LocalDisk), folder.path().join("hot"), 1 << 20);
         let path = folder.path().join("p1/s.parquet");
         let source = Source { segment: &tail, hidden: &[] };
-        let (_, written) = merge(&hot, &[source], &Together, &|_| (path.clone(), 1)).unwrap().pop().unwrap();
+        let erased = std::collections::BTreeSet::new();
+        let plan = ByBucket { buckets: 1, erased: &erased };
+        let (_, written) = merge(&hot, &[source], &plan, &|_| (path.clone(), 1)).unwrap().pop().unwrap();
         assert_eq!((written.rows, written.received), (500, (0, 499)));
         assert_eq!(crc32c::crc32c(&std::fs::read(&path).unwrap()), written.crc32c);
         let segment = Segment::open(1, 0, 500, written.time_us, path, hot).unwrap();

@@ -33,6 +33,7 @@ mod durations;
 mod flows;
 mod formula;
 mod frequency;
+mod funnel;
 mod lists;
 mod measure;
 mod people;
@@ -41,6 +42,8 @@ mod scan;
 mod sessions;
 mod split;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod trend;
 mod values;
 
@@ -142,6 +145,7 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
         Query::Retention(query) => {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
+        Query::Funnel(query) => funnel::run(input, query).map(|table| Output::Table(ResultTable::Funnel(table))),
         Query::Flows(query) => flows::run(input, query).map(|table| Output::Table(ResultTable::Flows(table))),
         Query::Frequency(query) => {
             frequency::run(input, query).map(|table| Output::Table(ResultTable::Frequency(table)))
@@ -149,7 +153,6 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
         Query::Sessions(query) => sessions::run(input, query).map(|table| Output::Table(ResultTable::Sessions(table))),
         Query::Persons(query) => lists::persons(input, query),
         Query::Events(query) => lists::events(input, query).map(Output::Events),
-        _ => invalid("being built"),
     }
 }
 

@@ -14,6 +14,8 @@
 //! Bounds: 20,000 buckets and a million values per answer, whatever the unit. Hours over years are allowed: they are
 //! exact and fit.
 
+use std::ops::Range;
+
 use cofferdam_lake::Codes;
 use cofferdam_model::query::{
     Aggregate, Breakdown, Compare, DateRange, EventMatch, Filter, Holder, InsightsQuery, Measure, PersonMeasure, Touch,
@@ -923,9 +925,9 @@ impl<'a> Plan<'a> {
         room: &mut Room,
         (hit, visit): (&Hit, Option<&Visit<'_>>),
     ) {
-        let segments = &room.segments[..];
         if let Some(windows) = &job.windows {
             let Some((low, high)) = windows.holding(hit.time) else { return };
+            let segments = &room.segments[..];
             match state {
                 State::Active(active) => {
                     segments.iter().for_each(|line| active.mark(*line as usize, person, (low, high)));
@@ -935,7 +937,8 @@ impl<'a> Plan<'a> {
             }
             return;
         }
-        let Some(bucket) = self.period.axis.find(hit.time) else { return };
+        let Some(bucket) = room.bucket(&self.period.axis, hit.time) else { return };
+        let segments = &room.segments[..];
         let stride = self.stride();
         let in_range = bucket >= self.period.lead;
         let cells = segments.iter().map(|line| *line as usize * stride + bucket);
@@ -1159,6 +1162,21 @@ struct Room {
     values: Vec<u64>,
     sessions: Vec<Session>,
     session_of: Vec<u32>,
+    /// The last bucket found, and the instants in it.
+    bucket: usize,
+    span: Range<i64>,
+}
+
+impl Room {
+    /// The bucket of an instant: mostly that of the row before.
+    #[inline]
+    fn bucket(&mut self, axis: &Axis, time_us: i64) -> Option<usize> {
+        if !self.span.contains(&time_us) {
+            self.bucket = axis.find(time_us)?;
+            self.span = axis.starts()[self.bucket]..axis.starts()[self.bucket + 1];
+        }
+        Some(self.bucket)
+    }
 }
 
 impl Partial for Share {
@@ -1249,6 +1267,8 @@ struct Weights {
     sparse: FxHashMap<u64, u32>,
     /// Raw id, the last person, a count.
     segments: Vec<(u64, u32, u64)>,
+    /// The last raw id and person weighed.
+    latest: (u64, u32),
     sums: Vec<Exact>,
 }
 
@@ -1399,9 +1419,9 @@ impl Folded {
         aggregate: Aggregate,
         lines: usize,
         stride: usize,
-        whole: impl Fn(usize) -> std::ops::Range<usize>,
+        whole: impl Fn(usize) -> Range<usize>,
     ) -> Vec<Line> {
-        let number: Box<dyn Fn(std::ops::Range<usize>) -> Option<f64>> = match self {
+        let number: Box<dyn Fn(Range<usize>) -> Option<f64>> = match self {
             Folded::Sum(sums) => Box::new(move |cells| {
                 let mut all = Exact::default();
                 sums[cells].iter().for_each(|sum| all.merge(sum));
@@ -1508,6 +1528,7 @@ impl Weights {
             dense: Vec::new(),
             sparse: FxHashMap::default(),
             segments: Vec::new(),
+            latest: (0, 0),
             sums: Vec::new(),
         }
     }
@@ -1541,6 +1562,10 @@ impl Weights {
 
     #[inline]
     fn person(&mut self, raw: u64, person: u32) {
+        // Most persons have one segment.
+        if std::mem::replace(&mut self.latest, (raw, person)) == (raw, person) {
+            return;
+        }
         let at = self.at(raw);
         let (_, last, count) = &mut self.segments[at];
         *count += u64::from(*last != person);

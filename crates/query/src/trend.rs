@@ -428,6 +428,15 @@ struct Segments {
     asks_person: bool,
     /// By slot: the line it is counted in. Absent: the slots themselves.
     lines: Option<Vec<Option<u32>>>,
+    /// By file, where a look-up by code is enough.
+    by_code: Vec<Option<ByCode>>,
+}
+
+/// The line of each code of a text; none: it is in no line.
+struct ByCode {
+    codes: Option<Codes>,
+    lines: Vec<Option<u64>>,
+    not_set: Option<u64>,
 }
 
 impl<'a> Plan<'a> {
@@ -453,11 +462,10 @@ impl<'a> Plan<'a> {
         let scan = Scan::new(input, from, to)?;
         let breakdown = match &query.breakdown {
             None => None,
-            Some(breakdown) => Some(Segments {
-                split: Split::new(&scan, breakdown)?,
-                asks_person: breakdown.by.iter().any(|by| by.on != Holder::Event),
-                lines: None,
-            }),
+            Some(breakdown) => {
+                let asks_person = breakdown.by.iter().any(|by| by.on != Holder::Event);
+                Some(Segments::new(&scan, Split::new(&scan, breakdown)?, asks_person, None))
+            }
         };
         let mut plan = Plan { input, query, period, scan, passes: Vec::new(), breakdown };
         for (walk, metrics) in walks {
@@ -641,7 +649,7 @@ impl<'a> Plan<'a> {
                 (given.to_vec(), Some(map))
             }
         };
-        self.breakdown = Some(Segments { split, asks_person, lines });
+        self.breakdown = Some(Segments::new(&self.scan, split, asks_person, lines));
         Ok((segments, omitted))
     }
 
@@ -898,6 +906,13 @@ impl<'a> Plan<'a> {
     #[inline]
     fn segments(&self, person: SubjectNo, hit: &Hit, room: &mut Room) {
         let Some(breakdown) = &self.breakdown else { return };
+        if let Some(by_code) = &breakdown.by_code[hit.file as usize] {
+            let code = by_code.codes.as_ref().map(|codes| codes.get(hit.row as usize) as usize);
+            let line = code.and_then(|code| by_code.lines.get(code).copied()).unwrap_or(by_code.not_set);
+            room.segments.clear();
+            room.segments.extend(line);
+            return;
+        }
         breakdown.split.ids(person, hit, &mut room.segments);
         if let Some(lines) = &breakdown.lines {
             let segments = &mut room.segments;
@@ -1007,6 +1022,20 @@ fn walk_of(query: &InsightsQuery, measure: &Measure, source: Source) -> Option<W
         (Measure::Unique | Measure::PerPerson { .. }, _) => Walk::Persons,
         _ => Walk::Rows,
     })
+}
+
+impl Segments {
+    fn new(scan: &Scan<'_>, split: Split, asks_person: bool, lines: Option<Vec<Option<u32>>>) -> Segments {
+        let line = |slot: u64| match &lines {
+            None => Some(slot),
+            Some(lines) => lines[slot as usize].map(u64::from),
+        };
+        let by_code = (0..scan.files.len() as u32).map(|file| {
+            let (codes, slots, not_set) = split.by_code(file)?;
+            Some(ByCode { codes, lines: slots.into_iter().map(line).collect(), not_set: line(not_set) })
+        });
+        Segments { by_code: by_code.collect(), split, asks_person, lines }
+    }
 }
 
 impl Windows {

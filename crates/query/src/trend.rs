@@ -751,6 +751,9 @@ impl<'a> Plan<'a> {
     }
 
     fn on_person(&self, pass: &Pass<'a>, share: &mut Share, person: &Person<'_>) {
+        if !person.spans.iter().any(|span| span.tags.any(person.allowed)) {
+            return;
+        }
         share.person += 1;
         if let ([State::Persons(marks)], None) = (&mut share.states[..], &self.breakdown) {
             let mut any = false;

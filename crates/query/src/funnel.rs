@@ -469,7 +469,7 @@ impl Funnel<'_> {
         let make = || WithHits { partial: make(), hits: Vec::new() };
         let partials = scan.persons(tags, make, |state, person| {
             let entry = self.first_block & person.allowed;
-            if person.spans.iter().any(|span| span.tags.iter().fold(0, |all, tags| all | tags) & entry != 0) {
+            if person.spans.iter().any(|span| span.tags.any(entry)) {
                 scan.hits(person, &mut state.hits);
                 each(&mut state.partial, person.subject, &state.hits);
             }

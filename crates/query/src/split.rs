@@ -128,9 +128,15 @@ impl Split {
         self.combine(person, |_| Some(hit), out);
     }
 
-    /// Whether a row has a value of the property at an index of the breakdown. Persons have theirs in every row.
+    /// Whether a row has the property at an index of the breakdown, be it an empty list. Persons have theirs in every
+    /// row.
     pub(crate) fn has(&self, index: usize, hit: &Hit) -> bool {
         match &self.dims[index] {
+            Dim::Event(values) if values.has_lists(hit.file) => {
+                let mut ids = Vec::new();
+                values.ids(hit, &mut ids);
+                ids != [0]
+            }
             Dim::Event(values) => values.id(hit) != 0,
             Dim::Profile { .. } | Dim::Cohort(_) => true,
         }

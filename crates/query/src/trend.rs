@@ -210,11 +210,11 @@ impl Period {
         Ok(Period { axis: Axis::new(starts), lead })
     }
 
-    fn from_us(&self) -> i64 {
+    fn start_us(&self) -> i64 {
         self.axis.starts()[0]
     }
 
-    fn to_us(&self) -> i64 {
+    fn end_us(&self) -> i64 {
         self.axis.starts()[self.axis.len()]
     }
 
@@ -442,7 +442,7 @@ struct ByCode {
 impl<'a> Plan<'a> {
     fn new(input: &'a Input<'a>, query: &'a InsightsQuery, period: &'a Period) -> Result<Plan<'a>> {
         let mut walks: Vec<(Walk, Vec<usize>)> = Vec::new();
-        let (mut from, mut to) = (period.from_us(), period.to_us());
+        let (mut from, mut to) = (period.start_us(), period.end_us());
         for (index, metric) in query.metrics.iter().enumerate() {
             let Some(walk) = walk_of(query, &metric.measure, Source::of(&metric.matching)) else { continue };
             match walks.iter_mut().find(|(known, _)| *known == walk) {
@@ -565,7 +565,7 @@ impl<'a> Plan<'a> {
                 | PersonMeasure::Max { property } => job.number = number(property)?,
                 PersonMeasure::Hours | PersonMeasure::Days => {
                     let unit = if *each == PersonMeasure::Hours { Unit::Hour } else { Unit::Day };
-                    let (from, to) = (self.period.from_us(), self.period.to_us());
+                    let (from, to) = (self.period.start_us(), self.period.end_us());
                     job.units = Some(Axis::new(measure::unit_starts(from, to, unit, self.input.zone)?));
                 }
                 PersonMeasure::Total | PersonMeasure::Distinct { .. } => {}

@@ -20,7 +20,7 @@ pub(crate) async fn open(folder: &Path) -> Result<Lake> {
         folder: folder.to_owned(),
         flush_events: limits::FLUSH_EVENTS,
         buckets: limits::BUCKETS,
-        cache_bytes_max: limits::COLUMN_CACHE_BYTES_MAX,
+        hot_bytes_max: limits::HOT_BYTES_MAX,
         clock: Arc::new(|| jiff::Timestamp::now().as_microsecond()),
     };
     // The bench's own lake, of generated events: its key protects nothing.

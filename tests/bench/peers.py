@@ -1,6 +1,7 @@
 """Runs the seven questions of docs/benchmarks.md on ClickHouse in process (chdb) or on DuckDB.
 
-    peers.py ENGINE --data DIR --out FILE [--load] [--only Q3,Q4] [--runs 5]
+    peers.py ENGINE --data DIR --out FILE --load
+    peers.py ENGINE --data DIR --out FILE [--only Q3,Q4] [--runs 5]
 
 ENGINE is `ch-event` (sorted by event, day, subject), `ch-subject` (sorted by subject, time) or `duckdb`. DIR holds
 `raw/part-*.parquet` and gets the engine's files. A question has one form or several; a form's answer is comparable
@@ -294,7 +295,7 @@ def main():
     arguments.add_argument("engine", choices=["ch-event", "ch-subject", "duckdb"])
     arguments.add_argument("--data", required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--load", action="store_true", help="fill the engine from the Parquet files first")
+    arguments.add_argument("--load", action="store_true", help="fill the engine from the Parquet files, and ask nothing")
     arguments.add_argument("--only", default="", help="names of questions, by comma")
     arguments.add_argument("--runs", type=int, default=5)
     args = arguments.parse_args()
@@ -311,6 +312,8 @@ def main():
         load = {"events": events, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb(), "bytes_per_event": size / events}
         result["load"] = load
         print(f"{args.engine}: loaded {events} events in {wall:.0f} s, cpu {cpu:.0f} s, {size / events:.1f} B/event", flush=True)
+        args.out.write_text(json.dumps(result, indent=1))
+        return
     only = [name for name in args.only.split(",") if name]
     for name, forms in peer.questions().items():
         if only and name not in only:
@@ -329,7 +332,6 @@ def main():
                 f"cpu {cost['cpu_s']:7.3f} s  peak {cost['peak_mb']:5.0f} MB",
                 flush=True,
             )
-            args.out.write_text(json.dumps(result, indent=1, default=str))
     args.out.write_text(json.dumps(result, indent=1, default=str))
 
 

@@ -289,13 +289,6 @@ impl Counts {
         }
     }
 
-    pub(crate) fn get(&self, raw: u64) -> u64 {
-        match self {
-            Counts::Dense(counts) => counts[raw as usize],
-            Counts::Map(counts) => counts.get(&raw).copied().unwrap_or(0),
-        }
-    }
-
     pub(crate) fn merge(mut self, other: Counts) -> Counts {
         match other {
             Counts::Dense(counts) => {

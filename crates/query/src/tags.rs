@@ -167,7 +167,6 @@ impl Tags {
 /// A tag in memory: as wide as the number of matchers asks for.
 trait Tag: Copy + Default + PartialEq + BitOr<Output = Self> + BitAndAssign + BitAnd<Output = Self> {
     fn of(bits: u32) -> Self;
-    fn bits(self) -> u32;
 }
 
 impl Tag for u8 {
@@ -175,22 +174,12 @@ impl Tag for u8 {
     fn of(bits: u32) -> u8 {
         bits as u8
     }
-
-    #[inline]
-    fn bits(self) -> u32 {
-        u32::from(self)
-    }
 }
 
 impl Tag for u32 {
     #[inline]
     fn of(bits: u32) -> u32 {
         bits
-    }
-
-    #[inline]
-    fn bits(self) -> u32 {
-        self
     }
 }
 

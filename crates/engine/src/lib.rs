@@ -139,7 +139,7 @@ impl Engine {
                 folder: folder.join("lake"),
                 flush_events,
                 buckets: limits::BUCKETS,
-                cache_bytes_max: limits::COLUMN_CACHE_BYTES_MAX,
+                hot_bytes_max: limits::HOT_BYTES_MAX,
                 clock: clock.clone(),
             },
             vault.log_keys(),

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use cofferdam_model::{PropertyType, SealedEvent, SubjectNo, Value};
 use rustc_hash::FxHashMap;
 
+use crate::buffer::Buffer;
+
 /// The code of a row whose property is not set.
 pub const NOT_SET: u32 = u32::MAX;
 /// Likewise for times.
@@ -28,48 +30,240 @@ pub struct PropertyKey {
     pub property_type: PropertyType,
 }
 
+/// Dictionary codes, one per row, in the narrowest width. The greatest value of the type is "not set".
+#[derive(Clone, Debug, PartialEq)]
+pub enum Codes {
+    U8(Buffer<u8>),
+    U16(Buffer<u16>),
+    U32(Buffer<u32>),
+}
+
+/// The distinct texts of a column; a code is a place in it.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Dictionary {
+    /// Where each entry ends in `bytes`.
+    ends: Buffer<u64>,
+    /// UTF-8, one entry after the other.
+    bytes: Buffer<u8>,
+}
+
+/// Texts as codes and their dictionary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    pub codes: Codes,
+    pub dictionary: Dictionary,
+}
+
+/// Event times: `base + unit * step` where they fit, µs as they are where not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Times {
+    /// `base` in µs UTC; `unit` in µs is the greatest of a second, a millisecond and a microsecond that
+    /// divides every distance from it.
+    Short { base: i64, unit: i64, steps: Buffer<u32> },
+    /// µs UTC.
+    Long(Buffer<i64>),
+}
+
 /// The values of one (property, type), one per row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
     /// Strings as they are; lists and objects as JSON text.
     Text(Text),
     /// `NaN` where not set.
-    Number(Vec<f64>),
+    Number(Buffer<f64>),
     /// 0 not set, 1 false, 2 true.
-    Bool(Vec<u8>),
+    Bool(Buffer<u8>),
     /// Microseconds UTC; [`TIME_NOT_SET`] where not set.
-    Time(Vec<i64>),
-}
-
-/// Dictionary codes and the dictionary, in order of first appearance.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Text {
-    pub codes: Vec<u32>,
-    pub dictionary: Vec<Arc<str>>,
+    Time(Buffer<i64>),
 }
 
 /// What every query reads.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Core {
     /// Ascending, each once.
-    pub subjects: Vec<SubjectNo>,
+    pub subjects: Buffer<u32>,
     /// One more than `subjects`.
-    pub offsets: Vec<u32>,
-    pub time: Vec<i64>,
-    pub received: Vec<i64>,
-    pub insert_id: Vec<u64>,
+    pub offsets: Buffer<u32>,
+    pub time: Times,
     /// Every row has a name.
     pub event: Text,
 }
 
-/// All columns of a set of events.
-#[derive(Clone, Debug, Default)]
-pub struct Rows {
-    pub core: Arc<Core>,
-    pub columns: BTreeMap<PropertyKey, Arc<Column>>,
+impl Codes {
+    pub fn len(&self) -> usize {
+        match self {
+            Codes::U8(codes) => codes.len(),
+            Codes::U16(codes) => codes.len(),
+            Codes::U32(codes) => codes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The code at a row; [`NOT_SET`] where there is none.
+    #[inline]
+    pub fn get(&self, row: usize) -> u32 {
+        match self {
+            Codes::U8(codes) => match codes[row] {
+                u8::MAX => NOT_SET,
+                code => u32::from(code),
+            },
+            Codes::U16(codes) => match codes[row] {
+                u16::MAX => NOT_SET,
+                code => u32::from(code),
+            },
+            Codes::U32(codes) => codes[row],
+        }
+    }
+
+    /// Codes into a dictionary of `entries`, stored as narrowly as that allows.
+    pub fn narrowest(codes: &[u32], entries: usize) -> Codes {
+        // The greatest value is taken by "not set", which truncation keeps.
+        if entries <= usize::from(u8::MAX) {
+            Codes::U8(codes.iter().map(|code| *code as u8).collect())
+        } else if entries <= usize::from(u16::MAX) {
+            Codes::U16(codes.iter().map(|code| *code as u16).collect())
+        } else {
+            Codes::U32(codes.to_vec().into())
+        }
+    }
+
+    /// Every code, [`NOT_SET`] where there is none.
+    pub fn widened(&self) -> Vec<u32> {
+        (0..self.len()).map(|row| self.get(row)).collect()
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Codes::U8(codes) => codes.as_bytes().len(),
+            Codes::U16(codes) => codes.as_bytes().len(),
+            Codes::U32(codes) => codes.as_bytes().len(),
+        }
+    }
+}
+
+impl Dictionary {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The entry of a code below [`Dictionary::len`].
+    ///
+    /// # Panics
+    /// With any other code, [`NOT_SET`] among them.
+    pub fn get(&self, code: u32) -> &str {
+        let code = code as usize;
+        let start = if code == 0 { 0 } else { self.ends[code - 1] as usize };
+        std::str::from_utf8(&self.bytes[start..self.ends[code] as usize]).expect("checked when it was made")
+    }
+
+    /// Every entry, in the order of the codes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|code| self.get(code as u32))
+    }
+
+    /// From stored parts; `None` when they do not make texts.
+    pub(crate) fn from_parts(ends: Buffer<u64>, bytes: Buffer<u8>) -> Option<Dictionary> {
+        let texts = std::str::from_utf8(&bytes).ok()?;
+        let mut start = 0;
+        for &end in ends.iter() {
+            let end = usize::try_from(end).ok()?;
+            texts.get(start..end)?;
+            start = end;
+        }
+        (start == bytes.len()).then_some(Dictionary { ends, bytes })
+    }
+
+    pub(crate) fn parts(&self) -> (&Buffer<u64>, &Buffer<u8>) {
+        (&self.ends, &self.bytes)
+    }
+}
+
+impl<T: AsRef<str>> FromIterator<T> for Dictionary {
+    fn from_iter<I: IntoIterator<Item = T>>(entries: I) -> Self {
+        let mut ends = Vec::new();
+        let mut bytes = Vec::new();
+        for entry in entries {
+            bytes.extend_from_slice(entry.as_ref().as_bytes());
+            ends.push(bytes.len() as u64);
+        }
+        Dictionary { ends: ends.into(), bytes: bytes.into() }
+    }
+}
+
+impl Text {
+    /// The text at a row.
+    pub fn get(&self, row: usize) -> Option<&str> {
+        let code = self.codes.get(row);
+        (code != NOT_SET).then(|| self.dictionary.get(code))
+    }
+
+    fn bytes(&self) -> usize {
+        let (ends, bytes) = self.dictionary.parts();
+        self.codes.bytes() + ends.as_bytes().len() + bytes.len()
+    }
+}
+
+impl Times {
+    /// The shortest form of these times, µs UTC.
+    pub fn shortest(times: &[i64]) -> Times {
+        const UNITS: [i64; 3] = [1_000_000, 1_000, 1];
+        let base = times.iter().copied().min().unwrap_or(0);
+        let Some(span) = times.iter().copied().max().unwrap_or(0).checked_sub(base) else {
+            return Times::Long(times.to_vec().into());
+        };
+        let unit = UNITS
+            .into_iter()
+            .find(|unit| times.iter().all(|time| (time - base) % unit == 0))
+            .expect("one divides everything");
+        if span / unit > i64::from(u32::MAX) {
+            return Times::Long(times.to_vec().into());
+        }
+        Times::Short { base, unit, steps: times.iter().map(|time| ((time - base) / unit) as u32).collect() }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Times::Short { steps, .. } => steps.len(),
+            Times::Long(times) => times.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// µs UTC.
+    #[inline]
+    pub fn get(&self, row: usize) -> i64 {
+        match self {
+            Times::Short { base, unit, steps } => base + unit * i64::from(steps[row]),
+            Times::Long(times) => times[row],
+        }
+    }
+
+    /// Every time, µs UTC, in the order of the rows.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = i64> {
+        (0..self.len()).map(|row| self.get(row))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Times::Short { steps, .. } => steps.as_bytes().len(),
+            Times::Long(times) => times.as_bytes().len(),
+        }
+    }
 }
 
 impl Core {
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.time.len()
     }
@@ -80,76 +274,58 @@ impl Core {
 
     /// The rows of a subject, empty when it has none here.
     pub fn rows_of(&self, subject: SubjectNo) -> std::ops::Range<usize> {
-        match self.subjects.binary_search(&subject) {
+        match self.subjects.binary_search(&subject.0) {
             Ok(index) => self.offsets[index] as usize..self.offsets[index + 1] as usize,
             Err(_) => 0..0,
         }
     }
 
-    pub fn event_name(&self, row: usize) -> &Arc<str> {
-        &self.event.dictionary[self.event.codes[row] as usize]
+    pub fn event_name(&self, row: usize) -> &str {
+        self.event.dictionary.get(self.event.codes.get(row))
     }
 
-    /// Bytes held in memory, approximately.
+    /// Bytes of all arrays.
     pub fn bytes(&self) -> usize {
-        self.subjects.len() * 8 + self.len() * (8 + 8 + 8) + self.event.bytes()
-    }
-}
-
-impl Text {
-    fn bytes(&self) -> usize {
-        self.codes.len() * 4 + self.dictionary.iter().map(|entry| entry.len() + 16).sum::<usize>()
+        (self.subjects.len() + self.offsets.len()) * 4 + self.time.bytes() + self.event.bytes()
     }
 }
 
 impl Column {
-    /// Bytes held in memory, approximately.
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Text(text) => text.codes.len(),
+            Column::Number(values) => values.len(),
+            Column::Bool(values) => values.len(),
+            Column::Time(values) => values.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all arrays.
     pub fn bytes(&self) -> usize {
         match self {
             Column::Text(text) => text.bytes(),
-            Column::Number(values) => values.len() * 8,
-            Column::Bool(values) => values.len(),
-            Column::Time(values) => values.len() * 8,
+            Column::Number(values) => values.as_bytes().len(),
+            Column::Bool(values) => values.as_bytes().len(),
+            Column::Time(values) => values.as_bytes().len(),
         }
     }
 
     /// The value at a row, as it was sealed.
     pub fn value(&self, property_type: PropertyType, row: usize) -> Option<Value> {
         match self {
-            Column::Text(text) => {
-                let code = text.codes[row];
-                if code == NOT_SET {
-                    return None;
-                }
-                let entry = &text.dictionary[code as usize];
-                Some(match property_type {
-                    PropertyType::List => Value::List(parse_list(entry)),
-                    PropertyType::Object => Value::Object(entry.to_string()),
-                    _ => Value::String(entry.to_string()),
-                })
-            }
+            Column::Text(text) => text.get(row).map(|entry| match property_type {
+                PropertyType::List => Value::List(parse_list(entry)),
+                PropertyType::Object => Value::Object(entry.to_owned()),
+                _ => Value::String(entry.to_owned()),
+            }),
             Column::Number(values) => (!values[row].is_nan()).then(|| Value::Number(values[row])),
             Column::Bool(values) => (values[row] != 0).then(|| Value::Bool(values[row] == 2)),
             Column::Time(values) => (values[row] != TIME_NOT_SET).then(|| Value::Time(values[row])),
-        }
-    }
-
-    fn empty(property_type: PropertyType) -> Column {
-        match property_type {
-            PropertyType::Number => Column::Number(Vec::new()),
-            PropertyType::Bool => Column::Bool(Vec::new()),
-            PropertyType::Time => Column::Time(Vec::new()),
-            PropertyType::String | PropertyType::List | PropertyType::Object => Column::Text(Text::default()),
-        }
-    }
-
-    /// Extends with rows that are not set until there are `rows` of them.
-    fn fill(&mut self, rows: usize) {
-        match self {
-            Column::Text(text) => text.codes.resize(rows, NOT_SET),
-            Column::Number(values) => values.resize(rows, f64::NAN),
-            Column::Bool(values) => values.resize(rows, 0),
-            Column::Time(values) => values.resize(rows, TIME_NOT_SET),
         }
     }
 }
@@ -164,15 +340,101 @@ pub fn list_text(items: &[String]) -> String {
     serde_json::to_string(items).expect("a list of strings is JSON")
 }
 
+/// A column while it grows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum WideColumn {
+    Text(WideText),
+    Number(Vec<f64>),
+    Bool(Vec<u8>),
+    Time(Vec<i64>),
+}
+
+/// Texts while they grow; entries in order of first appearance.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) struct WideText {
+    pub(crate) codes: Vec<u32>,
+    pub(crate) dictionary: Vec<Arc<str>>,
+}
+
+/// The part of [`Rows`] that every event has.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) struct WideCore {
+    pub(crate) subjects: Vec<SubjectNo>,
+    pub(crate) offsets: Vec<u32>,
+    pub(crate) time: Vec<i64>,
+    pub(crate) received: Vec<i64>,
+    pub(crate) insert_id: Vec<u64>,
+    pub(crate) event: WideText,
+}
+
+/// All columns of a set of events, as they are built.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) core: Arc<WideCore>,
+    pub(crate) columns: BTreeMap<PropertyKey, Arc<WideColumn>>,
+}
+
+impl From<&WideText> for Text {
+    fn from(text: &WideText) -> Text {
+        Text {
+            codes: Codes::narrowest(&text.codes, text.dictionary.len()),
+            dictionary: text.dictionary.iter().collect(),
+        }
+    }
+}
+
+impl From<&WideColumn> for Column {
+    fn from(column: &WideColumn) -> Column {
+        match column {
+            WideColumn::Text(text) => Column::Text(text.into()),
+            WideColumn::Number(values) => Column::Number(values.clone().into()),
+            WideColumn::Bool(values) => Column::Bool(values.clone().into()),
+            WideColumn::Time(values) => Column::Time(values.clone().into()),
+        }
+    }
+}
+
+impl From<&WideCore> for Core {
+    fn from(core: &WideCore) -> Core {
+        Core {
+            subjects: core.subjects.iter().map(|subject| subject.0).collect(),
+            offsets: core.offsets.clone().into(),
+            time: Times::shortest(&core.time),
+            event: (&core.event).into(),
+        }
+    }
+}
+
+impl WideColumn {
+    fn empty(property_type: PropertyType) -> WideColumn {
+        match property_type {
+            PropertyType::Number => WideColumn::Number(Vec::new()),
+            PropertyType::Bool => WideColumn::Bool(Vec::new()),
+            PropertyType::Time => WideColumn::Time(Vec::new()),
+            PropertyType::String | PropertyType::List | PropertyType::Object => WideColumn::Text(WideText::default()),
+        }
+    }
+
+    /// Extends with rows that are not set until there are `rows` of them.
+    fn fill(&mut self, rows: usize) {
+        match self {
+            WideColumn::Text(text) => text.codes.resize(rows, NOT_SET),
+            WideColumn::Number(values) => values.resize(rows, f64::NAN),
+            WideColumn::Bool(values) => values.resize(rows, 0),
+            WideColumn::Time(values) => values.resize(rows, TIME_NOT_SET),
+        }
+    }
+}
+
 /// Grows one dictionary-coded column.
 struct TextBuilder {
-    text: Text,
+    text: WideText,
     codes: FxHashMap<Arc<str>, u32>,
 }
 
 impl TextBuilder {
     fn new() -> Self {
-        Self { text: Text::default(), codes: FxHashMap::default() }
+        Self { text: WideText::default(), codes: FxHashMap::default() }
     }
 
     fn code(&mut self, entry: &str) -> u32 {
@@ -205,11 +467,11 @@ pub struct Arrived {
 
 impl Rows {
     pub fn len(&self) -> usize {
-        self.core.len()
+        self.core.time.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.core.is_empty()
+        self.core.time.is_empty()
     }
 
     /// Sorts events into columns. Of records with the same identity the newest stays.
@@ -233,7 +495,7 @@ impl Rows {
         let mut core = CoreBuilder::default();
         let mut names = TextBuilder::new();
         let mut texts: FxHashMap<PropertyKey, TextBuilder> = FxHashMap::default();
-        let mut columns: BTreeMap<PropertyKey, Column> = BTreeMap::new();
+        let mut columns: BTreeMap<PropertyKey, WideColumn> = BTreeMap::new();
         for (at, &index) in order.iter().enumerate() {
             if !keep[at] {
                 continue;
@@ -249,21 +511,21 @@ impl Rows {
                     Value::List(items) => set_text(&mut texts, key, row, &list_text(items)),
                     Value::Number(_) | Value::Bool(_) | Value::Time(_) => {
                         let property_type = key.property_type;
-                        let column = columns.entry(key).or_insert_with(|| Column::empty(property_type));
+                        let column = columns.entry(key).or_insert_with(|| WideColumn::empty(property_type));
                         column.fill(row);
                         match (column, value) {
-                            (Column::Number(values), Value::Number(value)) => push_or_replace(values, row, *value),
-                            (Column::Bool(values), Value::Bool(value)) => {
+                            (WideColumn::Number(values), Value::Number(value)) => push_or_replace(values, row, *value),
+                            (WideColumn::Bool(values), Value::Bool(value)) => {
                                 push_or_replace(values, row, 1 + u8::from(*value));
                             }
-                            (Column::Time(values), Value::Time(value)) => push_or_replace(values, row, *value),
+                            (WideColumn::Time(values), Value::Time(value)) => push_or_replace(values, row, *value),
                             _ => unreachable!("a column is made for the type of its key"),
                         }
                     }
                 }
             }
         }
-        columns.extend(texts.into_iter().map(|(key, builder)| (key, Column::Text(builder.text))));
+        columns.extend(texts.into_iter().map(|(key, builder)| (key, WideColumn::Text(builder.text))));
         core.finish(names.text, columns)
     }
 
@@ -290,7 +552,10 @@ impl Rows {
             |at| (order[at].0, order[at].1),
             |at| {
                 let core = &parts[order[at].3 as usize].core;
-                (core.insert_id[order[at].4 as usize], &**core.event_name(order[at].4 as usize))
+                (
+                    core.insert_id[order[at].4 as usize],
+                    &*core.event.dictionary[core.event.codes[order[at].4 as usize] as usize],
+                )
             },
         );
         let mut at = 0;
@@ -310,7 +575,7 @@ impl Rows {
         let columns = keys
             .into_iter()
             .map(|key| {
-                let sources: Vec<Option<&Column>> =
+                let sources: Vec<Option<&WideColumn>> =
                     parts.iter().map(|part| part.columns.get(key).map(|column| &**column)).collect();
                 (key.clone(), merge_column(key.property_type, &order, &sources))
             })
@@ -410,7 +675,7 @@ type Order = [Place];
 /// Subject, time, received, which part, which row of it: ordered like rows are.
 type Place = (SubjectNo, i64, i64, u32, u32);
 
-fn merge_text(order: &Order, sources: Vec<Option<&Text>>) -> Text {
+fn merge_text(order: &Order, sources: Vec<Option<&WideText>>) -> WideText {
     let mut builder = TextBuilder::new();
     let mut maps: Vec<Vec<u32>> =
         sources.iter().map(|source| vec![NOT_SET; source.map_or(0, |text| text.dictionary.len())]).collect();
@@ -432,25 +697,25 @@ fn merge_text(order: &Order, sources: Vec<Option<&Text>>) -> Text {
     builder.text
 }
 
-fn merge_column(property_type: PropertyType, order: &Order, sources: &[Option<&Column>]) -> Column {
+fn merge_column(property_type: PropertyType, order: &Order, sources: &[Option<&WideColumn>]) -> WideColumn {
     match property_type {
-        PropertyType::String | PropertyType::List | PropertyType::Object => Column::Text(merge_text(
+        PropertyType::String | PropertyType::List | PropertyType::Object => WideColumn::Text(merge_text(
             order,
             sources
                 .iter()
-                .map(|source| if let Some(Column::Text(text)) = source { Some(text) } else { None })
+                .map(|source| if let Some(WideColumn::Text(text)) = source { Some(text) } else { None })
                 .collect(),
         )),
-        PropertyType::Number => Column::Number(gather(order, sources, f64::NAN, |column, row| match column {
-            Column::Number(values) => values[row],
+        PropertyType::Number => WideColumn::Number(gather(order, sources, f64::NAN, |column, row| match column {
+            WideColumn::Number(values) => values[row],
             _ => f64::NAN,
         })),
-        PropertyType::Bool => Column::Bool(gather(order, sources, 0, |column, row| match column {
-            Column::Bool(values) => values[row],
+        PropertyType::Bool => WideColumn::Bool(gather(order, sources, 0, |column, row| match column {
+            WideColumn::Bool(values) => values[row],
             _ => 0,
         })),
-        PropertyType::Time => Column::Time(gather(order, sources, TIME_NOT_SET, |column, row| match column {
-            Column::Time(values) => values[row],
+        PropertyType::Time => WideColumn::Time(gather(order, sources, TIME_NOT_SET, |column, row| match column {
+            WideColumn::Time(values) => values[row],
             _ => TIME_NOT_SET,
         })),
     }
@@ -458,9 +723,9 @@ fn merge_column(property_type: PropertyType, order: &Order, sources: &[Option<&C
 
 fn gather<T: Copy>(
     order: &Order,
-    sources: &[Option<&Column>],
+    sources: &[Option<&WideColumn>],
     not_set: T,
-    get: impl Fn(&Column, usize) -> T,
+    get: impl Fn(&WideColumn, usize) -> T,
 ) -> Vec<T> {
     order
         .iter()
@@ -470,7 +735,7 @@ fn gather<T: Copy>(
 
 #[derive(Default)]
 struct CoreBuilder {
-    core: Core,
+    core: WideCore,
 }
 
 impl CoreBuilder {
@@ -486,7 +751,7 @@ impl CoreBuilder {
         row
     }
 
-    fn finish(mut self, event: Text, columns: BTreeMap<PropertyKey, Column>) -> Rows {
+    fn finish(mut self, event: WideText, columns: BTreeMap<PropertyKey, WideColumn>) -> Rows {
         let rows = self.core.time.len();
         self.core.offsets.push(u32::try_from(rows).expect("a segment has fewer rows than 2^32"));
         self.core.event = event;
@@ -495,7 +760,7 @@ impl CoreBuilder {
             .filter_map(|(key, mut column)| {
                 column.fill(rows);
                 let any = match &column {
-                    Column::Text(text) => !text.dictionary.is_empty(),
+                    WideColumn::Text(text) => !text.dictionary.is_empty(),
                     _ => true,
                 };
                 any.then(|| (key, Arc::new(column)))
@@ -529,7 +794,7 @@ mod tests {
         let key = PropertyKey { name: "plan".into(), property_type: PropertyType::String };
         let column = &rows.columns[&key];
         (0..rows.len())
-            .map(|row| match column.value(PropertyType::String, row) {
+            .map(|row| match Column::from(&**column).value(PropertyType::String, row) {
                 Some(Value::String(text)) => text,
                 other => panic!("unexpected {other:?}"),
             })

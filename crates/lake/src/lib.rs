@@ -25,20 +25,23 @@ use cofferdam_model::{ProjectId, SealedEvent, limits};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub mod buffer;
 mod catalog;
 pub mod codec;
 pub mod columns;
 pub mod disk;
+mod hot;
 mod segment;
 mod wal;
 
-pub use columns::{Column, Core, PropertyKey, Text};
+pub use buffer::Buffer;
+pub use columns::{Codes, Column, Core, Dictionary, PropertyKey, Text, Times};
 pub use segment::Segment;
 pub use wal::Clock;
 
 use catalog::{Catalog, Entry};
 use columns::{Arrived, Rows};
-use segment::ColumnCache;
+use hot::HotStore;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -67,8 +70,8 @@ pub struct Options {
     pub flush_events: usize,
     /// Subject buckets of a project; a power of two.
     pub buckets: u32,
-    /// Bytes of decoded columns kept in memory.
-    pub cache_bytes_max: usize,
+    /// Bytes of hot property columns kept on disk.
+    pub hot_bytes_max: u64,
     /// Microseconds since 1970-01-01 UTC.
     pub clock: Clock,
 }
@@ -84,7 +87,7 @@ struct Inner {
     flush_events: usize,
     buckets: u32,
     catalog: Catalog,
-    cache: Arc<ColumnCache>,
+    hot: Arc<HotStore>,
     next_id: AtomicU64,
     log: mpsc::Sender<wal::Command>,
     shared: Arc<Shared>,
@@ -178,7 +181,7 @@ impl Snapshot {
         for (piece, events) in arrived.iter().enumerate() {
             for (bucket, rows) in Rows::build(events).split(buckets).into_iter().enumerate() {
                 if !rows.is_empty() {
-                    segments.push(Arc::new(Segment::in_memory((piece * 64 + bucket) as u64, bucket as u32, rows)));
+                    segments.push(Arc::new(Segment::in_memory((piece * 64 + bucket) as u64, bucket as u32, &rows)));
                 }
             }
         }
@@ -190,7 +193,7 @@ impl Lake {
     /// Opens the lake in a folder, recovers what the log holds, and starts its background work.
     /// `keys` has the frame key of every project.
     pub async fn open(options: Options, keys: Vec<(ProjectId, [u8; 32])>) -> Result<Lake> {
-        let Options { folder, flush_events, buckets, cache_bytes_max, clock } = options;
+        let Options { folder, flush_events, buckets, hot_bytes_max, clock } = options;
         assert!(buckets.is_power_of_two(), "buckets are a power of two");
         let log_folder = folder.join("wal");
         for path in [folder.clone(), log_folder.clone(), folder.join("segments")] {
@@ -198,7 +201,7 @@ impl Lake {
         }
         let catalog = Catalog::open(&folder.join("catalog.db")).await?;
         let (floor, entries) = catalog.load().await?;
-        let cache = Arc::new(ColumnCache::new(cache_bytes_max));
+        let hot = HotStore::open(Arc::new(disk::LocalDisk), folder.join("hot"), hot_bytes_max)?;
 
         let mut projects: FxHashMap<ProjectId, Project> =
             keys.iter().map(|(project, key)| (*project, Project::new(*project, key))).collect();
@@ -208,7 +211,7 @@ impl Lake {
             known.insert(folder.join(&entry.path));
             received_last = received_last.max(entry.received_max);
             if let Some(project) = projects.get_mut(&entry.project) {
-                let segment = open_entry(&folder, entry, &cache)?;
+                let segment = open_entry(&folder, entry, &hot)?;
                 project.shelf.get_mut().expect("nobody shares it yet").files.push(Arc::new(segment));
             }
         }
@@ -257,7 +260,7 @@ impl Lake {
             flush_events,
             buckets,
             catalog,
-            cache,
+            hot,
             next_id: AtomicU64::new(next_id),
             log,
             shared: shared.clone(),
@@ -338,7 +341,7 @@ pub async fn verify(folder: &Path) -> Result<(usize, Vec<String>)> {
     Ok((entries.len(), wrong))
 }
 
-fn open_entry(folder: &Path, entry: &Entry, cache: &Arc<ColumnCache>) -> Result<Segment> {
+fn open_entry(folder: &Path, entry: &Entry, hot: &Arc<HotStore>) -> Result<Segment> {
     let path = folder.join(&entry.path);
     let bytes = std::fs::metadata(&path)
         .map_err(|source| Error::Io { what: "open a segment of the catalog", path: path.clone(), source })?
@@ -346,7 +349,7 @@ fn open_entry(folder: &Path, entry: &Entry, cache: &Arc<ColumnCache>) -> Result<
     if bytes != entry.bytes {
         return Err(Error::Damaged { path, what: format!("{bytes} bytes where the catalog says {}", entry.bytes) });
     }
-    Segment::open(entry.id, entry.bucket, entry.rows, entry.time_us, path, cache.clone())
+    Segment::open(entry.id, entry.bucket, entry.rows, entry.time_us, path, hot.clone())
 }
 
 /// Removes what a crash left between writing a file and the catalog's transaction.
@@ -414,7 +417,7 @@ impl Shared {
             .filter(|(_, rows)| !rows.is_empty())
             .map(|(bucket, rows)| {
                 let id = self.next_memory_id.fetch_add(1, Ordering::Relaxed);
-                Arc::new(Segment::in_memory(id, bucket as u32, rows))
+                Arc::new(Segment::in_memory(id, bucket as u32, &rows))
             })
             .collect();
         Piece { rows: count, segments }
@@ -522,7 +525,7 @@ impl Inner {
                     frozen.iter().filter(|segment| segment.bucket == bucket).cloned().collect();
                 if !parts.is_empty() {
                     let result = self.write_merged(id, bucket, parts).await.and_then(|entry| {
-                        written.push(Arc::new(open_entry(&self.folder, &entry, &self.cache)?));
+                        written.push(Arc::new(open_entry(&self.folder, &entry, &self.hot)?));
                         entries.push(entry);
                         Ok(())
                     });
@@ -591,7 +594,7 @@ impl Inner {
                     break;
                 };
                 let entry = self.write_merged(id, bucket, parts.clone()).await?;
-                let segment = Arc::new(open_entry(&self.folder, &entry, &self.cache)?);
+                let segment = Arc::new(open_entry(&self.folder, &entry, &self.hot)?);
                 let gone: Vec<u64> = parts.iter().map(|part| part.id).collect();
                 self.catalog.replaced(&entry, &gone).await?;
                 let mut shelf = project.shelf();
@@ -652,7 +655,7 @@ mod tests {
             folder: folder.to_owned(),
             flush_events,
             buckets: 2,
-            cache_bytes_max: 1 << 20,
+            hot_bytes_max: 1 << 20,
             clock: Arc::new(|| 1_000_000),
         };
         Lake::open(options, vec![(PROJECT, [9; 32])]).await.unwrap()
@@ -676,7 +679,7 @@ mod tests {
             .unwrap()
             .segments()
             .iter()
-            .flat_map(|segment| segment.core().unwrap().time.clone())
+            .flat_map(|segment| segment.core().unwrap().time.iter().collect::<Vec<_>>())
             .collect();
         times.sort_unstable();
         times

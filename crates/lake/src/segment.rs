@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use cofferdam_model::{PropertyType, SubjectNo};
@@ -26,42 +26,67 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 use rustc_hash::FxHashMap;
 
-use crate::columns::{Column, Core, NOT_SET, PropertyKey, Rows, TIME_NOT_SET, Text};
+use crate::buffer::Buffer;
+use crate::columns::{
+    Codes, Column, Core, Dictionary, NOT_SET, PropertyKey, Rows, TIME_NOT_SET, Text, Times, WideColumn, WideCore,
+    WideText,
+};
+use crate::disk::Disk;
+use crate::hot::{HotStore, Slot};
 use crate::{Error, Result};
 
 const CORE: [&str; 5] = ["subject", "time", "received", "insert_id", "event"];
 /// Version of the file layout, in the footer.
 const LAYOUT_VERSION: &str = "1";
 
-/// An immutable set of events of one project and bucket.
+/// An immutable set of events of one project and bucket. Cheap to clone.
+#[derive(Clone)]
 pub struct Segment {
     /// Unique within the process; for files, the catalog's id.
     pub id: u64,
     pub bucket: u32,
+    /// Hidden ones included.
     pub rows: u64,
     /// Earliest and latest event time, µs UTC.
     pub time_us: (i64, i64),
-    data: Data,
+    hidden: Arc<[u32]>,
+    data: Arc<Data>,
 }
 
 enum Data {
-    Memory(Rows),
+    Memory(Memory),
     File(SegmentFile),
+}
+
+/// A segment that is in no file yet.
+struct Memory {
+    core: Arc<Core>,
+    received: Buffer<i64>,
+    insert_ids: Buffer<u64>,
+    columns: BTreeMap<PropertyKey, Arc<Column>>,
 }
 
 struct SegmentFile {
     path: PathBuf,
-    /// Property columns and their index in the file.
-    columns: BTreeMap<PropertyKey, usize>,
-    cache: Arc<ColumnCache>,
+    hot: Arc<HotStore>,
+    core: Slot<Arc<Core>>,
+    received: Slot<Buffer<i64>>,
+    insert_ids: Slot<Buffer<u64>>,
+    columns: BTreeMap<PropertyKey, FileColumn>,
     /// Set when a compaction replaced it: the file goes when the last snapshot lets go.
     obsolete: AtomicBool,
+}
+
+struct FileColumn {
+    /// Place in the file.
+    index: usize,
+    slot: Slot<Arc<Column>>,
 }
 
 impl Drop for SegmentFile {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Relaxed)
-            && let Err(error) = std::fs::remove_file(&self.path)
+            && let Err(error) = self.hot.disk.remove(&self.path)
         {
             // Not in the catalog any more: the next start removes it.
             tracing::warn!(path = %self.path.display(), %error, "could not remove a replaced segment");
@@ -70,9 +95,23 @@ impl Drop for SegmentFile {
 }
 
 impl Segment {
-    pub(crate) fn in_memory(id: u64, bucket: u32, rows: Rows) -> Segment {
-        let time_us = time_bounds(&rows.core);
-        Segment { id, bucket, rows: rows.len() as u64, time_us, data: Data::Memory(rows) }
+    pub(crate) fn in_memory(id: u64, bucket: u32, rows: &Rows) -> Segment {
+        let low = rows.core.time.iter().copied().min().unwrap_or(i64::MAX);
+        let high = rows.core.time.iter().copied().max().unwrap_or(i64::MIN);
+        let memory = Memory {
+            core: Arc::new((&*rows.core).into()),
+            received: rows.core.received.clone().into(),
+            insert_ids: rows.core.insert_id.clone().into(),
+            columns: rows.columns.iter().map(|(key, column)| (key.clone(), Arc::new((&**column).into()))).collect(),
+        };
+        Segment {
+            id,
+            bucket,
+            rows: rows.len() as u64,
+            time_us: (low, high),
+            hidden: Arc::new([]),
+            data: Arc::new(Data::Memory(memory)),
+        }
     }
 
     /// Opens a file that the catalog names; reads its footer only.
@@ -82,85 +121,126 @@ impl Segment {
         rows: u64,
         time_us: (i64, i64),
         path: PathBuf,
-        cache: Arc<ColumnCache>,
+        hot: Arc<HotStore>,
     ) -> Result<Segment> {
-        let reader = open_reader(&path)?;
+        let reader = open_reader(&*hot.disk, &path)?;
         let mut columns = BTreeMap::new();
         for (index, field) in reader.metadata().file_metadata().schema_descr().columns().iter().enumerate() {
             if let Some(key) = parse_column_name(field.name()) {
-                columns.insert(key, index);
+                columns.insert(key, FileColumn { index, slot: Slot::empty() });
             }
         }
         let stored = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0);
         if stored != rows {
             return Err(Error::Damaged { path, what: format!("{stored} rows where the catalog says {rows}") });
         }
-        let file = SegmentFile { path, columns, cache, obsolete: AtomicBool::new(false) };
-        Ok(Segment { id, bucket, rows, time_us, data: Data::File(file) })
+        let file = SegmentFile {
+            path,
+            hot,
+            core: Slot::empty(),
+            received: Slot::empty(),
+            insert_ids: Slot::empty(),
+            columns,
+            obsolete: AtomicBool::new(false),
+        };
+        Ok(Segment { id, bucket, rows, time_us, hidden: Arc::new([]), data: Arc::new(Data::File(file)) })
+    }
+
+    /// The same segment with other rows hidden, ascending: superseded duplicates, erased subjects.
+    pub(crate) fn with_hidden(&self, hidden: Vec<u32>) -> Segment {
+        debug_assert!(hidden.is_sorted(), "readers walk hidden rows beside the others");
+        Segment { hidden: hidden.into(), ..self.clone() }
+    }
+
+    /// Rows that must not be read, ascending.
+    pub fn hidden(&self) -> &[u32] {
+        &self.hidden
     }
 
     /// Subjects, times, names: what every query reads.
     pub fn core(&self) -> Result<Arc<Core>> {
-        match &self.data {
-            Data::Memory(rows) => Ok(rows.core.clone()),
-            Data::File(file) => {
-                let loaded = file.cache.get(self.id, None, || Ok(Loaded::Core(Arc::new(file.read_core()?))))?;
-                match loaded {
-                    Loaded::Core(core) => Ok(core),
-                    Loaded::Column(_) => unreachable!("no column index names the core"),
-                }
-            }
+        match &*self.data {
+            Data::Memory(memory) => Ok(memory.core.clone()),
+            Data::File(file) => file.core.get(|| Ok(Arc::new(file.read_core()?))),
         }
     }
 
     /// The column of a property, if the segment has one.
     pub fn column(&self, key: &PropertyKey) -> Result<Option<Arc<Column>>> {
-        match &self.data {
-            Data::Memory(rows) => Ok(rows.columns.get(key).cloned()),
+        match &*self.data {
+            Data::Memory(memory) => Ok(memory.columns.get(key).cloned()),
             Data::File(file) => {
-                let Some(&index) = file.columns.get(key) else { return Ok(None) };
-                let loaded = file.cache.get(self.id, Some(index), || {
-                    Ok(Loaded::Column(Arc::new(file.read_column(key.property_type, index)?)))
-                })?;
-                match loaded {
-                    Loaded::Column(column) => Ok(Some(column)),
-                    Loaded::Core(_) => unreachable!("a column index names a column"),
-                }
+                let Some(FileColumn { index, slot }) = file.columns.get(key) else { return Ok(None) };
+                slot.get(|| Ok(Arc::new(file.read_column(key.property_type, *index)?))).map(Some)
+            }
+        }
+    }
+
+    /// Arrival stamps, one per row, unique within a project: only ties of (subject, time) across segments need them.
+    pub fn received(&self) -> Result<Buffer<i64>> {
+        match &*self.data {
+            Data::Memory(memory) => Ok(memory.received.clone()),
+            Data::File(file) => file.received.get(|| Ok(file.read_ints(2)?.into())),
+        }
+    }
+
+    /// Insert ids, one per row; 0 is nobody's duplicate.
+    pub(crate) fn insert_ids(&self) -> Result<Buffer<u64>> {
+        match &*self.data {
+            Data::Memory(memory) => Ok(memory.insert_ids.clone()),
+            Data::File(file) => {
+                file.insert_ids.get(|| Ok(file.read_ints(3)?.into_iter().map(i64::cast_unsigned).collect()))
             }
         }
     }
 
     /// Every (property, type) with a value here.
-    pub fn keys(&self) -> Box<dyn Iterator<Item = &PropertyKey> + '_> {
-        match &self.data {
-            Data::Memory(rows) => Box::new(rows.columns.keys()),
-            Data::File(file) => Box::new(file.columns.keys()),
-        }
+    pub fn keys(&self) -> impl Iterator<Item = &PropertyKey> {
+        let (memory, file) = match &*self.data {
+            Data::Memory(memory) => (Some(memory.columns.keys()), None),
+            Data::File(file) => (None, Some(file.columns.keys())),
+        };
+        memory.into_iter().flatten().chain(file.into_iter().flatten())
     }
 
     /// Everything, decoded: for merging.
     pub(crate) fn read_all(&self) -> Result<Rows> {
-        match &self.data {
-            Data::Memory(rows) => Ok(rows.clone()),
-            Data::File(file) => {
-                let mut columns = BTreeMap::new();
-                for (key, &index) in &file.columns {
-                    columns.insert(key.clone(), Arc::new(file.read_column(key.property_type, index)?));
-                }
-                Ok(Rows { core: Arc::new(file.read_core()?), columns })
+        let core = self.core()?;
+        let wide = WideCore {
+            subjects: core.subjects.iter().map(|subject| SubjectNo(*subject)).collect(),
+            offsets: core.offsets.to_vec(),
+            time: core.time.iter().collect(),
+            received: self.received()?.to_vec(),
+            insert_id: self.insert_ids()?.to_vec(),
+            event: widened(&core.event),
+        };
+        let mut columns = BTreeMap::new();
+        for key in self.keys() {
+            if let Some(column) = self.column(key)? {
+                let column = match &*column {
+                    Column::Text(text) => WideColumn::Text(widened(text)),
+                    Column::Number(values) => WideColumn::Number(values.to_vec()),
+                    Column::Bool(values) => WideColumn::Bool(values.to_vec()),
+                    Column::Time(values) => WideColumn::Time(values.to_vec()),
+                };
+                columns.insert(key.clone(), Arc::new(column));
             }
         }
+        Ok(Rows { core: Arc::new(wide), columns })
     }
 
     pub(crate) fn mark_obsolete(&self) {
-        if let Data::File(file) = &self.data {
+        if let Data::File(file) = &*self.data {
             file.obsolete.store(true, Ordering::Relaxed);
-            file.cache.forget(self.id);
         }
     }
 }
 
-fn time_bounds(core: &Core) -> (i64, i64) {
+fn widened(text: &Text) -> WideText {
+    WideText { codes: text.codes.widened(), dictionary: text.dictionary.iter().map(Arc::from).collect() }
+}
+
+fn time_bounds(core: &WideCore) -> (i64, i64) {
     let low = core.time.iter().copied().min().unwrap_or(i64::MAX);
     let high = core.time.iter().copied().max().unwrap_or(i64::MIN);
     (low, high)
@@ -284,7 +364,7 @@ fn write_parquet(sink: &mut Checksummed, rows: &Rows) -> ParquetResult<()> {
     let mut writer = SerializedFileWriter::new(sink, schema, Arc::new(properties.build()))?;
     let mut group = writer.next_row_group()?;
     let core = &rows.core;
-    let mut subjects = Vec::with_capacity(core.len());
+    let mut subjects = Vec::with_capacity(core.time.len());
     for (index, subject) in core.subjects.iter().enumerate() {
         let count = core.offsets[index + 1] - core.offsets[index];
         subjects.extend(std::iter::repeat_n(i64::from(subject.0), count as usize));
@@ -297,10 +377,12 @@ fn write_parquet(sink: &mut Checksummed, rows: &Rows) -> ParquetResult<()> {
     write_text(&mut group, &core.event, false)?;
     for column in rows.columns.values() {
         match &**column {
-            Column::Text(text) => write_text(&mut group, text, true)?,
-            Column::Number(values) => write_optional::<DoubleType, _>(&mut group, values, |value| !value.is_nan())?,
-            Column::Time(values) => write_optional::<Int64Type, _>(&mut group, values, |value| *value != TIME_NOT_SET)?,
-            Column::Bool(values) => {
+            WideColumn::Text(text) => write_text(&mut group, text, true)?,
+            WideColumn::Number(values) => write_optional::<DoubleType, _>(&mut group, values, |value| !value.is_nan())?,
+            WideColumn::Time(values) => {
+                write_optional::<Int64Type, _>(&mut group, values, |value| *value != TIME_NOT_SET)?
+            }
+            WideColumn::Bool(values) => {
                 let levels: Vec<i16> = values.iter().map(|value| i16::from(*value != 0)).collect();
                 let set: Vec<bool> = values.iter().filter(|value| **value != 0).map(|value| *value == 2).collect();
                 write_column::<BoolType, _>(&mut group, &set, Some(&levels))?;
@@ -324,7 +406,7 @@ fn write_optional<T: DataType<T = V>, V: Copy>(
 
 fn write_text(
     group: &mut SerializedRowGroupWriter<'_, &mut Checksummed>,
-    text: &Text,
+    text: &WideText,
     optional: bool,
 ) -> ParquetResult<()> {
     let dictionary: Vec<ByteArray> =
@@ -348,9 +430,8 @@ fn write_column<T: DataType<T = V>, V>(
 
 // Reading.
 
-fn open_reader(path: &Path) -> Result<SerializedFileReader<File>> {
-    let file =
-        File::open(path).map_err(|source| Error::Io { what: "open a segment", path: path.to_owned(), source })?;
+fn open_reader(disk: &dyn Disk, path: &Path) -> Result<SerializedFileReader<Bytes>> {
+    let file = disk.read(path).map_err(|source| Error::Io { what: "open a segment", path: path.to_owned(), source })?;
     SerializedFileReader::new(file).map_err(|source| Error::Parquet { path: path.to_owned(), source })
 }
 
@@ -378,189 +459,150 @@ impl SegmentFile {
         Error::Damaged { path: self.path.clone(), what: what.to_owned() }
     }
 
+    fn read_ints(&self, index: usize) -> Result<Vec<i64>> {
+        let mut all = Vec::new();
+        self.read_values::<Int64Type>(index, |values, _| {
+            all.extend_from_slice(values);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     fn read_core(&self) -> Result<Core> {
-        let reader = open_reader(&self.path)?;
-        let ints = |index| self.read_values::<Int64Type>(&reader, index).map(|(values, _)| values);
-        let mut core = Core { time: ints(1)?, received: ints(2)?, ..Core::default() };
-        let rows = core.time.len();
-        core.insert_id = ints(3)?.into_iter().map(i64::cast_unsigned).collect();
-        for (row, subject) in ints(0)?.into_iter().enumerate() {
-            let subject = SubjectNo(u32::try_from(subject).map_err(|_| self.damaged("a subject out of range"))?);
-            if core.subjects.last() != Some(&subject) {
-                if core.subjects.last().is_some_and(|last| *last > subject) {
-                    return Err(self.damaged("subjects out of order"));
+        let mut subjects: Vec<u32> = Vec::new();
+        let mut offsets = Vec::new();
+        let mut rows = 0_u32;
+        self.read_values::<Int64Type>(0, |values, _| {
+            for &subject in values {
+                let subject = u32::try_from(subject).map_err(|_| self.damaged("a subject out of range"))?;
+                if subjects.last() != Some(&subject) {
+                    if subjects.last().is_some_and(|last| *last > subject) {
+                        return Err(self.damaged("subjects out of order"));
+                    }
+                    subjects.push(subject);
+                    offsets.push(rows);
                 }
-                core.subjects.push(subject);
-                core.offsets.push(u32::try_from(row).map_err(|_| self.damaged("too many rows"))?);
+                rows = rows.checked_add(1).ok_or_else(|| self.damaged("too many rows"))?;
             }
+            Ok(())
+        })?;
+        offsets.push(rows);
+        let core = Core {
+            subjects: subjects.into(),
+            offsets: offsets.into(),
+            time: Times::shortest(&self.read_ints(1)?),
+            event: self.read_text(4)?,
+        };
+        let rows = rows as usize;
+        if core.time.len() != rows || core.event.codes.len() != rows {
+            return Err(self.damaged("columns of different lengths"));
         }
-        core.offsets.push(u32::try_from(rows).map_err(|_| self.damaged("too many rows"))?);
-        core.event = self.read_text(&reader, 4)?;
-        if core.event.codes.len() != rows || core.event.codes.contains(&NOT_SET) {
+        if (0..rows).any(|row| core.event.codes.get(row) == NOT_SET) {
             return Err(self.damaged("events without a name"));
         }
         Ok(core)
     }
 
     fn read_column(&self, property_type: PropertyType, index: usize) -> Result<Column> {
-        let reader = open_reader(&self.path)?;
         Ok(match property_type {
-            PropertyType::String | PropertyType::List | PropertyType::Object => {
-                Column::Text(self.read_text(&reader, index)?)
-            }
-            PropertyType::Number => {
-                let (values, levels) = self.read_values::<DoubleType>(&reader, index)?;
-                Column::Number(spread(values, &levels, f64::NAN))
-            }
-            PropertyType::Time => {
-                let (values, levels) = self.read_values::<Int64Type>(&reader, index)?;
-                Column::Time(spread(values, &levels, TIME_NOT_SET))
-            }
+            PropertyType::String | PropertyType::List | PropertyType::Object => Column::Text(self.read_text(index)?),
+            PropertyType::Number => Column::Number(self.read_spread::<DoubleType, _>(index, f64::NAN, |value| *value)?),
+            PropertyType::Time => Column::Time(self.read_spread::<Int64Type, _>(index, TIME_NOT_SET, |value| *value)?),
             PropertyType::Bool => {
-                let (values, levels) = self.read_values::<BoolType>(&reader, index)?;
-                Column::Bool(spread(values.into_iter().map(|value| 1 + u8::from(value)).collect(), &levels, 0))
+                Column::Bool(self.read_spread::<BoolType, _>(index, 0, |value| 1 + u8::from(*value))?)
             }
         })
     }
 
-    fn read_text(&self, reader: &SerializedFileReader<File>, index: usize) -> Result<Text> {
-        let (values, levels) = self.read_values::<ByteArrayType>(reader, index)?;
-        let mut text = Text::default();
-        let mut codes: FxHashMap<Bytes, u32> = FxHashMap::default();
-        let mut present = Vec::with_capacity(values.len());
-        // Values of a dictionary page share its bytes: the address finds most codes without hashing the text.
-        let mut by_address: FxHashMap<(usize, usize), u32> = FxHashMap::default();
-        for value in &values {
-            let data = value.data();
-            let address = (data.as_ptr() as usize, data.len());
-            if let Some(&code) = by_address.get(&address) {
-                present.push(code);
-                continue;
-            }
-            let code = match codes.get(data) {
-                Some(&code) => code,
-                None => {
-                    let entry = std::str::from_utf8(data).map_err(|_| self.damaged("text that is not UTF-8"))?;
-                    let code = u32::try_from(text.dictionary.len()).map_err(|_| self.damaged("too many values"))?;
-                    text.dictionary.push(Arc::from(entry));
-                    codes.insert(Bytes::copy_from_slice(data), code);
-                    code
-                }
-            };
-            by_address.insert(address, code);
-            present.push(code);
-        }
-        text.codes = spread(present, &levels, NOT_SET);
-        Ok(text)
+    fn read_spread<T: DataType, V: bytemuck::Pod + Send>(
+        &self,
+        index: usize,
+        not_set: V,
+        value: impl Fn(&T::T) -> V,
+    ) -> Result<Buffer<V>> {
+        let mut all = Vec::new();
+        self.read_values::<T>(index, |values, levels| {
+            spread(&mut all, values.iter().map(&value), levels, not_set);
+            Ok(())
+        })?;
+        Ok(all.into())
     }
 
+    fn read_text(&self, index: usize) -> Result<Text> {
+        let mut entries: Vec<ByteArray> = Vec::new();
+        let mut codes: FxHashMap<Bytes, u32> = FxHashMap::default();
+        let mut all = Vec::new();
+        let mut present = Vec::new();
+        self.read_values::<ByteArrayType>(index, |values, levels| {
+            // Values of a dictionary page share its bytes: the address finds most codes without hashing the text.
+            let mut by_address: FxHashMap<(usize, usize), u32> = FxHashMap::default();
+            present.clear();
+            for value in values {
+                let text = value.data();
+                let address = (text.as_ptr() as usize, text.len());
+                if let Some(&code) = by_address.get(&address) {
+                    present.push(code);
+                    continue;
+                }
+                let code = match codes.get(text) {
+                    Some(&code) => code,
+                    None => {
+                        let code = u32::try_from(entries.len()).map_err(|_| self.damaged("too many values"))?;
+                        std::str::from_utf8(text).map_err(|_| self.damaged("text that is not UTF-8"))?;
+                        entries.push(value.clone());
+                        codes.insert(Bytes::copy_from_slice(text), code);
+                        code
+                    }
+                };
+                by_address.insert(address, code);
+                present.push(code);
+            }
+            spread(&mut all, present.iter().copied(), levels, NOT_SET);
+            Ok(())
+        })?;
+        let dictionary: Dictionary =
+            entries.iter().map(|entry| std::str::from_utf8(entry.data()).expect("checked above")).collect();
+        Ok(Text { codes: Codes::narrowest(&all, dictionary.len()), dictionary })
+    }
+
+    /// Hands out a column in pieces: present values, and levels that say where (none: everywhere).
     fn read_values<T: DataType>(
         &self,
-        reader: &SerializedFileReader<File>,
         index: usize,
-    ) -> Result<(Vec<T::T>, Vec<i16>)> {
-        let mut values = Vec::new();
-        let mut levels = Vec::new();
+        mut piece: impl FnMut(&[T::T], &[i16]) -> Result<()>,
+    ) -> Result<()> {
+        const PIECE_ROWS: usize = 64 * 1024;
+        let reader = open_reader(&*self.hot.disk, &self.path)?;
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(|source| self.parquet(source))?;
-            let rows =
+            let mut left =
                 usize::try_from(group.metadata().num_rows()).map_err(|_| self.damaged("a negative row count"))?;
-            values.reserve(rows);
             let column = group.get_column_reader(index).map_err(|source| self.parquet(source))?;
             let mut column: ColumnReaderImpl<T> = get_typed_column_reader(column);
-            let mut left = rows;
             while left > 0 {
+                values.clear();
+                levels.clear();
                 let (read, _, _) = column
-                    .read_records(left, Some(&mut levels), None, &mut values)
+                    .read_records(left.min(PIECE_ROWS), Some(&mut levels), None, &mut values)
                     .map_err(|source| self.parquet(source))?;
                 if read == 0 {
                     return Err(self.damaged("a column shorter than its row group"));
                 }
                 left -= read;
+                piece(&values, &levels)?;
             }
         }
-        Ok((values, levels))
+        Ok(())
     }
 }
 
-/// Puts present values at the rows whose level says so. No levels: every row is present.
-fn spread<T: Copy>(values: Vec<T>, levels: &[i16], not_set: T) -> Vec<T> {
+/// Appends present values at the rows whose level says so. No levels: every row is present.
+fn spread<V: Copy>(all: &mut Vec<V>, mut values: impl Iterator<Item = V>, levels: &[i16], not_set: V) {
     if levels.is_empty() {
-        return values;
-    }
-    let mut values = values.into_iter();
-    levels.iter().map(|level| if *level == 0 { not_set } else { values.next().unwrap_or(not_set) }).collect()
-}
-
-// The cache.
-
-#[derive(Clone)]
-enum Loaded {
-    Core(Arc<Core>),
-    Column(Arc<Column>),
-}
-
-/// Decoded columns of segment files, up to a number of bytes; the least recently used go first.
-pub(crate) struct ColumnCache {
-    bytes_max: usize,
-    clock: AtomicU64,
-    entries: Mutex<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
-    loaded: FxHashMap<(u64, Option<usize>), (Loaded, usize, u64)>,
-    bytes: usize,
-}
-
-impl ColumnCache {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, clock: AtomicU64::new(0), entries: Mutex::new(Entries::default()) }
-    }
-
-    fn get(&self, segment: u64, column: Option<usize>, load: impl FnOnce() -> Result<Loaded>) -> Result<Loaded> {
-        let key = (segment, column);
-        let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        if let Some((loaded, _, used)) = self.lock().loaded.get_mut(&key) {
-            *used = now;
-            return Ok(loaded.clone());
-        }
-        // Two queries may decode the same column at once; the second one's copy simply replaces the first.
-        let loaded = load()?;
-        let bytes = match &loaded {
-            Loaded::Core(core) => core.bytes(),
-            Loaded::Column(column) => column.bytes(),
-        };
-        let mut entries = self.lock();
-        if let Some((_, old, _)) = entries.loaded.insert(key, (loaded.clone(), bytes, now)) {
-            entries.bytes -= old;
-        }
-        entries.bytes += bytes;
-        while entries.bytes > self.bytes_max && entries.loaded.len() > 1 {
-            let oldest = entries.loaded.iter().min_by_key(|(_, (_, _, used))| *used).map(|(key, _)| *key);
-            let Some(oldest) = oldest else { break };
-            if let Some((_, bytes, _)) = entries.loaded.remove(&oldest) {
-                entries.bytes -= bytes;
-            }
-        }
-        Ok(loaded)
-    }
-
-    fn forget(&self, segment: u64) {
-        let mut entries = self.lock();
-        let mut freed = 0;
-        entries.loaded.retain(|(id, _), (_, bytes, _)| {
-            let keep = *id != segment;
-            if !keep {
-                freed += *bytes;
-            }
-            keep
-        });
-        entries.bytes -= freed;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
-        self.entries.lock().expect("the cache is never left half changed")
+        all.extend(values);
+    } else {
+        all.extend(levels.iter().map(|level| if *level == 0 { not_set } else { values.next().unwrap_or(not_set) }));
     }
 }
 
@@ -596,15 +638,19 @@ mod tests {
         let written = write(&path, &rows).unwrap();
         assert_eq!(written.rows, 500);
         assert_eq!(checksum(&path).unwrap(), written.crc32c);
-        let cache = Arc::new(ColumnCache::new(1 << 20));
-        let segment = Segment::open(1, 0, 500, written.time_us, path, cache).unwrap();
+        let hot = HotStore::open(Arc::new(crate::disk::LocalDisk), folder.path().join("hot"), 1 << 20).unwrap();
+        let segment = Segment::open(1, 0, 500, written.time_us, path, hot).unwrap();
         let read = segment.read_all().unwrap();
         assert_eq!(*read.core, *rows.core);
         assert_eq!(read.columns.len(), rows.columns.len());
         for (key, column) in &rows.columns {
             let other = &read.columns[key];
             for row in 0..500 {
-                assert_eq!(column.value(key.property_type, row), other.value(key.property_type, row), "{key:?} {row}");
+                assert_eq!(
+                    Column::from(&**column).value(key.property_type, row),
+                    Column::from(&**other).value(key.property_type, row),
+                    "{key:?} {row}"
+                );
             }
             assert!(segment.column(key).unwrap().is_some());
         }

@@ -80,8 +80,9 @@ pub const RETENTION_INTERVALS_MAX: u32 = 60;
 /// Rows of a list of persons or events.
 pub const ROWS_MAX: u32 = 500;
 
-/// Decoded columns of segments kept in memory, in bytes.
-pub const COLUMN_CACHE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Hot property columns on disk, in bytes: a billion events read by five properties of two bytes, and a fraction
+/// of the truth beside them. Columns every query needs are not counted.
+pub const HOT_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
 
 /// Live feed: events kept for somebody who opens the page, per project.
 pub const LIVE_EVENTS_KEPT: usize = 50;

@@ -93,7 +93,7 @@ fn put(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     content[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Content {
     /// What readers see.
     now: Vec<u8>,
@@ -129,7 +129,9 @@ struct World {
 enum Go {
     On,
     /// The crash comes now: do it, or not, and answer an error either way.
-    LastWords { done: bool },
+    LastWords {
+        done: bool,
+    },
 }
 
 fn eio() -> io::Error {
@@ -150,26 +152,7 @@ fn not_found() -> io::Error {
 
 impl SimDisk {
     pub fn new(seed: u64) -> SimDisk {
-        let world = World {
-            seed,
-            boot: 0,
-            files: Vec::new(),
-            now: Names::new(),
-            durable: Names::new(),
-            pending: BTreeMap::new(),
-            faults: Faults::default(),
-            turns: BTreeMap::new(),
-            bytes_free: None,
-            operations: 0,
-            crash_at: None,
-            crashed: false,
-            quiet: false,
-            ignored_syncs: None,
-            trace: 0xcbf2_9ce4_8422_2325,
-            words: None,
-            failures: 0,
-        };
-        SimDisk { world: Arc::new(Mutex::new(world)), boot: 0 }
+        SimDisk { world: Arc::new(Mutex::new(World::empty(seed))), boot: 0 }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -279,6 +262,19 @@ impl SimDisk {
         world.durable.insert(path.to_owned(), Node::File(file));
     }
 
+    /// A disk of its own with the same content, pending and durable, and no faults.
+    pub fn copy(&self) -> SimDisk {
+        let world = self.world();
+        let copy = World {
+            files: world.files.clone(),
+            now: world.now.clone(),
+            durable: world.durable.clone(),
+            pending: world.pending.clone(),
+            ..World::empty(world.seed)
+        };
+        SimDisk { world: Arc::new(Mutex::new(copy)), boot: 0 }
+    }
+
     fn entered(&self, what: &'static str, path: &Path, detail: u64) -> io::Result<(MutexGuard<'_, World>, Go)> {
         let mut world = self.world();
         let go = world.enter(self.boot, what, path, detail)?;
@@ -287,6 +283,28 @@ impl SimDisk {
 }
 
 impl World {
+    fn empty(seed: u64) -> World {
+        World {
+            seed,
+            boot: 0,
+            files: Vec::new(),
+            now: Names::new(),
+            durable: Names::new(),
+            pending: BTreeMap::new(),
+            faults: Faults::default(),
+            turns: BTreeMap::new(),
+            bytes_free: None,
+            operations: 0,
+            crash_at: None,
+            crashed: false,
+            quiet: false,
+            ignored_syncs: None,
+            trace: 0xcbf2_9ce4_8422_2325,
+            words: None,
+            failures: 0,
+        }
+    }
+
     fn note(&mut self, what: &str, path: &Path, detail: u64, outcome: &str) {
         if self.quiet {
             return;

@@ -8,6 +8,7 @@
 //! - Every bound of the product is in [`limits`], with its reason.
 
 pub mod class;
+pub mod cohort;
 pub mod event;
 pub mod id;
 pub mod limits;
@@ -15,6 +16,7 @@ pub mod merges;
 pub mod outcome;
 pub mod query;
 pub mod result;
+pub mod subjects;
 
 pub use class::{Action, Class};
 pub use event::{PropertyType, SealedEvent, Value};
@@ -23,3 +25,4 @@ pub use merges::Merges;
 pub use outcome::{Outcome, Reason};
 pub use query::Query;
 pub use result::{Answer, ResultTable};
+pub use subjects::{SubjectSet, SubjectValues};

@@ -63,8 +63,47 @@ pub const BUCKETS: u32 = 4;
 pub const TIME_BUCKETS_MAX: usize = 20_000;
 /// Days in one question.
 pub const RANGE_DAYS_MAX: i64 = 3_660;
-/// Metrics of an Insights question.
-pub const METRICS_MAX: usize = 10;
+/// Metrics of an Insights question (Mixpanel's); together with exclusions they share the 64 marks of a row.
+pub const METRICS_MAX: usize = 40;
+/// Formulas of an Insights question, and bytes of one.
+pub const FORMULAS_MAX: usize = 10;
+pub const FORMULA_BYTES_MAX: usize = 500;
+/// Buckets of a rolling average: a quarter of days.
+pub const ROLLING_BUCKETS_MAX: u32 = 90;
+/// Days of "active" persons: what is kept per person while counting is a queue of days.
+pub const ACTIVE_DAYS_MAX: u16 = 90;
+/// Points of a cohort's size over time (Mixpanel's): each is a question of its own.
+pub const COHORT_POINTS_MAX: usize = 93;
+/// Different values of one property that a question may tell apart: each has a name in memory.
+pub const PROPERTY_VALUES_MAX: usize = 1_000_000;
+/// Properties of one breakdown.
+pub const BREAKDOWN_PROPERTIES_MAX: usize = 4;
+/// Bounds of a breakdown by ranges of a number.
+pub const BREAKDOWN_BOUNDS_MAX: usize = 100;
+/// Minutes without an event that end a session (Mixpanel's).
+pub const SESSION_MINUTES_MAX: u32 = 1_440;
+/// Exclusions of a funnel; with its steps they share the 64 marks of a row.
+pub const EXCLUSIONS_MAX: usize = 5;
+/// Properties held constant in a funnel or flow (Mixpanel's).
+pub const HOLD_CONSTANT_MAX: usize = 3;
+/// Steps of a flow before and after its anchor: the number of paths grows with each.
+pub const FLOW_BEFORE_MAX: u32 = 5;
+pub const FLOW_AFTER_MAX: u32 = 10;
+/// Nodes of one step of a flow, and whole paths (Mixpanel's), that are listed.
+pub const FLOW_NODES_MAX: u32 = 50;
+pub const FLOW_PATHS_MAX: u32 = 50;
+/// Events of a flow that are hidden, and those that are expanded by a property.
+pub const FLOW_HIDDEN_MAX: usize = 100;
+pub const FLOW_EXPAND_MAX: usize = 5;
+/// Length of one retention bracket, in units.
+pub const RETENTION_BRACKET_MAX: u32 = 366;
+/// Units of all retention brackets together: about ten years of days.
+pub const RETENTION_BRACKETS_SUM_MAX: u32 = 3_660;
+/// Conditions of a cohort, and levels of "all" and "any".
+pub const COHORT_CONDITIONS_MAX: usize = 50;
+pub const COHORT_DEPTH_MAX: usize = 4;
+/// Memory one question may take beyond mapped files, in bytes.
+pub const QUERY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Steps of a funnel.
 pub const FUNNEL_STEPS_MAX: usize = 20;
 /// Conversion window, in days (Mixpanel's).

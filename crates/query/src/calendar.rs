@@ -46,6 +46,48 @@ impl Buckets {
     }
 }
 
+/// Finds buckets by table: for operators that ask for every row.
+pub struct Finder<'a> {
+    buckets: &'a Buckets,
+    /// Cells are `1 << shift` µs long.
+    shift: u32,
+    /// By cell: the bucket of its first instant.
+    cells: Vec<u32>,
+}
+
+impl<'a> Finder<'a> {
+    const CELLS_MAX: i64 = 1 << 15;
+
+    pub fn new(buckets: &'a Buckets) -> Finder<'a> {
+        let (from, to) = (buckets.from_us(), buckets.to_us());
+        let shortest = buckets.starts.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(1).max(1);
+        let mut shift = shortest.ilog2();
+        while (to - from) >> shift >= Self::CELLS_MAX {
+            shift += 1;
+        }
+        let mut at = 0;
+        let cells = (0..=(to - from) >> shift)
+            .map(|cell| {
+                let instant = (from + (cell << shift)).min(to - 1);
+                at = buckets.find(instant, at);
+                at as u32
+            })
+            .collect();
+        Finder { buckets, shift, cells }
+    }
+
+    /// The bucket of an instant within the range.
+    #[inline]
+    pub fn find(&self, time_us: i64) -> usize {
+        let starts = &self.buckets.starts;
+        let mut bucket = self.cells[((time_us - starts[0]) >> self.shift) as usize] as usize;
+        while time_us >= starts[bucket + 1] {
+            bucket += 1;
+        }
+        bucket
+    }
+}
+
 /// Start and end (exclusive) of a range, µs UTC.
 pub fn bounds(range: DateRange, zone: &TimeZone, now_us: i64) -> Result<(i64, i64)> {
     let (from, to) = match range {
@@ -246,6 +288,7 @@ mod tests {
             for hint in 0..4 {
                 assert_eq!(buckets.find(time, hint), expected, "{time} {hint}");
             }
+            assert_eq!(Finder::new(&buckets).find(time), expected, "{time}");
         }
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! How an answer is made:
 //! 1. [`calendar`] cuts the question's range into instants of the project's time zone.
-//! 2. [`mask`] evaluates "which events are meant" by column, once per dictionary entry, into one bit per row.
-//! 3. [`scan`] walks the persons: rows of one person across segments and merged subjects, in time order,
-//!    duplicates resolved; buckets and ranges of subjects run in parallel.
-//! 4. An operator ([`trend`], [`funnel`], [`retention`], [`lists`]) folds each person into a partial result;
-//!    partials are merged by addition, since no person is in two of them.
+//! 2. [`tags`] prepares "which events are meant" per file: a bit per matcher, found by dictionary code.
+//! 3. [`scan`] walks rows, or persons with their rows in time order, in units that fit the processor's cache, on
+//!    all cores. [`values`] and [`split`] turn values into small ids; [`people`] is what was found out about persons
+//!    where that is allowed.
+//! 4. An operator ([`trend`], [`funnel`], [`retention`], [`flows`], [`frequency`], [`sessions`], [`cohort`],
+//!    [`lists`]) folds rows or persons into a partial result; partials are merged by addition, since no person is in
+//!    two of them.
 //!
 //! Invariants:
 //! - Operators are pure: a snapshot, merges, a zone and "now" in, a table out. No I/O but reading columns.
-//! - Every number is exact. `tests/oracle.rs` holds the same definitions written naively.
+//! - Every number is exact, whatever the number of threads, segments and buckets. `tests/` holds the same
+//!   definitions written naively.
+//! - A question stops within a unit of work when it is cancelled, or when its answer outgrows
+//!   `limits::QUERY_BYTES_MAX`.
 //! - Subjects are numbers here; who they are is nobody's business below the vault.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cofferdam_lake::Snapshot;
 use cofferdam_model::query::{EventMatch, Filter};
@@ -21,15 +27,17 @@ use cofferdam_model::{Merges, Query, ResultTable, SubjectNo, limits};
 use jiff::tz::TimeZone;
 
 pub mod calendar;
-mod funnel;
+
 mod lists;
-mod mask;
+mod people;
 mod retention;
 mod scan;
-mod segmentation;
-mod trend;
+mod split;
+mod tags;
+mod values;
 
 pub use lists::{EventFound, PersonFound};
+pub use people::{Needs, People, passes};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -38,6 +46,16 @@ pub enum Error {
     Invalid(String),
     #[error("could not read the events")]
     Lake(#[from] cofferdam_lake::Error),
+    #[error("the question was cancelled")]
+    Cancelled,
+    #[error(
+        "the answer takes more than {} MB of memory: ask for a shorter range, a longer unit or fewer segments",
+        limits::QUERY_BYTES_MAX / 1_000_000
+    )]
+    TooLarge,
+    /// Whoever asked did not make what [`Needs`] lists.
+    #[error("a condition on persons was not prepared")]
+    Unprepared,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -49,10 +67,55 @@ pub struct Input<'a> {
     pub zone: &'a TimeZone,
     /// Microseconds since 1970-01-01 UTC.
     pub now_us: i64,
+    /// What the question [`Needs`].
+    pub people: &'a People,
     /// The person of an events question, resolved from its pseudonym.
     pub person: Option<SubjectNo>,
+    /// Set by whoever asked to end the question early.
+    pub cancel: Option<&'a AtomicBool>,
+    /// Threads to use, at least 1.
+    pub threads: usize,
     /// Set by the operators: events they looked at.
     pub scanned: AtomicU64,
+    /// The first thing that went wrong where no result could say so.
+    failed: Mutex<Option<Error>>,
+}
+
+impl<'a> Input<'a> {
+    /// On all cores, about events alone.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        merges: &'a Merges,
+        zone: &'a TimeZone,
+        now_us: i64,
+        people: &'a People,
+    ) -> Input<'a> {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Input {
+            snapshot,
+            merges,
+            zone,
+            now_us,
+            people,
+            person: None,
+            cancel: None,
+            threads,
+            scanned: AtomicU64::new(0),
+            failed: Mutex::new(None),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
+    fn fail(&self, error: Error) {
+        self.failed.lock().expect("never left half changed").get_or_insert(error);
+    }
+
+    fn failure(&self) -> Result<()> {
+        self.failed.lock().expect("never left half changed").take().map_or(Ok(()), Err)
+    }
 }
 
 /// An answer before subjects are given their pseudonyms.
@@ -66,13 +129,13 @@ pub enum Output {
 /// Answers a question. `Output::Table` holds every kind that names no subject.
 pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
     match query {
-        Query::Insights(query) => trend::run(input, query).map(|table| Output::Table(ResultTable::Insights(table))),
-        Query::Funnel(query) => funnel::run(input, query).map(|table| Output::Table(ResultTable::Funnel(table))),
         Query::Retention(query) => {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
+
         Query::Persons(query) => lists::persons(input, query),
         Query::Events(query) => lists::events(input, query).map(Output::Events),
+        _ => invalid("being built"),
     }
 }
 

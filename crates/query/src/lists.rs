@@ -1,7 +1,7 @@
 //! Lists: persons who did something, single events, names and values to choose from.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cofferdam_lake::Column;
@@ -12,9 +12,9 @@ use cofferdam_model::result::Segment;
 use cofferdam_model::{SubjectNo, Value};
 use rustc_hash::FxHashMap;
 
-use crate::mask::{self, Mask};
-use crate::scan::{self, Prepared, Row};
-use crate::segmentation::Segmentation;
+use crate::scan::{Hit, Partial, Scan, Span};
+use crate::tags::Tags;
+use crate::values::Values;
 use crate::{Input, Output, Result, calendar, check_match, invalid};
 
 /// A person of a list, by number.
@@ -37,8 +37,10 @@ pub struct EventFound {
     pub properties: Vec<(String, Value)>,
 }
 
-fn masks(prepared: &Prepared, matching: &EventMatch) -> Result<Vec<Mask>> {
-    prepared.segments.iter().map(|segment| mask::matching(segment, matching, &[])).collect()
+impl Partial for Vec<PersonFound> {
+    fn bytes(&self) -> usize {
+        self.capacity() * size_of::<PersonFound>()
+    }
 }
 
 fn check_limit(limit: u32) -> Result<()> {
@@ -52,20 +54,28 @@ pub(crate) fn persons(input: &Input<'_>, query: &PersonsQuery) -> Result<Output>
     check_limit(query.limit)?;
     check_match(&query.matching)?;
     let (from, to) = calendar::bounds(query.range, input.zone, input.now_us)?;
-    let prepared = Prepared::new(input, from, to)?;
-    let masks = masks(&prepared, &query.matching)?;
-    // Every person found is 24 bytes; the whole list is what "last seen first" needs.
-    let partials = scan::persons(input, &prepared, Vec::new, |found: &mut Vec<PersonFound>, subject, rows| {
-        let mut matching = rows.iter().filter(|row| masks[row.segment as usize].get(row.row as usize));
-        if let Some(first) = matching.next() {
-            let mut person = PersonFound { subject, first_us: first.time, last_us: first.time, events: 1 };
-            for row in matching {
-                person.last_us = row.time;
-                person.events += 1;
+    let scan = Scan::new(input, from, to)?;
+    let tags = Tags::new(&scan, &[(&query.matching, &[])])?;
+    // The whole list is what "last seen first" needs.
+    let partials = scan.persons(&tags, Vec::new, |found: &mut Vec<PersonFound>, person| {
+        let mut row = PersonFound { subject: person.subject, first_us: i64::MAX, last_us: i64::MIN, events: 0 };
+        for span in person.spans {
+            let time = &scan.file(span.file).core.time;
+            let mut tagged = (0..span.tags.len()).filter(|at| span.tags[*at] & person.allowed != 0);
+            let Some(first) = tagged.next() else { continue };
+            row.events += 1;
+            let mut last = first;
+            for at in tagged {
+                row.events += 1;
+                last = at;
             }
-            found.push(person);
+            row.first_us = row.first_us.min(time.get(span.row as usize + first));
+            row.last_us = row.last_us.max(time.get(span.row as usize + last));
         }
-    });
+        if row.events > 0 {
+            found.push(row);
+        }
+    })?;
     let mut found: Vec<PersonFound> = partials.into_iter().flatten().collect();
     found.sort_unstable_by_key(|person| (Reverse(person.last_us), person.subject));
     let total = found.len() as u64;
@@ -76,76 +86,133 @@ pub(crate) fn persons(input: &Input<'_>, query: &PersonsQuery) -> Result<Output>
 pub(crate) fn events(input: &Input<'_>, query: &EventsQuery) -> Result<Vec<EventFound>> {
     check_limit(query.limit)?;
     check_match(&query.matching)?;
-    let limit = query.limit as usize;
     let (from, to) = calendar::bounds(query.range, input.zone, input.now_us)?;
-    let prepared = Prepared::new(input, from, to)?;
-    let masks = masks(&prepared, &query.matching)?;
-    let matches = |row: &&Row| masks[row.segment as usize].get(row.row as usize);
-    type Newest = BinaryHeap<Reverse<(i64, i64, SubjectNo, u32, u32)>>;
-    let push = |newest: &mut Newest, person: SubjectNo, rows: &[Row]| {
-        // Within one person the newest come last: nothing before the first that is too old is new enough.
-        for row in rows.iter().rev().filter(matches) {
-            let key = (row.time, row.received, person, row.segment, row.row);
-            if newest.len() < limit {
-                newest.push(Reverse(key));
-            } else if newest.peek().is_some_and(|oldest| key > oldest.0) {
-                newest.pop();
-                newest.push(Reverse(key));
-            } else {
-                break;
-            }
-        }
-    };
-    let partials = match input.person {
+    let scan = Scan::new(input, from, to)?;
+    let tags = Tags::new(&scan, &[(&query.matching, &[])])?;
+    let mut newest = Newest::new(query.limit as usize);
+    match input.person {
         Some(person) => {
-            let mut newest = Newest::new();
-            push(&mut newest, input.merges.canonical(person), &prepared.person(input, person));
-            vec![newest]
+            let mut hits = Vec::new();
+            scan.history(&tags, person, &mut hits);
+            hits.into_iter().for_each(|hit| newest.push(&scan, hit));
+            input.failure()?;
         }
-        None => scan::everybody(input, &prepared, Newest::new, |newest, person, rows| push(newest, person, rows)),
-    };
-    let mut found: Vec<_> = partials.into_iter().flatten().map(|Reverse(key)| key).collect();
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    found.truncate(limit);
+        None => {
+            let limit = newest.limit;
+            let make = || Newest::new(limit);
+            let partials = scan.rows(&tags, make, |newest, span| newest.push_span(&scan, span))?;
+            partials.into_iter().flat_map(|partial| partial.found).for_each(|hit| newest.push(&scan, hit));
+        }
+    }
+    newest.settle(&scan);
+    input.failure()?;
 
     let mut columns: FxHashMap<u32, Vec<(PropertyKey, Arc<Column>)>> = FxHashMap::default();
-    let mut events = Vec::with_capacity(found.len());
-    for (time_us, _, subject, segment, row) in found {
-        let handle = &prepared.segments[segment as usize];
-        if let std::collections::hash_map::Entry::Vacant(entry) = columns.entry(segment) {
+    let mut events = Vec::with_capacity(newest.found.len());
+    for hit in newest.found {
+        let file = scan.file(hit.file);
+        if let std::collections::hash_map::Entry::Vacant(entry) = columns.entry(hit.file) {
             let mut loaded = Vec::new();
-            for key in handle.keys() {
-                if let Some(column) = handle.column(key)? {
+            for key in file.segment.keys() {
+                if let Some(column) = file.segment.column(key)? {
                     loaded.push((key.clone(), column));
                 }
             }
             entry.insert(loaded);
         }
-        let properties = columns[&segment]
+        let row = hit.row as usize;
+        let properties = columns[&hit.file]
             .iter()
-            .filter_map(|(key, column)| Some((key.name.clone(), column.value(key.property_type, row as usize)?)))
+            .filter_map(|(key, column)| Some((key.name.clone(), column.value(key.property_type, row)?)))
             .collect();
-        let event = prepared.cores[segment as usize].event_name(row as usize).to_string();
-        events.push(EventFound { event, time_us, subject, properties });
+        let index = file.core.offsets.partition_point(|offset| *offset <= hit.row) - 1;
+        let subject = input.merges.canonical(SubjectNo(file.core.subjects[index]));
+        events.push(EventFound { event: file.core.event_name(row).to_owned(), time_us: hit.time, subject, properties });
     }
     Ok(events)
 }
 
-pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
-    let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
-    let make = || -> Vec<Vec<u64>> { prepared.cores.iter().map(|core| vec![0; core.event.dictionary.len()]).collect() };
-    let partials = scan::everybody(input, &prepared, make, |counts, _, rows| {
-        for row in rows {
-            let code = prepared.cores[row.segment as usize].event.codes[row.row as usize];
-            counts[row.segment as usize][code as usize] += 1;
+/// The latest rows so far, and some that may turn out not to be.
+struct Newest {
+    limit: usize,
+    found: Vec<Hit>,
+    /// Older rows are not among the latest, µs UTC.
+    from_us: i64,
+}
+
+impl Newest {
+    fn new(limit: usize) -> Newest {
+        Newest { limit, found: Vec::new(), from_us: i64::MIN }
+    }
+}
+
+impl Partial for Newest {
+    fn bytes(&self) -> usize {
+        self.found.capacity() * size_of::<Hit>()
+    }
+}
+
+impl Newest {
+    fn push_span(&mut self, scan: &Scan<'_>, span: &Span<'_>) {
+        let time = &scan.file(span.file).core.time;
+        for (at, tags) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
+            let row = span.row + at as u32;
+            self.push(scan, Hit { time: time.get(row as usize), tags: *tags, file: span.file, row });
         }
-    });
-    let mut names: BTreeMap<&str, u64> = BTreeMap::new();
-    for partial in &partials {
-        for (core, counts) in prepared.cores.iter().zip(partial) {
-            for (name, count) in core.event.dictionary.iter().zip(counts) {
-                *names.entry(name).or_default() += count;
+    }
+
+    fn push(&mut self, scan: &Scan<'_>, hit: Hit) {
+        if hit.time < self.from_us {
+            return;
+        }
+        self.found.push(hit);
+        if self.found.len() >= self.limit * 4 {
+            self.settle(scan);
+        }
+    }
+
+    /// Keeps the latest, latest first. Only events of the same instant need the order of arrival.
+    fn settle(&mut self, scan: &Scan<'_>) {
+        self.found.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| scan.received(b).cmp(&scan.received(a))));
+        self.found.truncate(self.limit);
+        if let Some(oldest) = self.found.get(self.limit - 1) {
+            self.from_us = oldest.time;
+        }
+    }
+}
+
+/// Counts by an id that each row has.
+struct Tally(Vec<u64>);
+
+impl Partial for Tally {
+    fn bytes(&self) -> usize {
+        self.0.len() * 8
+    }
+}
+
+pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
+    let scan = Scan::new(input, i64::MIN, i64::MAX)?;
+    let tags = Tags::new(&scan, &[(&EventMatch::default(), &[])])?;
+    // Each file's names after those of the files before it.
+    let mut firsts = vec![0];
+    for file in &scan.files {
+        firsts.push(firsts[firsts.len() - 1] + file.core.event.dictionary.len());
+    }
+    let all = firsts[firsts.len() - 1];
+    let partials = scan.rows(
+        &tags,
+        || Tally(vec![0; all]),
+        |tally, span| {
+            let codes = &scan.file(span.file).core.event.codes;
+            for (at, _) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
+                tally.0[firsts[span.file as usize] + codes.get(span.row as usize + at) as usize] += 1;
             }
+        },
+    )?;
+    let mut names: BTreeMap<&str, u64> = BTreeMap::new();
+    for (file, first) in scan.files.iter().zip(&firsts) {
+        for (code, name) in file.core.event.dictionary.iter().enumerate() {
+            *names.entry(name).or_default() += partials.iter().map(|tally| tally.0[first + code]).sum::<u64>();
         }
     }
     let mut names: Vec<(String, u64)> =
@@ -160,48 +227,56 @@ pub(crate) fn property_values(
     search: &str,
     limit: usize,
 ) -> Result<Vec<(String, u64)>> {
-    let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
-    let segmentation = Segmentation::new(&prepared, property)?;
-    let partials = scan::everybody(
-        input,
-        &prepared,
-        || vec![0_u64; segmentation.len()],
-        |counts, _, rows| {
-            for row in rows {
-                for &id in segmentation.ids(row) {
-                    counts[id as usize] += 1;
-                }
+    let scan = Scan::new(input, i64::MIN, i64::MAX)?;
+    let tags = Tags::new(&scan, &[(&EventMatch::default(), &[])])?;
+    let values = Values::new(&scan, property)?;
+    let partials = scan.rows(
+        &tags,
+        || Tally(vec![0; values.len()]),
+        |tally, span| {
+            let mut ids = Vec::new();
+            for (at, tags) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
+                let hit = Hit { time: 0, tags: *tags, file: span.file, row: span.row + at as u32 };
+                values.ids(&hit, &mut ids);
+                ids.iter().for_each(|id| tally.0[*id as usize] += 1);
             }
         },
-    );
+    )?;
     let search = search.to_lowercase();
-    let mut values = Vec::new();
-    for id in 0..segmentation.len() {
-        let count = partials.iter().map(|partial| partial[id]).sum::<u64>();
-        if let Segment::Value(text) = segmentation.name(id)
+    let mut found = Vec::new();
+    for id in 1..values.len() {
+        let count = partials.iter().map(|tally| tally.0[id]).sum::<u64>();
+        if let Segment::Value(text) = values.segment(id as u32)
             && count > 0
             && text.to_lowercase().contains(&search)
         {
-            values.push((text.clone(), count));
+            found.push((text, count));
         }
     }
-    values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    values.truncate(limit);
-    Ok(values)
+    found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    found.truncate(limit);
+    Ok(found)
 }
 
 pub(crate) fn totals(input: &Input<'_>) -> Result<(u64, u64)> {
-    let prepared = Prepared::new(input, i64::MIN, i64::MAX)?;
-    let partials = scan::everybody(
-        input,
-        &prepared,
-        || (0, 0),
-        |(events, persons): &mut (u64, u64), person, rows| {
-            *events += rows.len() as u64;
-            *persons += u64::from(person != SubjectNo::NOBODY);
+    let scan = Scan::new(input, i64::MIN, i64::MAX)?;
+    let tags = Tags::new(&scan, &[(&EventMatch::default(), &[])])?;
+    let events = scan.rows(
+        &tags,
+        || Tally(vec![0]),
+        |tally, span| {
+            tally.0[0] += span.tags.iter().filter(|tags| **tags != 0).count() as u64;
         },
-    );
-    Ok(partials.into_iter().fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1)))
+    )?;
+    let persons = scan.persons(
+        &tags,
+        || Tally(vec![0]),
+        |tally, person| {
+            tally.0[0] += u64::from(person.spans.iter().any(|span| span.tags.iter().any(|tags| *tags != 0)));
+        },
+    )?;
+    let sum = |partials: Vec<Tally>| partials.iter().map(|tally| tally.0[0]).sum();
+    Ok((sum(events), sum(persons)))
 }
 
 #[cfg(test)]

@@ -1,159 +1,454 @@
-//! Walking the persons of a snapshot.
+//! Walking the rows and the persons of a snapshot.
 //!
-//! For each person the rows of all their subjects, from all segments, come as one slice ordered by
-//! (time, arrival), with superseded duplicates left out. Subjects that were never merged are walked bucket by
-//! bucket, in ranges; merged persons in a second pass over the groups, since their members may lie in
-//! different buckets. Ranges and groups are units of work that threads take in turn.
+//! Work is cut into units that threads take in turn: a range of subjects of one bucket with about
+//! [`ROWS_PER_UNIT`] rows, a few hundred merged persons, or a stretch of rows of nobody. A unit first gives every
+//! one of its rows a tag ([`Tags::fill`]) in a buffer that stays in the processor's cache, then walks its subjects:
+//! the rows of a person lie next to each other in each segment, so nothing is hashed and nothing is looked up.
+//! Persons of several subjects are collected from the segments of each; everything else never leaves its place.
 //!
-//! Two records are the same when subject, time, event and insert id are: the one that arrived last counts.
+//! No lock is taken and nothing is allocated per person. Between units a thread looks whether the question was
+//! cancelled and whether the answer still fits the memory it may take.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use cofferdam_lake::columns::bucket_of;
-use cofferdam_lake::{Core, Segment};
-use cofferdam_model::SubjectNo;
+use cofferdam_lake::columns::Times;
+use cofferdam_lake::{Buffer, Core, Segment};
 use cofferdam_model::merges::Group;
-use rustc_hash::FxHashMap;
+use cofferdam_model::{SubjectNo, limits};
 
-use crate::{Input, Result};
+use crate::tags::Tags;
+use crate::{Error, Input, Result};
 
-/// Where one row of a person is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
+const ROWS_PER_UNIT: usize = 32_768;
+const GROUPS_PER_UNIT: usize = 512;
+
+/// One row of a person that some matcher of the question means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// µs UTC.
     pub(crate) time: i64,
-    pub(crate) received: i64,
-    pub(crate) subject: SubjectNo,
-    /// Index into the segments given to the scan.
-    pub(crate) segment: u32,
+    /// Bit i: matcher i.
+    pub(crate) tags: u32,
+    /// Index into the files of the scan.
+    pub(crate) file: u32,
     pub(crate) row: u32,
 }
 
-/// Segments that may hold rows of a time range, with their core columns.
-pub(crate) struct Prepared {
-    pub(crate) segments: Vec<Arc<Segment>>,
-    pub(crate) cores: Vec<Arc<Core>>,
-    buckets: u32,
-    /// Indices of the segments of each bucket.
-    by_bucket: Vec<Vec<usize>>,
-    /// Only rows in here are handed out, µs UTC, the end not included.
-    from_us: i64,
-    to_us: i64,
+/// A thread's share of an answer. The scan ends with an error when all shares together take more than a question may.
+pub(crate) trait Partial: Send {
+    /// Bytes held, approximately.
+    fn bytes(&self) -> usize;
 }
 
-impl Prepared {
-    pub(crate) fn new(input: &Input<'_>, from_us: i64, to_us: i64) -> Result<Prepared> {
+/// A segment that may hold rows of the range.
+pub(crate) struct File {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) core: Arc<Core>,
+    /// No row of it is outside the range.
+    pub(crate) inside: bool,
+    received: OnceLock<Buffer<i64>>,
+}
+
+/// The segments of a range of time, by bucket.
+pub(crate) struct Scan<'a> {
+    pub(crate) input: &'a Input<'a>,
+    pub(crate) files: Vec<File>,
+    /// Indices of the files of each bucket, earliest first.
+    by_bucket: Vec<Vec<u32>>,
+    /// Only rows in here are tagged, µs UTC, the end not included.
+    pub(crate) from_us: i64,
+    pub(crate) to_us: i64,
+}
+
+/// Consecutive rows of one file.
+#[derive(Clone, Copy)]
+pub(crate) struct Span<'a> {
+    pub(crate) file: u32,
+    /// The first row.
+    pub(crate) row: u32,
+    /// One per row; 0 for a row that nothing means.
+    pub(crate) tags: &'a [u32],
+}
+
+/// A person's rows: one span per subject and file, in no particular order.
+pub(crate) struct Person<'a> {
+    /// The canonical subject.
+    pub(crate) subject: SubjectNo,
+    /// Matchers whose conditions on persons this one meets: tags count only within it.
+    pub(crate) allowed: u32,
+    pub(crate) spans: &'a [Span<'a>],
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(input: &'a Input<'a>, from_us: i64, to_us: i64) -> Result<Scan<'a>> {
         let buckets = input.snapshot.buckets();
-        let mut prepared = Prepared {
-            segments: Vec::new(),
-            cores: Vec::new(),
-            buckets,
-            by_bucket: vec![Vec::new(); buckets as usize],
-            from_us,
-            to_us,
-        };
-        for segment in input.snapshot.segments() {
-            if segment.time_us.0 < to_us && segment.time_us.1 >= from_us {
-                prepared.by_bucket[segment.bucket as usize].push(prepared.segments.len());
-                prepared.cores.push(segment.core()?);
-                prepared.segments.push(segment.clone());
+        let mut files = Vec::new();
+        let mut by_bucket = vec![Vec::new(); buckets as usize];
+        let mut segments: Vec<&Arc<Segment>> = input.snapshot.segments().iter().collect();
+        segments.sort_by_key(|segment| (segment.time_us, segment.id));
+        for segment in segments {
+            let (first, last) = segment.time_us;
+            if segment.rows > 0 && first < to_us && last >= from_us {
+                by_bucket[segment.bucket as usize].push(files.len() as u32);
+                files.push(File {
+                    segment: segment.clone(),
+                    core: segment.core()?,
+                    inside: first >= from_us && last < to_us,
+                    received: OnceLock::new(),
+                });
             }
         }
-        let rows: u64 = prepared.segments.iter().map(|segment| segment.rows).sum();
+        let rows: u64 = files.iter().map(|file| file.segment.rows).sum();
         input.scanned.fetch_max(rows, Ordering::Relaxed);
-        Ok(prepared)
+        Ok(Scan { input, files, by_bucket, from_us, to_us })
     }
 
-    fn gather(&self, subject: SubjectNo, segment: usize, index: usize, rows: &mut Vec<Row>) {
-        let core = &self.cores[segment];
-        let (mut low, mut high) = (core.offsets[index] as usize, core.offsets[index + 1] as usize);
-        // Rows of a subject are in time order; most ranges hold all of them.
-        if core.time[low] < self.from_us {
-            low += core.time[low..high].partition_point(|time| *time < self.from_us);
-        }
-        if low < high && core.time[high - 1] >= self.to_us {
-            high = low + core.time[low..high].partition_point(|time| *time < self.to_us);
-        }
-        rows.extend((low..high).map(|row| Row {
-            time: core.time[row],
-            received: core.received[row],
-            subject,
-            segment: segment as u32,
-            row: row as u32,
-        }));
+    pub(crate) fn file(&self, file: u32) -> &File {
+        &self.files[file as usize]
     }
 
-    fn identity(&self, row: &Row) -> (u64, &str) {
-        let core = &self.cores[row.segment as usize];
-        (core.insert_id[row.row as usize], core.event_name(row.row as usize))
-    }
-
-    /// Orders rows that came from several places and leaves out superseded records.
-    fn settle(&self, rows: &mut Vec<Row>) {
-        rows.sort_unstable_by_key(|row| (row.time, row.received));
-        let equal_times = rows.windows(2).any(|pair| pair[0].time == pair[1].time);
-        if !equal_times {
-            return;
-        }
-        let mut keep = vec![true; rows.len()];
-        let mut newest: FxHashMap<(SubjectNo, u64, &str), usize> = FxHashMap::default();
-        let mut time = None;
-        for (at, row) in rows.iter().enumerate() {
-            if time != Some(row.time) {
-                time = Some(row.time);
-                newest.clear();
-            }
-            let (insert_id, name) = self.identity(row);
-            if insert_id != 0
-                && let Some(older) = newest.insert((row.subject, insert_id, name), at)
-            {
-                keep[older] = false;
-            }
-        }
-        let mut at = 0;
-        rows.retain(|_| {
-            at += 1;
-            keep[at - 1]
-        });
-    }
-
-    /// The rows of one person.
-    pub(crate) fn person(&self, input: &Input<'_>, subject: SubjectNo) -> Vec<Row> {
-        let alone = Group { canonical: subject, members: vec![subject] };
-        let mut rows = Vec::new();
-        self.gather_group(input.merges.group(subject).unwrap_or(&alone), &mut rows);
-        rows
-    }
-
-    fn gather_group(&self, group: &Group, rows: &mut Vec<Row>) {
-        rows.clear();
-        let mut sources = 0;
-        for &member in &group.members {
-            for &segment in &self.by_bucket[bucket_of(member, self.buckets) as usize] {
-                if let Ok(index) = self.cores[segment].subjects.binary_search(&member) {
-                    self.gather(member, segment, index, rows);
-                    sources += 1;
+    /// Hands rows in stretches to `each`, with their tags, in no particular order: for what needs no persons.
+    /// Conditions on persons are applied to the tags, and the rows of nobody are among them.
+    pub(crate) fn rows<P: Partial>(
+        &self,
+        tags: &Tags,
+        make: impl Fn() -> P + Sync,
+        each: impl Fn(&mut P, &Span<'_>) + Sync,
+    ) -> Result<Vec<P>> {
+        let mut units = Vec::new();
+        for (index, file) in self.files.iter().enumerate() {
+            if tags.may_match(index as u32) {
+                let rows = file.core.time.len();
+                let mut from = 0;
+                while from < rows {
+                    let to = (from + ROWS_PER_UNIT).min(rows);
+                    units.push((index as u32, from..to));
+                    from = to;
                 }
             }
         }
-        if sources > 1 {
-            self.settle(rows);
+        self.work(&units, make, |partial, buffers, (file, rows)| {
+            let tagged = &mut buffers.tags;
+            tagged.clear();
+            tags.fill(self, *file, rows.clone(), tagged);
+            if tags.asks_persons() {
+                self.apply_person_tests(tags, *file, rows.clone(), tagged);
+            }
+            each(partial, &Span { file: *file, row: rows.start as u32, tags: tagged });
+        })
+    }
+
+    /// Hands every person with rows in the range to `each`, on all cores; no person is in two partials.
+    /// Nobody is left out. A person without a tagged row may be handed over too.
+    pub(crate) fn persons<P: Partial>(
+        &self,
+        tags: &Tags,
+        make: impl Fn() -> P + Sync,
+        each: impl Fn(&mut P, &Person<'_>) + Sync,
+    ) -> Result<Vec<P>> {
+        let mut units = self.alone_units(tags);
+        let groups: Vec<&Group> = self.input.merges.groups().collect();
+        units.extend(groups.chunks(GROUPS_PER_UNIT).map(|chunk| Unit::Merged(chunk.to_vec())));
+        self.work(&units, make, |partial, buffers, unit| match unit {
+            Unit::Alone { bucket, from, to } => {
+                self.walk_alone(tags, (*bucket, *from, *to), buffers, |person| each(partial, person));
+            }
+            Unit::Merged(groups) => {
+                for group in groups {
+                    self.walk_group(tags, group, buffers, |person| each(partial, person));
+                }
+            }
+        })
+    }
+
+    /// Like [`Scan::persons`], with a person's tagged rows as one slice ordered by (time, arrival); persons without
+    /// any are left out.
+    pub(crate) fn histories<P: Partial>(
+        &self,
+        tags: &Tags,
+        make: impl Fn() -> P + Sync,
+        each: impl Fn(&mut P, SubjectNo, &[Hit]) + Sync,
+    ) -> Result<Vec<P>> {
+        struct WithHits<P> {
+            partial: P,
+            hits: Vec<Hit>,
+        }
+        impl<P: Partial> Partial for WithHits<P> {
+            fn bytes(&self) -> usize {
+                self.partial.bytes() + self.hits.capacity() * size_of::<Hit>()
+            }
+        }
+        let partials = self.persons(
+            tags,
+            || WithHits { partial: make(), hits: Vec::new() },
+            |state, person| {
+                self.hits(person, &mut state.hits);
+                if !state.hits.is_empty() {
+                    each(&mut state.partial, person.subject, &state.hits);
+                }
+            },
+        )?;
+        Ok(partials.into_iter().map(|state| state.partial).collect())
+    }
+
+    /// The tagged rows of one person, whoever it is; of nobody, those of nobody.
+    pub(crate) fn history(&self, tags: &Tags, subject: SubjectNo, hits: &mut Vec<Hit>) {
+        let alone = [subject];
+        let group = self.input.merges.group(subject);
+        let (subject, members) = group.map_or((subject, &alone[..]), |group| (group.canonical, &group.members[..]));
+        let mut buffers = Buffers::default();
+        self.walk_members(tags, subject, members, &mut buffers, |person| self.hits(person, hits));
+    }
+
+    /// Collects a person's tagged rows in order.
+    pub(crate) fn hits(&self, person: &Person<'_>, hits: &mut Vec<Hit>) {
+        hits.clear();
+        let mut ordered = true;
+        for span in person.spans {
+            let from = hits.len();
+            let time = &self.files[span.file as usize].core.time;
+            let rows = span.tags.iter().enumerate().filter_map(|(at, tags)| {
+                let tags = tags & person.allowed;
+                (tags != 0).then_some((tags, span.row + at as u32))
+            });
+            match time {
+                Times::Short { base, unit, steps } => hits.extend(rows.map(|(tags, row)| Hit {
+                    time: base + unit * i64::from(steps[row as usize]),
+                    tags,
+                    file: span.file,
+                    row,
+                })),
+                Times::Long(times) => {
+                    hits.extend(rows.map(|(tags, row)| Hit { time: times[row as usize], tags, file: span.file, row }));
+                }
+            }
+            // Rows of one span are in order; an equal time in two spans needs the order of arrival.
+            ordered &= from == 0 || from == hits.len() || hits[from - 1].time < hits[from].time;
+        }
+        if !ordered {
+            self.sort(hits);
         }
     }
-}
 
-/// Like [`everybody`], without the events of nobody: what operators that count persons walk.
-pub(crate) fn persons<P: Send>(
-    input: &Input<'_>,
-    prepared: &Prepared,
-    make: impl Fn() -> P + Sync,
-    each: impl Fn(&mut P, SubjectNo, &[Row]) + Sync,
-) -> Vec<P> {
-    everybody(input, prepared, make, |partial, person, rows| {
-        if person != SubjectNo::NOBODY {
-            each(partial, person, rows);
+    fn sort(&self, hits: &mut [Hit]) {
+        hits.sort_by_key(|hit| hit.time);
+        let mut start = 0;
+        while start < hits.len() {
+            let mut end = start + 1;
+            while end < hits.len() && hits[end].time == hits[start].time {
+                end += 1;
+            }
+            if end - start > 1 {
+                hits[start..end].sort_by_key(|hit| self.received(hit));
+            }
+            start = end;
         }
-    })
+    }
+
+    /// When a row arrived, as a number that grows with arrival. Only equal times ask for it.
+    pub(crate) fn received(&self, hit: &Hit) -> i64 {
+        let file = self.file(hit.file);
+        let received = file.received.get_or_init(|| match file.segment.received() {
+            Ok(received) => received,
+            Err(error) => {
+                self.input.fail(error.into());
+                Buffer::from(vec![0; file.core.time.len()])
+            }
+        });
+        received[hit.row as usize]
+    }
+
+    fn apply_person_tests(&self, tags: &Tags, file: u32, rows: Range<usize>, tagged: &mut [u32]) {
+        let core = &self.file(file).core;
+        let first = core.offsets.partition_point(|offset| (*offset as usize) <= rows.start) - 1;
+        for index in first..core.subjects.len() {
+            let (low, high) = (core.offsets[index] as usize, core.offsets[index + 1] as usize);
+            if low >= rows.end {
+                break;
+            }
+            let allowed = tags.allowed(self.input.merges.canonical(SubjectNo(core.subjects[index])));
+            if allowed != u32::MAX {
+                let range = low.max(rows.start) - rows.start..high.min(rows.end) - rows.start;
+                tagged[range].iter_mut().for_each(|tags| *tags &= allowed);
+            }
+        }
+    }
+
+    /// Runs `each` over the units on all cores.
+    fn work<U: Sync, P: Partial>(
+        &self,
+        units: &[U],
+        make: impl Fn() -> P + Sync,
+        each: impl Fn(&mut P, &mut Buffers, &U) + Sync,
+    ) -> Result<Vec<P>> {
+        let threads = self.input.threads.min(units.len()).max(1);
+        let next = AtomicUsize::new(0);
+        let stopped = AtomicBool::new(false);
+        let held: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+        let work = |thread: usize| -> Result<P> {
+            let mut partial = make();
+            let mut buffers = Buffers::default();
+            loop {
+                if self.input.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let unit = units.get(next.fetch_add(1, Ordering::Relaxed));
+                let Some(unit) = unit.filter(|_| !stopped.load(Ordering::Relaxed)) else { return Ok(partial) };
+                each(&mut partial, &mut buffers, unit);
+                held[thread].store(partial.bytes() + buffers.bytes(), Ordering::Relaxed);
+                let all: usize = held.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+                if all > limits::QUERY_BYTES_MAX {
+                    stopped.store(true, Ordering::Relaxed);
+                    return Err(Error::TooLarge);
+                }
+            }
+        };
+        let partials = if threads == 1 {
+            vec![work(0)?]
+        } else {
+            std::thread::scope(|scope| {
+                let work = &work;
+                let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+                handles
+                    .into_iter()
+                    .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect::<Result<Vec<P>>>()
+            })?
+        };
+        self.input.failure()?;
+        Ok(partials)
+    }
+
+    fn alone_units(&self, tags: &Tags) -> Vec<Unit<'a>> {
+        let mut units = Vec::new();
+        for (bucket, files) in self.by_bucket.iter().enumerate() {
+            let may_match = |file: &&u32| tags.may_match(**file);
+            let Some(largest) = files.iter().filter(may_match).max_by_key(|file| self.file(**file).core.time.len())
+            else {
+                continue;
+            };
+            // The largest file says where to cut; the others follow.
+            let core = &self.file(*largest).core;
+            let all: usize = files.iter().filter(may_match).map(|file| self.file(*file).core.time.len()).sum();
+            let step = (ROWS_PER_UNIT * core.time.len()).div_ceil(all.max(1)).max(1) as u32;
+            let mut from = 0;
+            let mut target = step;
+            while (target as usize) < core.time.len() {
+                let index = core.offsets.partition_point(|offset| *offset < target);
+                let Some(&subject) = core.subjects.get(index) else { break };
+                if subject != SubjectNo::NOBODY.0 && subject > from {
+                    units.push(Unit::Alone { bucket, from, to: subject });
+                    from = subject;
+                }
+                target = core.offsets[index].saturating_add(step);
+            }
+            units.push(Unit::Alone { bucket, from, to: SubjectNo::NOBODY.0 });
+        }
+        units
+    }
+
+    fn walk_alone(
+        &self,
+        tags: &Tags,
+        (bucket, from, to): (usize, u32, u32),
+        buffers: &mut Buffers,
+        mut each: impl FnMut(&Person<'_>),
+    ) {
+        let tagged = &mut buffers.tags;
+        tagged.clear();
+        let mut walking: Vec<Cursor<'_>> = Vec::new();
+        for &file in self.by_bucket[bucket].iter().filter(|file| tags.may_match(**file)) {
+            let Core { subjects, offsets, .. } = &*self.file(file).core;
+            let at = subjects.partition_point(|subject| *subject < from);
+            let end = at + subjects[at..].partition_point(|subject| *subject < to);
+            if at < end {
+                let rows = offsets[at] as usize..offsets[end] as usize;
+                let shift = tagged.len().wrapping_sub(rows.start);
+                tags.fill(self, file, rows, tagged);
+                walking.push(Cursor { file, at, end, shift, subjects, offsets });
+            }
+        }
+        let mut spans: Vec<Span<'_>> = Vec::with_capacity(walking.len());
+        let merges = self.input.merges;
+        let any_merged = merges.groups().next().is_some();
+        let mut person = |subject: u32, spans: &[Span<'_>]| {
+            let subject = SubjectNo(subject);
+            if any_merged && merges.group(subject).is_some() {
+                return;
+            }
+            let allowed = tags.allowed(subject);
+            if allowed != 0 {
+                each(&Person { subject, allowed, spans });
+            }
+        };
+        if let [only] = &walking[..] {
+            for index in only.at..only.end {
+                person(only.subjects[index], &[only.span(index, tagged)]);
+            }
+            return;
+        }
+        while let Some(subject) = walking.iter().map(|cursor| cursor.subjects[cursor.at]).min() {
+            spans.clear();
+            let mut ended = false;
+            for cursor in &mut walking {
+                if cursor.subjects[cursor.at] == subject {
+                    spans.push(cursor.span(cursor.at, tagged));
+                    cursor.at += 1;
+                    ended |= cursor.at == cursor.end;
+                }
+            }
+            if ended {
+                walking.retain(|cursor| cursor.at < cursor.end);
+            }
+            person(subject, &spans);
+        }
+    }
+
+    fn walk_group(&self, tags: &Tags, group: &Group, buffers: &mut Buffers, each: impl FnMut(&Person<'_>)) {
+        self.walk_members(tags, group.canonical, &group.members, buffers, each);
+    }
+
+    fn walk_members(
+        &self,
+        tags: &Tags,
+        subject: SubjectNo,
+        members: &[SubjectNo],
+        buffers: &mut Buffers,
+        mut each: impl FnMut(&Person<'_>),
+    ) {
+        let allowed = tags.allowed(subject);
+        if allowed == 0 {
+            return;
+        }
+        let tagged = &mut buffers.tags;
+        tagged.clear();
+        let buckets = self.by_bucket.len() as u32;
+        // (file, first row, where its tags begin, where they end)
+        let mut found: Vec<(u32, u32, usize, usize)> = Vec::new();
+        for &member in members {
+            for &file in &self.by_bucket[cofferdam_lake::columns::bucket_of(member, buckets) as usize] {
+                if !tags.may_match(file) {
+                    continue;
+                }
+                let rows = self.file(file).core.rows_of(member);
+                if !rows.is_empty() {
+                    let from = tagged.len();
+                    tags.fill(self, file, rows.clone(), tagged);
+                    found.push((file, rows.start as u32, from, tagged.len()));
+                }
+            }
+        }
+        if found.is_empty() {
+            return;
+        }
+        // Earlier files first, so that the rows mostly come in order.
+        found.sort_unstable_by_key(|(file, row, ..)| (*file, *row));
+        let spans: Vec<Span<'_>> =
+            found.iter().map(|&(file, row, from, to)| Span { file, row, tags: &tagged[from..to] }).collect();
+        each(&Person { subject, allowed, spans: &spans });
+    }
 }
 
 /// A share of the work.
@@ -161,120 +456,39 @@ enum Unit<'a> {
     /// Subjects `from..to` of a bucket that were never merged.
     Alone {
         bucket: usize,
-        from: u64,
-        to: u64,
+        from: u32,
+        to: u32,
     },
     Merged(Vec<&'a Group>),
 }
 
-/// Hands every person with rows in range to `each`, and the events of [`SubjectNo::NOBODY`] as if they were one's, on as many threads as there are cores.
-/// Answers one partial per thread; no person is in two.
-pub(crate) fn everybody<P: Send>(
-    input: &Input<'_>,
-    prepared: &Prepared,
-    make: impl Fn() -> P + Sync,
-    each: impl Fn(&mut P, SubjectNo, &[Row]) + Sync,
-) -> Vec<P> {
-    let units = units(input, prepared);
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(units.len()).max(1);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut partial = make();
-        let mut rows = Vec::new();
-        loop {
-            let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) else { return partial };
-            match unit {
-                Unit::Alone { bucket, from, to } => {
-                    walk_alone(input, prepared, (*bucket, *from, *to), &mut rows, |subject, rows| {
-                        each(&mut partial, subject, rows);
-                    });
-                }
-                Unit::Merged(groups) => {
-                    for group in groups {
-                        prepared.gather_group(group, &mut rows);
-                        if !rows.is_empty() {
-                            each(&mut partial, group.canonical, &rows);
-                        }
-                    }
-                }
-            }
-        }
-    };
-    if threads == 1 {
-        return vec![work()];
-    }
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
+/// A place in the ascending subjects of a file, and where the tags of its rows are.
+struct Cursor<'a> {
+    file: u32,
+    at: usize,
+    end: usize,
+    /// Added to a row (wrapping) gives its place among the tags.
+    shift: usize,
+    subjects: &'a [u32],
+    offsets: &'a [u32],
 }
 
-fn units<'a>(input: &'a Input<'_>, prepared: &Prepared) -> Vec<Unit<'a>> {
-    const ROWS_PER_UNIT: u64 = 50_000;
-    let mut units = Vec::new();
-    for (bucket, segments) in prepared.by_bucket.iter().enumerate() {
-        let rows: u64 = segments.iter().map(|segment| prepared.segments[*segment].rows).sum();
-        let low = segments.iter().filter_map(|segment| prepared.cores[*segment].subjects.first()).min();
-        let is_somebody = |subject: &&SubjectNo| **subject != SubjectNo::NOBODY;
-        let last = |segment: &usize| prepared.cores[*segment].subjects.iter().rev().find(is_somebody);
-        let high = segments.iter().filter_map(last).max();
-        // Events of nobody are far above everybody's: a share of their own.
-        let nobody = u64::from(SubjectNo::NOBODY.0);
-        units.push(Unit::Alone { bucket, from: nobody, to: nobody + 1 });
-        let (Some(low), Some(high)) = (low, high) else { continue };
-        let (low, high) = (u64::from(low.0), u64::from(high.0));
-        let span = high - low + 1;
-        let parts = (rows / ROWS_PER_UNIT).clamp(1, span);
-        for part in 0..parts {
-            let (from, to) = (low + span * part / parts, low + span * (part + 1) / parts);
-            units.push(Unit::Alone { bucket, from, to });
-        }
+impl Cursor<'_> {
+    fn span<'t>(&self, index: usize, tags: &'t [u32]) -> Span<'t> {
+        let (low, high) = (self.offsets[index], self.offsets[index + 1]);
+        let from = (low as usize).wrapping_add(self.shift);
+        Span { file: self.file, row: low, tags: &tags[from..from + (high - low) as usize] }
     }
-    let groups: Vec<&Group> = input.merges.groups().collect();
-    units.extend(groups.chunks(2_000).map(|chunk| Unit::Merged(chunk.to_vec())));
-    units
 }
 
-fn walk_alone(
-    input: &Input<'_>,
-    prepared: &Prepared,
-    (bucket, from, to): (usize, u64, u64),
-    rows: &mut Vec<Row>,
-    mut each: impl FnMut(SubjectNo, &[Row]),
-) {
-    // One cursor per segment over its ascending subjects.
-    let mut cursors: Vec<(usize, usize, usize)> = prepared.by_bucket[bucket]
-        .iter()
-        .map(|&segment| {
-            let subjects = &prepared.cores[segment].subjects;
-            let at = subjects.partition_point(|subject| u64::from(subject.0) < from);
-            let end = subjects.partition_point(|subject| u64::from(subject.0) < to);
-            (segment, at, end)
-        })
-        .filter(|(_, at, end)| at < end)
-        .collect();
-    while let Some(subject) = cursors.iter().map(|(segment, at, _)| prepared.cores[*segment].subjects[*at]).min() {
-        let merged = input.merges.group(subject).is_some();
-        rows.clear();
-        let mut sources = 0;
-        cursors.retain_mut(|(segment, at, end)| {
-            if prepared.cores[*segment].subjects[*at] == subject {
-                if !merged {
-                    prepared.gather(subject, *segment, *at, rows);
-                    sources += 1;
-                }
-                *at += 1;
-            }
-            at < end
-        });
-        if sources > 1 {
-            prepared.settle(rows);
-        }
-        if !rows.is_empty() {
-            each(subject, rows);
-        }
+/// What a thread uses again for every unit.
+#[derive(Default)]
+struct Buffers {
+    tags: Vec<u32>,
+}
+
+impl Buffers {
+    fn bytes(&self) -> usize {
+        self.tags.capacity() * 4
     }
 }

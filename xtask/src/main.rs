@@ -3,6 +3,7 @@
 //!
 //! - `ci`      every check, in the order in which failures are cheapest
 //! - `demo`    builds the console and a release binary and starts the demo
+//! - `bench`   speed and size beside ClickHouse and DuckDB, into docs/benchmarks.md
 //! - `tidy`    the promises that a machine can judge
 //! - `codegen` the OpenAPI document and the console's client, from the Rust types
 //! - `setup`   installs what the tests need: npm packages, Python packages, a browser
@@ -13,6 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+mod bench;
 mod setup;
 mod tidy;
 
@@ -21,10 +23,11 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("ci") => ci(),
         Some("demo") => demo(&args[1..]),
+        Some("bench") => bench::main(&args[1..]),
         Some("tidy") => tidy::run(&root()),
         Some("codegen") => codegen(),
         Some("setup") => setup::tests(&root()).map(drop),
-        _ => Err(anyhow::anyhow!("usage: cargo xtask ci | demo [ARGS] | tidy | codegen | setup")),
+        _ => Err(anyhow::anyhow!("usage: cargo xtask ci | demo [ARGS] | bench [ARGS] | tidy | codegen | setup")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use cofferdam_model::query::EventsQuery;
@@ -11,7 +11,7 @@ use cofferdam_model::result::{
 };
 use cofferdam_model::{Action, Answer, Class, ProjectId, Query, SubjectNo};
 use cofferdam_query::calendar::utc_text;
-use cofferdam_query::{Input, Output};
+use cofferdam_query::{Input, Needs, Output, People};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -46,12 +46,35 @@ pub struct PropertyKnown {
     pub action: Action,
 }
 
+/// Dropped with the future of a question: tells its threads that nobody waits for them.
+#[derive(Default)]
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What an operator's error means to whoever asked.
+pub(crate) fn refusal(error: cofferdam_query::Error) -> Error {
+    let refused = |code, message| Error::Refused { code, message, hint: None };
+    match error {
+        cofferdam_query::Error::Invalid(message) => refused("invalid_query", message),
+        error @ cofferdam_query::Error::TooLarge => refused("answer_too_large", error.to_string()),
+        cofferdam_query::Error::Lake(error) => Error::Store(error),
+        cofferdam_query::Error::Cancelled | cofferdam_query::Error::Unprepared => Error::Interrupted,
+    }
+}
+
 impl Engine {
-    /// Runs something over a snapshot of everything acknowledged so far, off the async threads.
-    async fn on_snapshot<T: Send + 'static>(
+    /// Runs something over a snapshot of everything acknowledged so far, off the async threads. It ends early when
+    /// whoever asked goes away.
+    pub(crate) async fn on_snapshot<T: Send + 'static>(
         &self,
         project: &Arc<Project>,
         person: Option<SubjectNo>,
+        people: People,
         run: impl FnOnce(&Input<'_>) -> cofferdam_query::Result<T> + Send + 'static,
     ) -> Result<(T, u64)> {
         let permit = self.asking.clone().acquire_owned().await.map_err(|_| Error::Interrupted)?;
@@ -59,28 +82,21 @@ impl Engine {
         let vault = self.vault.clone();
         let project = project.clone();
         let now_us = self.now_us();
+        let gone = Gone::default();
+        let cancel = gone.0.clone();
         let task = tokio::task::spawn_blocking(move || {
             // Held while the work goes on, also when whoever asked has gone.
             let _permit = permit;
             let snapshot = lake.snapshot(project.id)?;
             // After the snapshot: merges are durable before the events that need them.
             let merges = vault.merges(project.id);
-            let input = Input {
-                snapshot: &snapshot,
-                merges: &merges,
-                zone: &project.zone,
-                now_us,
-                person,
-                scanned: AtomicU64::new(0),
-            };
+            let mut input = Input::new(&snapshot, &merges, &project.zone, now_us, &people);
+            input.person = person;
+            input.cancel = Some(&cancel);
             let output = run(&input)?;
             Ok((output, input.scanned.load(Ordering::Relaxed)))
         });
-        match task.await.map_err(|_| Error::Interrupted)? {
-            Ok(found) => Ok(found),
-            Err(cofferdam_query::Error::Invalid(message)) => refused("invalid_query", message, None),
-            Err(cofferdam_query::Error::Lake(error)) => Err(Error::Store(error)),
-        }
+        task.await.map_err(|_| Error::Interrupted)?.map_err(refusal)
     }
 
     /// Answers a question about a project.
@@ -92,8 +108,9 @@ impl Engine {
             }
             _ => None,
         };
+        let people = self.people(project, Needs::of(&query), self.now_us()).await?;
         let (output, events_scanned) =
-            self.on_snapshot(project, person, move |input| cofferdam_query::run(input, &query)).await?;
+            self.on_snapshot(project, person, people, move |input| cofferdam_query::run(input, &query)).await?;
         let table = match output {
             Output::Table(table) => table,
             Output::Persons { total, persons } => {
@@ -155,7 +172,7 @@ impl Engine {
 
     /// Event names with counts, most frequent first.
     pub async fn event_names(&self, project: &Arc<Project>) -> Result<Vec<(String, u64)>> {
-        Ok(self.on_snapshot(project, None, cofferdam_query::event_names).await?.0)
+        Ok(self.on_snapshot(project, None, People::default(), cofferdam_query::event_names).await?.0)
     }
 
     /// The most frequent values of a property.
@@ -167,12 +184,12 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
         let run = move |input: &Input<'_>| cofferdam_query::property_values(input, &property, &search, limit.min(500));
-        Ok(self.on_snapshot(project, None, run).await?.0)
+        Ok(self.on_snapshot(project, None, People::default(), run).await?.0)
     }
 
     /// Every property seen, with its types and what the door does with it.
     pub async fn properties(&self, project: &Arc<Project>) -> Result<Vec<PropertyKnown>> {
-        let (keys, _) = self.on_snapshot(project, None, |input| Ok(input.snapshot.keys())).await?;
+        let (keys, _) = self.on_snapshot(project, None, People::default(), |input| Ok(input.snapshot.keys())).await?;
         let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for key in keys {
             types.entry(key.name).or_default().push(key.property_type.word().to_owned());
@@ -191,7 +208,7 @@ impl Engine {
 
     pub async fn status(&self, project: &Arc<Project>) -> Result<Status> {
         let run = |input: &Input<'_>| Ok((cofferdam_query::totals(input)?, input.snapshot.time_us()));
-        let (((events, persons), times), _) = self.on_snapshot(project, None, run).await?;
+        let (((events, persons), times), _) = self.on_snapshot(project, None, People::default(), run).await?;
         let (sealed_values, dropped_secrets) = self.outcomes.guarded(project.id);
         Ok(Status {
             events,

@@ -38,6 +38,7 @@ use rustc_hash::FxHashMap;
 
 mod account;
 mod ask;
+mod cohort;
 pub mod ingest;
 mod live;
 mod meta;
@@ -45,6 +46,7 @@ mod outcomes;
 
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
+pub use cohort::{Cohort, CohortMade};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;

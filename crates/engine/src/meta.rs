@@ -45,6 +45,15 @@ CREATE TABLE IF NOT EXISTS projects (
 CREATE TABLE IF NOT EXISTS project_numbers (
     id INTEGER PRIMARY KEY AUTOINCREMENT
 ) STRICT;
+CREATE TABLE IF NOT EXISTS cohorts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    project INTEGER NOT NULL REFERENCES projects (id),
+    name TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    members BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS cohorts_by_project ON cohorts (project);
 ";
 
 /// A project as the console shows it.
@@ -74,6 +83,17 @@ pub(crate) struct SessionRow {
     pub(crate) member: u32,
     pub(crate) created_us: i64,
     pub(crate) seen_us: i64,
+}
+
+/// A cohort's row.
+pub(crate) struct CohortRow {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    /// JSON.
+    pub(crate) rule: String,
+    /// Subject numbers of a static cohort, four bytes each, little endian.
+    pub(crate) members: Vec<u8>,
+    pub(crate) created_us: i64,
 }
 
 pub(crate) struct Meta {
@@ -239,6 +259,57 @@ impl Meta {
             mode,
             created_us,
         })
+    }
+
+    /// The cohorts of a project, oldest first.
+    pub(crate) async fn cohorts(&self, project: ProjectId) -> Result<Vec<CohortRow>> {
+        sqlx::query("SELECT id, name, rule, members, created_at FROM cohorts WHERE project = $1 ORDER BY id")
+            .bind(i64::from(project.0))
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(CohortRow {
+                    id: row.try_get::<i64, _>(0)? as u32,
+                    name: row.try_get(1)?,
+                    rule: row.try_get(2)?,
+                    members: row.try_get(3)?,
+                    created_us: row.try_get(4)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Answers the new cohort's number, which no other cohort ever had.
+    pub(crate) async fn insert_cohort(
+        &self,
+        project: ProjectId,
+        name: &str,
+        rule: &str,
+        members: &[u8],
+        created_us: i64,
+    ) -> Result<u32> {
+        let done = sqlx::query(
+            "INSERT INTO cohorts (project, name, rule, members, created_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(i64::from(project.0))
+        .bind(name)
+        .bind(rule)
+        .bind(members)
+        .bind(created_us)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.last_insert_rowid() as u32)
+    }
+
+    /// Answers whether there was such a cohort.
+    pub(crate) async fn delete_cohort(&self, project: ProjectId, id: u32) -> Result<bool> {
+        let done = sqlx::query("DELETE FROM cohorts WHERE project = $1 AND id = $2")
+            .bind(i64::from(project.0))
+            .bind(i64::from(id))
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// The projects of one organisation, or of all, oldest first.

@@ -68,10 +68,16 @@ pub const METRICS_MAX: usize = 40;
 /// Formulas of an Insights question, and bytes of one.
 pub const FORMULAS_MAX: usize = 10;
 pub const FORMULA_BYTES_MAX: usize = 500;
+/// Brackets and signs of a formula within each other: each is a call deep.
+pub const FORMULA_DEPTH_MAX: usize = 50;
+/// Values of an Insights answer, all lines and buckets together: some ten megabytes of text.
+pub const INSIGHTS_VALUES_MAX: usize = 1_000_000;
 /// Buckets of a rolling average: a quarter of days.
 pub const ROLLING_BUCKETS_MAX: u32 = 90;
 /// Days of "active" persons: what is kept per person while counting is a queue of days.
 pub const ACTIVE_DAYS_MAX: u16 = 90;
+/// Different hours (or days, minutes) of one person that a question may tell apart: 22 years of hours.
+pub const PERSON_UNITS_MAX: usize = 200_000;
 /// Points of a cohort's size over time (Mixpanel's): each is a question of its own.
 pub const COHORT_POINTS_MAX: usize = 93;
 /// Different values of one property that a question may tell apart: each has a name in memory.
@@ -102,6 +108,9 @@ pub const RETENTION_BRACKETS_SUM_MAX: u32 = 3_660;
 /// Conditions of a cohort, and levels of "all" and "any".
 pub const COHORT_CONDITIONS_MAX: usize = 50;
 pub const COHORT_DEPTH_MAX: usize = 4;
+/// Cohorts of one project, and ids of an uploaded one: as many as fit a request body of 10 MB.
+pub const COHORTS_MAX: usize = 500;
+pub const COHORT_MEMBERS_MAX: usize = 500_000;
 /// Memory one question may take beyond mapped files, in bytes.
 pub const QUERY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Steps of a funnel.

@@ -62,19 +62,20 @@ pub(crate) fn run(input: &Input<'_>, query: &FlowsQuery) -> Result<FlowsTable> {
     walker.nodes.check(query)?;
 
     let overall = walker.count(&scan, &tags, 1, |_, _, slots| slots.push(0))?;
-    let mut table = FlowsTable {
-        overall: walker.flow(&overall[0]),
-        segments: Vec::new(),
-        segments_omitted: 0,
-    };
+    let mut table = FlowsTable { overall: walker.flow(&overall[0]), segments: Vec::new(), segments_omitted: 0 };
     if let Some(breakdown) = &query.breakdown {
         let split = Split::new(&scan, breakdown)?;
         let make = || Anchors { counts: split.counts(), work: Work::default() };
         let partials = scan.histories(&tags, make, |partial, person, hits| {
             let Anchors { counts, work } = partial;
-            walker.anchors(hits, work, |hit, ids| split.ids(person, hit, ids), |_, _, ids| {
-                ids.iter().for_each(|raw| counts.add(*raw, 1));
-            });
+            walker.anchors(
+                hits,
+                work,
+                |hit, ids| split.ids(person, hit, ids),
+                |_, _, ids| {
+                    ids.iter().for_each(|raw| counts.add(*raw, 1));
+                },
+            );
         })?;
         let counts = partials.into_iter().fold(split.counts(), |sum, partial| sum.merge(partial.counts));
         let (split, omitted) = split.keep_largest(&counts, breakdown.limit);
@@ -332,12 +333,17 @@ impl Walker<'_> {
         let make = || Counting { paths: vec![Paths::default(); slots], work: Work::default() };
         let partials = scan.histories(tags, make, |partial, person, hits| {
             let Counting { paths, work } = partial;
-            self.anchors(hits, work, |hit, slots| slots_of(person, hit, slots), |session_of, at, slots| {
-                let path = self.path(scan, hits, session_of, at);
-                for slot in slots {
-                    *paths[*slot as usize].entry(path).or_default() += 1;
-                }
-            });
+            self.anchors(
+                hits,
+                work,
+                |hit, slots| slots_of(person, hit, slots),
+                |session_of, at, slots| {
+                    let path = self.path(scan, hits, session_of, at);
+                    for slot in slots {
+                        *paths[*slot as usize].entry(path).or_default() += 1;
+                    }
+                },
+            );
         })?;
         let mut all = vec![Paths::default(); slots];
         for partial in partials {
@@ -474,8 +480,10 @@ impl Walker<'_> {
             .filter(|step| *step != before)
             .map(|step| {
                 let all: u64 = at_step[step].values().sum();
-                let nodes: Vec<FlowNode> =
-                    listed[step].iter().map(|(node, count)| FlowNode { name: self.name(*node).clone(), count: *count }).collect();
+                let nodes: Vec<FlowNode> = listed[step]
+                    .iter()
+                    .map(|(node, count)| FlowNode { name: self.name(*node).clone(), count: *count })
+                    .collect();
                 let other = all - nodes.iter().map(|node| node.count).sum::<u64>();
                 FlowStep { at: distance(step), nodes, other, drop_off: drop_off[step] }
             })

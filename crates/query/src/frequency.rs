@@ -116,9 +116,8 @@ mod tests {
             longest: 3,
         };
         let mut grid = Grid { counts: vec![0; 9] };
-        let hits = |times: &[i64]| -> Vec<Hit> {
-            times.iter().map(|&time| Hit { time, tags: 1, file: 0, row: 0 }).collect()
-        };
+        let hits =
+            |times: &[i64]| -> Vec<Hit> { times.iter().map(|&time| Hit { time, tags: 1, file: 0, row: 0 }).collect() };
         parts.count(&hits(&[0, 5, 25, 29, 60, 61, 79]), &mut grid);
         parts.count(&hits(&[1, 11, 21, 59]), &mut grid);
         parts.count(&[], &mut grid);

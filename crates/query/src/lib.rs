@@ -28,10 +28,14 @@ use jiff::tz::TimeZone;
 
 pub mod calendar;
 
+mod durations;
+mod flows;
+mod frequency;
 mod lists;
 mod people;
 mod retention;
 mod scan;
+mod sessions;
 mod split;
 mod tags;
 mod values;
@@ -132,7 +136,11 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
         Query::Retention(query) => {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
-
+        Query::Flows(query) => flows::run(input, query).map(|table| Output::Table(ResultTable::Flows(table))),
+        Query::Frequency(query) => {
+            frequency::run(input, query).map(|table| Output::Table(ResultTable::Frequency(table)))
+        }
+        Query::Sessions(query) => sessions::run(input, query).map(|table| Output::Table(ResultTable::Sessions(table))),
         Query::Persons(query) => lists::persons(input, query),
         Query::Events(query) => lists::events(input, query).map(Output::Events),
         _ => invalid("being built"),

@@ -204,7 +204,8 @@ pub(crate) fn run(input: &Input<'_>, query: &SessionsQuery) -> Result<SessionsTa
             },
         )?;
         let counts = partials.into_iter().map(|partial| partial.counts).reduce(Counts::merge);
-        let (split, omitted) = split.keep_largest(&counts.unwrap_or_else(|| Counts::Map(FxHashMap::default())), breakdown.limit);
+        let (split, omitted) =
+            split.keep_largest(&counts.unwrap_or_else(|| Counts::Map(FxHashMap::default())), breakdown.limit);
         segments_omitted = omitted;
         let sum = report.count(&scan, &tags, split.len(), |person, hit, ids| split.ids(person, hit, ids))?;
         for (slot, line) in sum.into_iter().enumerate() {
@@ -283,7 +284,9 @@ impl Partial for Lines {
     fn bytes(&self) -> usize {
         let cells: usize = self.lines.iter().map(|line| line.cells.len()).sum();
         // A growing list holds up to twice what is in it.
-        cells * size_of::<Cell>() + self.held * 2 * size_of::<u32>() + self.work.sessions.capacity() * size_of::<Session>()
+        cells * size_of::<Cell>()
+            + self.held * 2 * size_of::<u32>()
+            + self.work.sessions.capacity() * size_of::<Session>()
     }
 }
 
@@ -313,13 +316,9 @@ impl Report<'_> {
         if slots * self.buckets.len() > CELLS_MAX {
             return invalid("the answer would be too large: choose a longer unit, a shorter range or fewer segments");
         }
-        let line = || Line {
-            cells: (0..self.buckets.len()).map(|_| Cell::default()).collect(),
-            persons: 0,
-            last_person: 0,
-        };
-        let make =
-            || Lines { lines: (0..slots).map(|_| line()).collect(), person: 0, held: 0, work: Work::default() };
+        let line =
+            || Line { cells: (0..self.buckets.len()).map(|_| Cell::default()).collect(), persons: 0, last_person: 0 };
+        let make = || Lines { lines: (0..slots).map(|_| line()).collect(), person: 0, held: 0, work: Work::default() };
         let partials = scan.histories(tags, make, |partial, person, hits| {
             partial.person += 1;
             let Lines { lines, person: number, held, work } = partial;

@@ -14,7 +14,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use cofferdam_engine::{Engine, Error, LiveEvent, Member, Project, ProjectRecord, PropertyKnown, SetUp, Status};
+use cofferdam_engine::{
+    Cohort, CohortMade, Engine, Error, LiveEvent, Member, Project, ProjectRecord, PropertyKnown, SetUp, Status,
+};
+use cofferdam_model::cohort::CohortRule;
 use cofferdam_model::{Answer, ProjectId, Query, limits};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -45,8 +48,16 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .routes(routes!(list_properties))
         .routes(routes!(list_property_values))
         .routes(routes!(query))
+        .routes(routes!(list_cohorts))
+        .routes(routes!(delete_cohort))
         .routes(routes!(live))
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
+        // An uploaded list is larger than any question.
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(create_cohort))
+                .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)),
+        )
 }
 
 /// The OpenAPI document, as committed.
@@ -197,7 +208,8 @@ impl FromRequestParts<Arc<Engine>> for Of {
     async fn from_request_parts(parts: &mut Parts, engine: &Arc<Engine>) -> Result<Of> {
         let SignedIn(member) = SignedIn::from_request_parts(parts, engine).await?;
         let not_found = || Failure::from(Error::NotFound("project"));
-        let Path(project) = Path::<u32>::from_request_parts(parts, engine).await.map_err(|_| not_found())?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, engine).await.map_err(|_| not_found())?;
+        let project = path.get("project").and_then(|project| project.parse().ok()).ok_or_else(not_found)?;
         Ok(Of(engine.project_of(&member, ProjectId(project))?))
     }
 }
@@ -543,6 +555,60 @@ async fn list_property_values(
     responses((status = OK, body = Answer), (status = BAD_REQUEST, body = ErrorBody)))]
 async fn query(State(engine): State<Arc<Engine>>, Of(project): Of, Body(query): Body<Query>) -> Result<Json<Answer>> {
     Ok(Json(engine.ask(&project, query).await?))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CohortsBody {
+    cohorts: Vec<Cohort>,
+}
+
+/// The cohorts of a project, oldest first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/cohorts", params(("project" = u32, Path)),
+    responses((status = OK, body = CohortsBody)))]
+async fn list_cohorts(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<Json<CohortsBody>> {
+    Ok(Json(CohortsBody { cohorts: engine.cohorts(&project).await? }))
+}
+
+/// A rule, or a list of distinct ids. The ids are turned into numbers and forgotten.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateCohortBody {
+    name: String,
+    rule: CohortRule,
+    /// Distinct ids of a static cohort's members, at most 500,000.
+    #[serde(default)]
+    ids: Vec<String>,
+}
+
+/// Make a cohort.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/cohorts", params(("project" = u32, Path)),
+    request_body = CreateCohortBody,
+    responses((status = CREATED, body = CohortMade), (status = BAD_REQUEST, body = ErrorBody)))]
+async fn create_cohort(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    Body(body): Body<CreateCohortBody>,
+) -> Result<(StatusCode, Json<CohortMade>)> {
+    let made = engine.create_cohort(&project, &body.name, body.rule, &body.ids).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+#[derive(Deserialize)]
+struct CohortPath {
+    cohort: String,
+}
+
+/// Remove a cohort. Persons and events stay.
+#[utoipa::path(delete, path = "/api/v1/projects/{project}/cohorts/{cohort}",
+    params(("project" = u32, Path), ("cohort" = String, Path)),
+    responses((status = NO_CONTENT), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn delete_cohort(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    Path(CohortPath { cohort }): Path<CohortPath>,
+) -> Result<StatusCode> {
+    engine.delete_cohort(&project, &cohort).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// How long one connection of the live feed lasts.

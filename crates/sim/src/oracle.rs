@@ -4,11 +4,10 @@
 //! events within two seconds never matters: what operators make of such ties is tested with them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
 
 use cofferdam_lake::Snapshot;
 use cofferdam_model::{Merges, Query, ResultTable, SealedEvent, SubjectNo, Value};
-use cofferdam_query::{Input, Output};
+use cofferdam_query::{Input, Output, People};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -89,7 +88,7 @@ impl Question {
                     {"matching": {"event": name}, "measure": "total"},
                     {"matching": {"event": name}, "measure": "unique"},
                 ],
-                "breakdown": {"property": PLAN, "limit": 200},
+                "breakdown": {"by": [{"property": PLAN}], "limit": 200},
             }),
             Question::Funnel { steps, hours, from, to } => json!({
                 "kind": "funnel", "range": range(from, to),
@@ -117,8 +116,9 @@ impl Asker {
         question: &Question,
     ) -> Result<Numbers, cofferdam_query::Error> {
         let query: Query = serde_json::from_value(question.json()).expect("the shapes are valid questions");
-        let input =
-            Input { snapshot, merges, zone: &self.zone, now_us: self.now_us, person: None, scanned: AtomicU64::new(0) };
+        let people = People::default();
+        let mut input = Input::new(snapshot, merges, &self.zone, self.now_us, &people);
+        input.threads = 1;
         match cofferdam_query::run(&input, &query)? {
             Output::Table(table) => Ok(numbers(&table)),
             other => panic!("a list was not asked for: {other:?}"),
@@ -228,8 +228,8 @@ fn numbers(table: &ResultTable) -> Numbers {
     match table["kind"].as_str() {
         Some("insights") => {
             for series in table["series"].as_array().into_iter().flatten() {
-                let segment = match series["segment"]["kind"].as_str() {
-                    Some("value") => series["segment"]["value"].as_str().unwrap_or_default(),
+                let segment = match series["segment"][0]["kind"].as_str() {
+                    Some("value") => series["segment"][0]["value"].as_str().unwrap_or_default(),
                     Some("not_set") => NOT_SET,
                     other => panic!("a segment that was not asked for: {other:?}"),
                 };
@@ -242,8 +242,8 @@ fn numbers(table: &ResultTable) -> Numbers {
         }
         Some("funnel") => {
             let steps = table["overall"]["steps"].as_array().into_iter().flatten();
-            let persons = steps.map(|step| step["persons"].as_u64().unwrap_or_default()).collect();
-            numbers.insert("overall".to_owned(), persons);
+            let counts = steps.map(|step| step["count"].as_u64().unwrap_or_default()).collect();
+            numbers.insert("overall".to_owned(), counts);
         }
         Some("retention") => {
             for cohort in table["cohorts"].as_array().into_iter().flatten() {

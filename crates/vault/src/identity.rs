@@ -201,7 +201,8 @@ impl IdentityMap {
         Ok(found)
     }
 
-    async fn find(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
+    /// The numbers of those that have one.
+    pub(crate) async fn find(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
         let mut found = HashMap::with_capacity(pids.len());
         for chunk in pids.chunks(crate::SQL_VALUES) {
             let sql = format!(

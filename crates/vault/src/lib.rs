@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, RwLock};
 
-use cofferdam_model::{Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, Value, limits};
+use cofferdam_model::{
+    Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
+};
 use rustc_hash::FxHashMap;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -24,9 +26,11 @@ use zeroize::Zeroizing;
 mod firewall;
 mod identity;
 mod keys;
+mod people;
 mod profile;
 pub mod wire;
 
+pub use people::{PeopleFound, PersonTest};
 pub use profile::ProfileView;
 
 use identity::{IdentityMap, Kind, Pid, printed};
@@ -396,6 +400,27 @@ impl Vault {
         Ok(views)
     }
 
+    /// Persons by their open properties, as subject numbers: sets for conditions, values for breakdowns.
+    pub async fn people(
+        &self,
+        project: ProjectId,
+        tests: &[PersonTest<'_>],
+        properties: &[&str],
+    ) -> Result<PeopleFound> {
+        let merges = self.identities.merges(project);
+        self.profiles.people(&self.keys, project, &merges, tests, properties).await
+    }
+
+    /// The canonical subjects of ids, and how many of the ids are known. Unknown ones get no number.
+    pub async fn known_persons(&self, project: ProjectId, ids: &[String]) -> Result<(SubjectSet, u64)> {
+        let keys = self.keys.project(project)?;
+        let pids: Vec<Pid> = ids.iter().map(|id| keys.pid(Kind::Person, id)).collect();
+        let merges = self.identities.merges(project);
+        let found = self.identities.find(project, &pids).await?;
+        let known = pids.iter().filter(|pid| found.contains_key(*pid)).count() as u64;
+        Ok((found.into_values().map(|subject| merges.canonical(subject)).collect(), known))
+    }
+
     /// What the door did with each property name seen so far, by name.
     pub fn dictionary(&self, project: ProjectId) -> Vec<Known> {
         self.dictionary.list(project)
@@ -446,6 +471,11 @@ impl Changes {
         if let Some(seen_us) = update.seen_us.filter(|_| present) {
             let seen = jiff::Timestamp::from_microsecond(seen_us).map(|seen| seen.to_string()).unwrap_or_default();
             edited.put("$last_seen".to_owned(), Some(serde_json::Value::String(seen)), &mut Vec::new());
+        }
+        if let Target::Group { key, .. } = &update.target
+            && present
+        {
+            edited.mark_group(key);
         }
         *profile = edited;
         self.changed.insert(subject);

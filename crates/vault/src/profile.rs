@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use cofferdam_model::{Action, Class, ProjectId, Reason, SubjectNo, limits};
+use cofferdam_model::{Action, Class, Merges, ProjectId, Reason, SubjectNo, limits};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use zeroize::Zeroizing;
 
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
+use crate::people::{PeopleFound, PersonTest, Table, Tables};
 use crate::wire::Operation;
 use crate::{Database, Error, Result};
 
@@ -183,6 +184,11 @@ impl Profile {
         }
     }
 
+    /// Marks the record as that of a group, which is no person.
+    pub(crate) fn mark_group(&mut self, key: &str) {
+        self.open.insert(crate::people::GROUP_MARK.to_owned(), key.into());
+    }
+
     fn get(&self, name: &str) -> Option<&Value> {
         self.open.get(name).or_else(|| self.personal.get(name))
     }
@@ -234,8 +240,11 @@ fn json(map: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
 /// The sealed records.
 pub(crate) struct Profiles {
     database: Database,
+    tables: Tables,
     /// Read, change and write are one step.
     writer: tokio::sync::Mutex<()>,
+    /// One reader of a whole table at a time.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// Holds the right to write records.
@@ -246,7 +255,12 @@ pub(crate) struct Writing<'a> {
 impl Profiles {
     pub(crate) async fn open(database: Database) -> Result<Profiles> {
         sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
-        Ok(Profiles { database, writer: tokio::sync::Mutex::new(()) })
+        Ok(Profiles {
+            database,
+            tables: Tables::default(),
+            writer: tokio::sync::Mutex::new(()),
+            reading: tokio::sync::Mutex::new(()),
+        })
     }
 
     pub(crate) async fn writing(&self) -> Writing<'_> {
@@ -328,9 +342,59 @@ impl Profiles {
                 .execute(&mut *write.transaction)
                 .await?;
         }
-        write.commit().await
+        write.commit().await?;
+        for (subject, profile) in changed {
+            let open = (!removed.contains(subject)).then_some(&profile.open);
+            self.tables.changed(project, *subject, open);
+        }
+        for subject in removed {
+            self.tables.changed(project, *subject, None);
+        }
+        Ok(())
+    }
+
+    /// Answers questions about persons by their open properties. The first one about a project reads all its records.
+    pub(crate) async fn people(
+        &self,
+        keys: &Keys,
+        project: ProjectId,
+        merges: &Merges,
+        tests: &[PersonTest<'_>],
+        properties: &[&str],
+    ) -> Result<PeopleFound> {
+        if let Some(found) = self.tables.find(project, merges, tests, properties) {
+            return Ok(found);
+        }
+        let _one = self.reading.lock().await;
+        if self.tables.begin(project) {
+            let mut table = Table::default();
+            let mut after = -1;
+            loop {
+                let subjects: Vec<SubjectNo> = sqlx::query(
+                    "SELECT subject FROM records WHERE project = $1 AND subject > $2 ORDER BY subject LIMIT $3",
+                )
+                .bind(i64::from(project.0))
+                .bind(after)
+                .bind(RECORDS_AT_ONCE)
+                .fetch_all(&self.database.pool)
+                .await?
+                .iter()
+                .map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32)))
+                .collect::<sqlx::Result<_>>()?;
+                let Some(last) = subjects.last() else { break };
+                after = i64::from(last.0);
+                for (subject, profile) in self.read(keys, project, &subjects).await? {
+                    table.set(subject, Some(&profile.open));
+                }
+            }
+            self.tables.finish(project, table);
+        }
+        self.tables.find(project, merges, tests, properties).ok_or(Error::CannotOpen)
     }
 }
+
+/// Records opened at once while a table is read.
+const RECORDS_AT_ONCE: i64 = 5_000;
 
 #[cfg(test)]
 mod tests {

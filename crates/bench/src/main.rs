@@ -1,0 +1,86 @@
+//! `cofferdam-bench`: makes the generated world and measures Cofferdam on it. `cargo xtask bench` calls it and the
+//! peers; `docs/benchmarks.md` has the results. Never shipped.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use world::World;
+
+mod feed;
+mod measure;
+mod queries;
+mod raw;
+mod world;
+
+#[derive(Parser)]
+#[command(about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the world as Parquet, for the peers
+    Raw(WorldArgs),
+    /// Fill a new lake with the world
+    LoadLake(WorldArgs),
+    /// Ask the questions of a lake
+    Query {
+        #[arg(long)]
+        folder: PathBuf,
+        /// Names of questions, by comma; all without it
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Warm runs of each
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Write costs and answers here
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+}
+
+#[derive(clap::Args)]
+struct WorldArgs {
+    /// `50M`, `250k` or a plain number
+    #[arg(long, default_value = "50M", value_parser = events)]
+    events: u64,
+    #[arg(long)]
+    folder: PathBuf,
+}
+
+fn events(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.chars().last() {
+        Some('M') => (&text[..text.len() - 1], 1e6),
+        Some('k') => (&text[..text.len() - 1], 1e3),
+        _ => (text, 1.0),
+    };
+    let count = digits.parse::<f64>().map_err(|error| error.to_string())? * unit;
+    if (1e3..=1e10).contains(&count) { Ok(count as u64) } else { Err("from 1,000 to 10 billion".to_owned()) }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Raw(args) => {
+            let (written, cost) = measure::cost(|| raw::write(&World::new(args.events), &args.folder));
+            eprintln!("{} events in {:.1} s", written?, cost.wall_s);
+        }
+        Command::LoadLake(args) => {
+            let report = feed::load(World::new(args.events), &args.folder).await?;
+            eprintln!("{report:#}");
+        }
+        Command::Query { folder, only, runs, json } => {
+            let results = queries::run(&folder, &only, runs).await?;
+            if let Some(path) = json {
+                let load = std::fs::read(folder.join("load.json")).context("the lake was not filled to its end")?;
+                let load: serde_json::Value = serde_json::from_slice(&load)?;
+                std::fs::write(path, serde_json::to_vec_pretty(&json!({"load": load, "queries": results}))?)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -54,6 +54,11 @@ pub const TAIL_EVENTS_MAX: usize = 4_000_000;
 pub const FLUSH_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of the tail before new events are refused with 429: in memory it takes a few times as many.
 pub const TAIL_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Events of the tail that are sorted in one go: a snapshot waits for one such piece at most, some 50 ms.
+pub const TAIL_PIECE_EVENTS: usize = 65_536;
+/// Erased subjects are physically gone from segments within this, in seconds: what is published. Compaction begins
+/// at half of it.
+pub const ERASE_WITHIN_SECONDS: i64 = 86_400;
 /// Frame of the write-ahead log, in bytes: one request's events, with room for the encoding.
 pub const WAL_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Subject buckets of a project: power of two; a query runs them in parallel.

@@ -115,7 +115,7 @@ fn open(disk: &SimDisk) -> cofferdam_lake::Result<Store> {
         hot_bytes_max: 1 << 20,
         clock: Arc::new(|| NOW_US),
         merges: Arc::new(|_| Arc::default()),
-        retention: Arc::new(|_| Arc::default()),
+        retention: Arc::new(|_| cofferdam_lake::Retention::default()),
     };
     Store::open(options, vec![(PROJECT, KEY)])
 }

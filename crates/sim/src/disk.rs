@@ -491,7 +491,7 @@ fn survives(content: &Content, rng: &mut Rng) -> Vec<u8> {
             let sector = (from + rng.index(to - from)) / SECTOR_BYTES * SECTOR_BYTES;
             let zeros = rng.chance(500);
             for byte in &mut left[sector.max(from)..(sector + SECTOR_BYTES).min(to)] {
-                *byte = if zeros { 0 } else { rng.next() as u8 };
+                *byte = if zeros { 0 } else { rng.bits() as u8 };
             }
         }
     }

@@ -181,7 +181,7 @@ struct Run {
 impl Run {
     fn new(scenario: Scenario) -> Run {
         let mut rng = Rng::new(scenario.seed);
-        let disk = SimDisk::new(rng.next());
+        let disk = SimDisk::new(rng.bits());
         if let Some(Sabotage::IgnoreSyncs(part)) = scenario.sabotage {
             disk.ignore_syncs(part);
         }
@@ -579,7 +579,7 @@ impl Run {
             merges: Arc::new(move |project| {
                 merges.lock().unwrap_or_else(PoisonError::into_inner)[project.0 as usize - 1].clone()
             }),
-            retention: Arc::new(|_| Arc::default()),
+            retention: Arc::new(|_| cofferdam_lake::Retention::default()),
         };
         let keys = (0..self.projects.len()).map(|project| (id(project), [project as u8; 32])).collect();
         Store::open(options, keys)

@@ -148,7 +148,7 @@ impl Project {
                     right.next();
                     continue;
                 }
-                (Some(a), b) if b.is_none_or(|b| *a < b) => {
+                (Some(a), b) if b.is_none_or(|b| a < b) => {
                     text += &format!("\n      missing: {}", self.place(a));
                     left.next();
                 }

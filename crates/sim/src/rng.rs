@@ -13,7 +13,7 @@ impl Rng {
 
     /// Another generator, which `self` determines and which does not move with it.
     pub fn fork(&mut self) -> Rng {
-        Rng::new(self.next())
+        Rng::new(self.bits())
     }
 
     /// A generator for one named thing: whatever else is drawn elsewhere, and in which order, does not change it.
@@ -25,7 +25,7 @@ impl Rng {
         Rng::new(mix(state ^ turn.wrapping_mul(0xd6e8_feb8_6659_fd93)))
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state)
     }
@@ -33,7 +33,7 @@ impl Rng {
     /// Below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The bias is below bound / 2^64: nothing that a simulation would notice.
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// In `low..=high`.

@@ -9,7 +9,7 @@ use cofferdam_model::{SealedEvent, SubjectNo, Value};
 const VERSION: u8 = 1;
 
 pub fn encode(events: &[SealedEvent]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(events.len() * 192 + 8);
+    let mut out = Vec::with_capacity(events.len() * 192 + 32);
     out.push(VERSION);
     put_u64(&mut out, events.len() as u64);
     for event in events {

@@ -338,7 +338,13 @@ mod tests {
         let large = meta(1, 1_000_000, from, to);
         assert_eq!(due(&[large.clone(), meta(2, 9_000, from, to)], now), []);
         assert_eq!(due(&[large.clone(), meta(2, 250_000, from, to)], now), together(&[2, 1]));
-        let several = [large, meta(2, 200, from, to), meta(3, 1_000, from, to), meta(4, 5_000, from, to), meta(5, 20_000, from, to)];
+        let several = [
+            large,
+            meta(2, 200, from, to),
+            meta(3, 1_000, from, to),
+            meta(4, 5_000, from, to),
+            meta(5, 20_000, from, to),
+        ];
         assert_eq!(due(&several, now), together(&[2, 3, 4, 5]));
     }
 
@@ -356,9 +362,8 @@ mod tests {
     fn what_must_go_is_rewritten() {
         let now = at(2024, 3, 16);
         let plain = meta(1, 1_000, at(2024, 3, 1), at(2024, 3, 2));
-        let plan_with = |meta: Meta, events_days, pace| {
-            plan(&[meta], &Retention { events_days, columns: vec![] }, now, pace)
-        };
+        let plan_with =
+            |meta: Meta, events_days, pace| plan(&[meta], &Retention { events_days, columns: vec![] }, now, pace);
         assert_eq!(plan_with(plain.clone(), None, Pace::Now), []);
         assert_eq!(plan_with(plain.clone(), Some(13), Pace::Due), [Job::Drop(vec![1])]);
         assert_eq!(plan_with(plain.clone(), Some(14), Pace::Due), [], "less than a day's worth");

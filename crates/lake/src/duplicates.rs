@@ -27,12 +27,7 @@ pub(crate) struct Superseded {
 }
 
 /// Joins a segment that enters the view with one that is there.
-pub(crate) fn superseded(
-    entering: &Segment,
-    present: &Segment,
-    merges: &Merges,
-    buckets: u32,
-) -> Result<Superseded> {
+pub(crate) fn superseded(entering: &Segment, present: &Segment, merges: &Merges, buckets: u32) -> Result<Superseded> {
     let mut result = Superseded::default();
     let low = entering.time_us.0.max(present.time_us.0);
     let high = entering.time_us.1.min(present.time_us.1);
@@ -97,7 +92,8 @@ pub(crate) fn erased_rows(segment: &Segment, erased: &BTreeSet<SubjectNo>) -> Re
             found.extend(core.rows_of(*subject).map(|row| row as u32));
         }
     } else {
-        for (index, _) in core.subjects.iter().enumerate().filter(|(_, subject)| erased.contains(&SubjectNo(**subject))) {
+        for (index, _) in core.subjects.iter().enumerate().filter(|(_, subject)| erased.contains(&SubjectNo(**subject)))
+        {
             found.extend(rows(&core, index).map(|row| row as u32));
         }
     }

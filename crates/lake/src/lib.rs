@@ -38,7 +38,6 @@ pub mod disk;
 mod duplicates;
 mod hot;
 mod manifest;
-mod merging;
 mod segment;
 mod shelf;
 mod snapshot;
@@ -163,34 +162,36 @@ impl Lake {
         let mut start = |name: &str, work: Box<dyn FnOnce(&Store, &Bells) + Send>| {
             let (store, bells) = (store.clone(), bells.clone());
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&store, &bells));
-            let thread = thread.map_err(|source| Error::Io {
-                what: "start a thread",
-                path: folder.clone(),
-                source,
-            })?;
+            let thread = thread.map_err(|source| Error::Io { what: "start a thread", path: folder.clone(), source })?;
             inner.threads.push(thread);
             Ok(())
         };
         start("lake-log", Box::new(move |store, bells| write_log(store, bells, receiver)))?;
         start("lake-sort", Box::new(|store, bells| bells.serve(&bells.sort, || store.settle_pending(), || Ok(()))))?;
-        start("lake-flush", Box::new(|store, bells| {
-            bells.serve(
-                &bells.flush,
-                || {
-                    store.flush()?;
-                    bells.compact.ring();
-                    Ok(())
-                },
-                || store.flush(),
-            );
-        }))?;
-        start("lake-compact", Box::new(|store, bells| {
-            bells.serve(
-                &bells.compact,
-                || store.compact(store.now_us(), Pace::Due),
-                || store.compact(store.now_us(), Pace::Now),
-            );
-        }))?;
+        start(
+            "lake-flush",
+            Box::new(|store, bells| {
+                bells.serve(
+                    &bells.flush,
+                    || {
+                        store.flush()?;
+                        bells.compact.ring();
+                        Ok(())
+                    },
+                    || store.flush(),
+                );
+            }),
+        )?;
+        start(
+            "lake-compact",
+            Box::new(|store, bells| {
+                bells.serve(
+                    &bells.compact,
+                    || store.compact(store.now_us(), Pace::Due),
+                    || store.compact(store.now_us(), Pace::Now),
+                );
+            }),
+        )?;
         Ok(Lake { inner: Arc::new(inner) })
     }
 

@@ -25,6 +25,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::{Error, Result};
 
 const NAME: &str = "manifest";
+const BESIDE: &str = "manifest.tmp";
 const MAGIC: &[u8; 8] = b"CFMAN\x01\0\0";
 const MARKER: &[u8; 4] = b"\xf7Tx\x01";
 /// Marker, length, checksum.
@@ -114,9 +115,10 @@ impl Manifest {
         if names.iter().any(|name| name == "catalog.db") {
             return Err(Error::Damaged {
                 path: folder.join("catalog.db"),
-                what: "it belongs to a build from before the manifest, whose data this build does not read: start with \
+                what:
+                    "it belongs to a build from before the manifest, whose data this build does not read: start with \
                        an empty data folder and import the events again"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         if !names.iter().any(|name| name == NAME) {
@@ -125,7 +127,8 @@ impl Manifest {
                 return Err(Error::Damaged { path, what });
             }
             let contents = Contents { floor: 1, segments: BTreeMap::new(), erased: BTreeMap::new(), next_id: 1 };
-            let (file, position) = write_anew(&*disk, folder, &contents, 0).map_err(io)?;
+            let position = write_beside(&*disk, folder, &contents, 0).map_err(io)?;
+            let file = put_in_place(&*disk, folder).map_err(io)?;
             return Ok(Manifest {
                 disk,
                 folder: folder.to_owned(),
@@ -169,15 +172,18 @@ impl Manifest {
         &self.contents
     }
 
+    /// Whether it takes transactions: so that nothing is prepared for one in vain.
+    pub(crate) fn ready(&self) -> Result<()> {
+        self.broken.clone().map_or(Ok(()), |message| Err(Error::ManifestUnavailable { message }))
+    }
+
     /// Makes a transaction durable.
     ///
     /// # Errors
     /// [`Error::ManifestUnavailable`]: whether it took place is known after the next start only. Anything else: it
     /// did not.
     pub(crate) fn commit(&mut self, transaction: &Transaction) -> Result<()> {
-        if let Some(message) = &self.broken {
-            return Err(Error::ManifestUnavailable { message: message.clone() });
-        }
+        self.ready()?;
         let path = self.folder.join(NAME);
         let framed = frame(self.number, transaction);
         if let Err(source) = self.file.write_all(&framed).and_then(|()| self.file.flush()) {
@@ -210,8 +216,15 @@ impl Manifest {
 
     /// Drops what later transactions made void. The one that led here is durable, whatever happens.
     fn rewrite(&mut self) {
-        match write_anew(&*self.disk, &self.folder, &self.contents, self.number) {
-            Ok((file, bytes)) => {
+        let bytes = match write_beside(&*self.disk, &self.folder, &self.contents, self.number) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(%error, "the manifest could not be written anew and goes on growing");
+                return;
+            }
+        };
+        match put_in_place(&*self.disk, &self.folder) {
+            Ok(file) => {
                 self.file = file;
                 self.position = bytes;
                 self.content_bytes = bytes;
@@ -220,8 +233,8 @@ impl Manifest {
             Err(error) => {
                 // The name may mean the old file or the new one after a crash: both say the same now, but not if
                 // only one of them grew.
-                tracing::error!(%error, "the manifest could not be written anew: nothing is flushed until a restart");
-                self.broken = Some("it could not be written anew; restart to recover".to_owned());
+                tracing::error!(%error, "the manifest could not be replaced: nothing is flushed until a restart");
+                self.broken = Some("it could not be replaced by a new one; restart to recover".to_owned());
             }
         }
     }
@@ -240,23 +253,22 @@ fn segments_exist(disk: &dyn Disk, folder: &Path) -> std::io::Result<bool> {
     Ok(false)
 }
 
-fn write_anew(
-    disk: &dyn Disk,
-    folder: &Path,
-    contents: &Contents,
-    number: u64,
-) -> std::io::Result<(Box<dyn DiskFile>, u64)> {
-    let (temporary, path) = (folder.join("manifest.tmp"), folder.join(NAME));
+/// Answers its bytes.
+fn write_beside(disk: &dyn Disk, folder: &Path, contents: &Contents, number: u64) -> std::io::Result<u64> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(frame(number, &contents.whole()));
-    let mut file = disk.create(&temporary)?;
+    let mut file = disk.create(&folder.join(BESIDE))?;
     file.write_all(&bytes)?;
     file.flush()?;
     file.sync()?;
-    drop(file);
-    disk.rename(&temporary, &path)?;
+    Ok(bytes.len() as u64)
+}
+
+fn put_in_place(disk: &dyn Disk, folder: &Path) -> std::io::Result<Box<dyn DiskFile>> {
+    let path = folder.join(NAME);
+    disk.rename(&folder.join(BESIDE), &path)?;
     disk.sync_folder(folder)?;
-    Ok((disk.append(&path)?, bytes.len() as u64))
+    disk.append(&path)
 }
 
 impl Contents {
@@ -331,9 +343,12 @@ fn read(path: &Path, bytes: &Bytes) -> Result<Read> {
     while end < bytes.len() {
         let Some((number, transaction, len)) = parse(&bytes[end..]) else {
             let rest = &bytes[end..];
-            let later = rest.windows(4).enumerate().skip(1).any(|(at, four)| four == MARKER && parse(&rest[at..]).is_some());
+            let later =
+                rest.windows(4).enumerate().skip(1).any(|(at, four)| four == MARKER && parse(&rest[at..]).is_some());
             if later || next.is_none() {
-                return Err(damaged(format!("the transaction at byte {end} fails its checksum: restore the file from a backup")));
+                return Err(damaged(format!(
+                    "the transaction at byte {end} fails its checksum: restore the file from a backup"
+                )));
             }
             break;
         };

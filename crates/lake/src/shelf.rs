@@ -11,11 +11,11 @@ use cofferdam_model::{Merges, SubjectNo, limits};
 use rustc_hash::FxHashMap;
 
 use crate::Result;
-use crate::columns::{Arrived, Rows};
+use crate::columns::{Arrived, PropertyKey, Rows, bucket_of};
 use crate::compact::{Meta, Retention};
-use crate::duplicates::{erased_rows, superseded, union};
+use crate::duplicates::{superseded, union};
 use crate::manifest::Hidden;
-use crate::segment::Segment;
+use crate::segment::{Plan, Segment, Source, merge_in_memory};
 
 /// Durable events that no snapshot has asked for yet.
 #[derive(Default)]
@@ -68,7 +68,8 @@ struct Piece {
 }
 
 enum Arriving {
-    Rows(Rows),
+    /// Of any bucket.
+    Rows(Segment),
     /// What came before it is written to files by the flush that waits for it.
     Freeze,
 }
@@ -78,6 +79,26 @@ pub(crate) struct Context<'a> {
     pub(crate) buckets: u32,
     pub(crate) merges: &'a Merges,
     pub(crate) next_id: &'a AtomicU64,
+}
+
+/// An output per bucket, without erased subjects.
+pub(crate) struct ByBucket<'a> {
+    pub(crate) buckets: u32,
+    pub(crate) erased: &'a BTreeSet<SubjectNo>,
+}
+
+impl Plan for ByBucket<'_> {
+    fn outputs(&self) -> usize {
+        self.buckets as usize
+    }
+
+    fn place(&self, subject: SubjectNo, _time_us: i64) -> Option<(usize, SubjectNo)> {
+        (!self.erased.contains(&subject)).then(|| (bucket_of(subject, self.buckets) as usize, subject))
+    }
+
+    fn keeps_column(&self, _key: &PropertyKey) -> bool {
+        true
+    }
 }
 
 impl File {
@@ -127,7 +148,7 @@ impl Shelf {
 
     pub(crate) fn memory_rows(&self) -> usize {
         let arriving = self.arriving.iter().map(|arriving| match arriving {
-            Arriving::Rows(rows) => rows.len(),
+            Arriving::Rows(rows) => usize::try_from(rows.rows).unwrap_or(0),
             Arriving::Freeze => 0,
         });
         self.memory().map(|segment| usize::try_from(segment.rows).unwrap_or(0)).chain(arriving).sum()
@@ -147,7 +168,7 @@ impl Shelf {
         while let Some(next) = self.arriving.front() {
             match next {
                 Arriving::Rows(rows) => {
-                    let mut piece = self.merge_with_tail(rows, context);
+                    let mut piece = self.merge_with_tail(rows, context)?;
                     self.enter(&mut piece, context)?;
                     self.tail.truncate(self.tail.len() - piece.1);
                     self.tail.push(piece.0);
@@ -163,13 +184,13 @@ impl Shelf {
 
     fn sort(&mut self, events: &[Arrived]) {
         for events in events.chunks(limits::TAIL_PIECE_EVENTS) {
-            self.arriving.push_back(Arriving::Rows(Rows::build(events)));
+            self.arriving.push_back(Arriving::Rows(Segment::in_memory(0, 0, &Rows::build(events))));
         }
     }
 
     /// The piece that rows make with those at the end of the tail, and how many of these it takes the place of.
-    fn merge_with_tail(&self, rows: &Rows, context: &Context<'_>) -> (Piece, usize) {
-        let mut count = rows.len();
+    fn merge_with_tail(&self, rows: &Segment, context: &Context<'_>) -> Result<(Piece, usize)> {
+        let mut count = usize::try_from(rows.rows).unwrap_or(usize::MAX);
         let mut merged = 0;
         for last in self.tail.iter().rev() {
             if last.rows > 2 * count || last.rows + count > limits::TAIL_PIECE_EVENTS {
@@ -178,30 +199,18 @@ impl Shelf {
             count += last.rows;
             merged += 1;
         }
-        let together;
-        let rows = if merged == 0 {
-            rows
-        } else {
-            let taken = &self.tail[self.tail.len() - merged..];
-            let parts: Vec<Rows> = taken
-                .iter()
-                .flat_map(|piece| &piece.segments)
-                .map(|segment| segment.read_all().expect("in memory"))
-                .collect();
-            together = Rows::merge(&parts.iter().chain([rows]).collect::<Vec<_>>());
-            &together
-        };
-        let segments = rows
-            .split(context.buckets)
-            .iter()
-            .enumerate()
-            .filter(|(_, rows)| !rows.is_empty())
-            .map(|(bucket, rows)| {
-                let id = context.next_id.fetch_add(1, Ordering::Relaxed);
-                Arc::new(Segment::in_memory(id, bucket as u32, rows))
-            })
+        let taken = self.tail[self.tail.len() - merged..].iter().flat_map(|piece| &piece.segments);
+        let sources: Vec<Source<'_>> = taken
+            .map(|segment| &**segment)
+            .chain([rows])
+            .map(|segment| Source { segment, hidden: segment.hidden() })
             .collect();
-        (Piece { rows: rows.len(), segments }, merged)
+        let plan = ByBucket { buckets: context.buckets, erased: &self.erased };
+        let identify = |bucket: usize| (context.next_id.fetch_add(1, Ordering::Relaxed), bucket as u32);
+        let segments: Vec<Arc<Segment>> =
+            merge_in_memory(&sources, &plan, &identify)?.into_iter().map(|(_, segment)| Arc::new(segment)).collect();
+        let rows = segments.iter().map(|segment| usize::try_from(segment.rows).unwrap_or(0)).sum();
+        Ok((Piece { rows, segments }, merged))
     }
 
     /// Compares a piece with everything it does not take the place of, and hides what must not be seen.
@@ -217,7 +226,7 @@ impl Shelf {
             .collect();
         let mut hide: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
         for segment in &mut piece.segments {
-            let mut hidden = erased_rows(segment, &self.erased)?;
+            let mut hidden = Vec::new();
             for other in &present {
                 let found = superseded(segment, other, context.merges, context.buckets)?;
                 hidden = union(&hidden, &found.of_entering);
@@ -261,20 +270,26 @@ impl Shelf {
     }
 }
 
-/// Adds a segment in memory to others in memory, with what must be hidden of both.
-pub(crate) fn enter(
-    segment: Segment,
-    others: &mut [Arc<Segment>],
-    merges: &Merges,
-    buckets: u32,
-) -> Result<Segment> {
-    let mut hidden = Vec::new();
-    for other in others {
-        let found = superseded(&segment, other, merges, buckets)?;
-        hidden = union(&hidden, &found.of_entering);
-        if !found.of_present.is_empty() {
-            *other = Arc::new(other.with_hidden(union(other.hidden(), &found.of_present)));
+/// A view of events that are in no store: one piece after another, in memory.
+pub(crate) fn view_of(pieces: &[Vec<Arrived>], buckets: u32) -> Vec<Arc<Segment>> {
+    let mut segments: Vec<Arc<Segment>> = Vec::new();
+    let erased = BTreeSet::new();
+    for (piece, events) in pieces.iter().enumerate() {
+        let built = Segment::in_memory(0, 0, &Rows::build(events));
+        let sources = [Source { segment: &built, hidden: &[] }];
+        let identify = |bucket: usize| ((piece * 64 + bucket) as u64, bucket as u32);
+        let plan = ByBucket { buckets, erased: &erased };
+        for (_, segment) in merge_in_memory(&sources, &plan, &identify).expect("in memory") {
+            let mut hidden = Vec::new();
+            for other in &mut segments {
+                let found = superseded(&segment, other, &Merges::default(), buckets).expect("in memory");
+                hidden = union(&hidden, &found.of_entering);
+                if !found.of_present.is_empty() {
+                    *other = Arc::new(other.with_hidden(union(other.hidden(), &found.of_present)));
+                }
+            }
+            segments.push(Arc::new(segment.with_hidden(hidden)));
         }
     }
-    Ok(segment.with_hidden(hidden))
+    segments
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_model::SealedEvent;
 
-use crate::columns::{Arrived, PropertyKey, Rows};
+use crate::columns::{Arrived, PropertyKey};
 use crate::segment::Segment;
 
 /// Everything acknowledged before it was taken. It never changes, and its files stay while it is held.
@@ -52,16 +52,6 @@ impl Snapshot {
         for (at, event) in events.into_iter().enumerate() {
             arrived[at % pieces.max(1)].push(Arrived { received: i64::try_from(at).unwrap_or(i64::MAX), event });
         }
-        let mut segments: Vec<Arc<Segment>> = Vec::new();
-        for (piece, events) in arrived.iter().enumerate() {
-            for (bucket, rows) in Rows::build(events).split(buckets).into_iter().enumerate() {
-                if !rows.is_empty() {
-                    let segment = Segment::in_memory((piece * 64 + bucket) as u64, bucket as u32, &rows);
-                    let entered = crate::shelf::enter(segment, &mut segments, &Default::default(), buckets);
-                    segments.push(Arc::new(entered.expect("in memory")));
-                }
-            }
-        }
-        Snapshot { segments, buckets }
+        Snapshot { segments: crate::shelf::view_of(&arrived, buckets), buckets }
     }
 }

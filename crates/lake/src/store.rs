@@ -35,9 +35,8 @@ use crate::disk::Disk;
 use crate::duplicates::erased_rows;
 use crate::hot::HotStore;
 use crate::manifest::{Entry, Hidden, Manifest, Transaction};
-use crate::merging::{Plan, Source, Written, merge};
-use crate::segment::Segment;
-use crate::shelf::{Context, File, Pending, Shelf};
+use crate::segment::{Plan, Segment, Source, Written, merge};
+use crate::shelf::{ByBucket, Context, File, Pending, Shelf};
 use crate::snapshot::Snapshot;
 use crate::wal::{self, Batch, FrameKey, Log};
 use crate::{Error, Options, Result};
@@ -97,6 +96,11 @@ impl Store {
         for path in [folder.clone(), log_folder.clone(), folder.join("segments")] {
             disk.create_folders(&path).map_err(|source| Error::Io { what: "create a folder", path, source })?;
         }
+        if let Some(above) = folder.parent() {
+            // Not the lake's: whoever made it may have no right to sync it, or no disk that has it.
+            let _ = disk.sync_folder(above);
+        }
+        // Syncs the folder, and with it the names of those just made, before anything depends on them.
         let manifest = Manifest::open(disk.clone(), &folder)?;
         let contents = manifest.contents();
 
@@ -122,7 +126,11 @@ impl Store {
         let known: BTreeSet<PathBuf> =
             contents.segments.values().map(|listed| folder.join(&listed.entry.path)).collect();
         remove_unknown(&*disk, &folder.join("segments"), &known)?;
-        let hot = HotStore::open(disk.clone(), folder.join("hot"), hot_bytes_max)?;
+        let hot = HotStore::open(disk.clone(), folder.join("hot"), hot_bytes_max);
+        hot.keep_only(|project, segment| {
+            let listed = contents.segments.get(&segment);
+            listed.is_some_and(|listed| format!("p{}", listed.entry.project) == project)
+        });
         let mut received_last = 0;
         let mut shelves: BTreeMap<ProjectId, Shelf> = BTreeMap::new();
         for listed in contents.segments.values() {
@@ -287,6 +295,7 @@ impl Store {
         if self.tail_events() == 0 && log_files < LOG_FILES_MAX {
             return Ok(());
         }
+        self.manifest().ready()?;
         let floor = {
             let mut log = self.log();
             let floor = log.rotate()?;
@@ -319,7 +328,7 @@ impl Store {
             joined.extend(&frozen_ids);
             let mut outputs = Outputs::default();
             if !frozen.is_empty() {
-                let plan = ByBucket { buckets: self.buckets, erased };
+                let plan = ByBucket { buckets: self.buckets, erased: &erased };
                 outputs = self.write(project, &frozen, &plan, &|output| output as u32, written)?;
                 outputs.joined = joined;
                 self.join(project, &mut outputs)?;
@@ -357,6 +366,7 @@ impl Store {
                 if jobs.is_empty() {
                     break;
                 }
+                self.manifest().ready()?;
                 for job in jobs {
                     if self.stopping.load(Ordering::Relaxed) {
                         return Ok(());
@@ -416,10 +426,15 @@ impl Store {
         };
         let mut shelf = project.shelf();
         self.join_last(project, &shelf, &mut outputs)?;
-        let mut transaction = Transaction { removed: ids.clone(), next_id: self.next_file_id.load(Ordering::Relaxed), ..Transaction::default() };
+        let mut transaction = Transaction {
+            removed: ids.clone(),
+            next_id: self.next_file_id.load(Ordering::Relaxed),
+            ..Transaction::default()
+        };
         outputs.describe(&mut transaction, now_us);
         self.manifest().commit(&transaction)?;
-        let (gone, kept) = std::mem::take(&mut shelf.files).into_iter().partition(|file| ids.contains(&file.segment.id));
+        let (gone, kept) =
+            std::mem::take(&mut shelf.files).into_iter().partition(|file| ids.contains(&file.segment.id));
         shelf.files = kept;
         shelf.files.extend(outputs.into_files(now_us));
         drop(shelf);
@@ -500,15 +515,17 @@ impl Store {
     ) -> Result<Outputs> {
         let folder = format!("segments/p{}", project.id);
         let path = self.folder.join(&folder);
-        self.disk.create_folders(&path).map_err(|source| Error::Io { what: "create a folder", path, source })?;
+        self.disk
+            .create_folders(&path)
+            .and_then(|()| self.disk.sync_folder(&self.folder.join("segments")))
+            .map_err(|source| Error::Io { what: "create a folder", path, source })?;
         let first = self.next_file_id.fetch_add(plan.outputs() as u64, Ordering::Relaxed);
         let name = |output: usize| format!("{folder}/b{}-{:010}.parquet", bucket(output), first + output as u64);
         written.extend((0..plan.outputs()).map(|output| self.folder.join(name(output))));
         let sources: Vec<Source<'_>> =
             parts.iter().map(|segment| Source { segment, hidden: segment.hidden() }).collect();
-        let outputs = merge(&self.hot, &sources, plan, &|output| {
-            (self.folder.join(name(output)), first + output as u64)
-        })?;
+        let outputs =
+            merge(&self.hot, &sources, plan, &|output| (self.folder.join(name(output)), first + output as u64))?;
         let mut made = Outputs::default();
         for (output, one) in outputs {
             let Written { bytes, crc32c, rows, time_us, received } = one;
@@ -651,26 +668,6 @@ impl Outputs {
     }
 }
 
-/// How a flush lays out the tail.
-struct ByBucket {
-    buckets: u32,
-    erased: BTreeSet<SubjectNo>,
-}
-
-impl Plan for ByBucket {
-    fn outputs(&self) -> usize {
-        self.buckets as usize
-    }
-
-    fn place(&self, subject: SubjectNo, _: i64) -> Option<(usize, SubjectNo)> {
-        (!self.erased.contains(&subject)).then(|| (bucket_of(subject, self.buckets) as usize, subject))
-    }
-
-    fn keeps_column(&self, _: &PropertyKey) -> bool {
-        true
-    }
-}
-
 /// How a compaction lays out what is left of its sources: first a segment per period, then one for other times, then
 /// one per bucket for rows whose person lives there.
 struct Rewriting<'a> {
@@ -695,7 +692,8 @@ impl Rewriting<'_> {
 
 impl Plan for Rewriting<'_> {
     fn outputs(&self) -> usize {
-        self.periods.len() + 1 + self.buckets as usize
+        let anybody_moves = self.merges.groups().next().is_some();
+        self.periods.len() + 1 + if anybody_moves { self.buckets as usize } else { 0 }
     }
 
     fn place(&self, subject: SubjectNo, time_us: i64) -> Option<(usize, SubjectNo)> {
@@ -714,6 +712,10 @@ impl Plan for Rewriting<'_> {
         let after = self.periods.partition_point(|period| period.start_us <= time_us);
         let own = after.checked_sub(1).filter(|index| time_us < self.periods[*index].end_us);
         Some((own.unwrap_or(self.periods.len()), person))
+    }
+
+    fn folded_insert_id(&self, from: SubjectNo, insert_id: u64) -> u64 {
+        compact::folded_insert_id(insert_id, from)
     }
 
     fn keeps_column(&self, key: &PropertyKey) -> bool {
@@ -747,10 +749,11 @@ fn own_periods(parts: &[Arc<Segment>], now_us: i64) -> Result<Vec<Period>> {
 
 fn open_entry(folder: &Path, entry: &Entry, hot: &Arc<HotStore>) -> Result<Segment> {
     let path = folder.join(&entry.path);
-    let bytes = hot
-        .disk
-        .len(&path)
-        .map_err(|source| Error::Io { what: "open a segment of the manifest", path: path.clone(), source })?;
+    let bytes = hot.disk.len(&path).map_err(|source| Error::Io {
+        what: "open a segment of the manifest",
+        path: path.clone(),
+        source,
+    })?;
     if bytes != entry.bytes {
         return Err(Error::Damaged { path, what: format!("{bytes} bytes where the manifest says {}", entry.bytes) });
     }

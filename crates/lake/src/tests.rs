@@ -478,7 +478,10 @@ fn much_data_lies_by_period_and_late_events_do_not_move_it() {
     // Today, earlier in the month and four months of history.
     let days = [0, 5, 40, 75, 110];
     for part in 0..4 {
-        append(&store, (0..60_000).map(|i| plain(i, NOW_US - days[i as usize % 5] * DAY_US + part * 1_000 + i)).collect());
+        append(
+            &store,
+            (0..60_000).map(|i| plain(i, NOW_US - days[i as usize % 5] * DAY_US + part * 1_000 + i)).collect(),
+        );
         store.flush().unwrap();
     }
     store.compact(NOW_US, Pace::Due).unwrap();
@@ -656,7 +659,10 @@ async fn readers_and_writers_beside_maintenance_see_every_event_once() {
                     // A resend of some of them.
                     lake.append(PROJECT, batch(from, 5)).await.unwrap();
                     let seen = times(&lake);
-                    assert!(seen.iter().filter(|time| (writer * 1_000..from + 20).contains(*time)).count() as i64 == round * 20 + 20);
+                    assert!(
+                        seen.iter().filter(|time| (writer * 1_000..from + 20).contains(*time)).count() as i64
+                            == round * 20 + 20
+                    );
                     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "an event twice");
                 }
             })

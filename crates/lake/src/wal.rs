@@ -356,8 +356,8 @@ pub(crate) fn verify(disk: &dyn Disk, folder: &Path, floor: u64) -> Result<Vec<S
     Ok(wrong)
 }
 
-/// Hands out the good frames of a file and answers where the part ends that counts. `durable` is what the next
-/// file's header says about this one.
+/// Hands out the good frames of a file and answers where the part ends that counts. `durable` is the end that the
+/// next file's header declares for this one.
 fn walk(
     path: &Path,
     bytes: &[u8],
@@ -365,9 +365,10 @@ fn walk(
     skip: bool,
     mut each: impl FnMut(Frame<'_>) -> Result<()>,
 ) -> Result<usize> {
-    let stop = durable.map_or(bytes.len(), |end| usize::try_from(end).unwrap_or(usize::MAX));
+    let durable = durable.map_or(HEADER, |end| usize::try_from(end).unwrap_or(usize::MAX));
     let mut at = HEADER;
-    while at < stop {
+    // Beyond what is declared durable there may be more: a rotation that failed half way declares too little.
+    while at < bytes.len().max(durable) {
         if let Some((frame, len)) = bytes.get(at..).and_then(parse_frame) {
             each(frame)?;
             at += len;
@@ -376,7 +377,7 @@ fn walk(
         let rest = bytes.get(at..).unwrap_or_default();
         let later = good_frames(rest).map(|(offset, frame)| (at + offset, frame.synced));
         // Frames of one group say the same: only what a later group declares durable was acknowledged.
-        let once_durable = durable.is_some() || later.clone().any(|(_, synced)| synced > at as u64);
+        let once_durable = at < durable || later.clone().any(|(_, synced)| synced > at as u64);
         if !once_durable {
             return Ok(at);
         }
@@ -387,7 +388,7 @@ fn walk(
             );
             return Err(Error::Damaged { path: path.to_owned(), what });
         }
-        let resume = later.map(|(offset, _)| offset).next().unwrap_or(stop);
+        let resume = later.map(|(offset, _)| offset).next().unwrap_or(bytes.len().max(durable));
         tracing::error!(path = %path.display(), from = at, to = resume, "passed over damaged frames, as asked");
         at = resume;
     }
@@ -399,10 +400,8 @@ fn names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>> {
 }
 
 fn numbers(names: &[String]) -> Vec<u64> {
-    let mut numbers: Vec<u64> = names
-        .iter()
-        .filter_map(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok())
-        .collect();
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -528,8 +527,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let read = || {
             let mut counts = Vec::new();
-            let next =
-                replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
+            let next = replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
             Ok::<_, Error>((counts, next))
         };
         let wrong = verify(&LocalDisk, folder.path(), 1).unwrap();
@@ -600,5 +598,19 @@ mod tests {
         assert_eq!(read(3).unwrap().number, 4);
         Log::cut(&LocalDisk, folder.path(), 4).unwrap();
         assert!(read(4).is_err());
+    }
+
+    #[test]
+    fn a_rotation_that_failed_half_way_takes_nothing_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = FrameKey::new(PROJECT, &[7; 32]);
+        let mut log = log(folder.path(), FIRST);
+        log.commit(&[key.seal(events(1))]).unwrap();
+        // The next file is there, but the log has not moved on to it.
+        create(&LocalDisk, folder.path(), 2, log.position).unwrap();
+        log.commit(&[key.seal(events(2))]).unwrap();
+        let mut counts = Vec::new();
+        replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len())).unwrap();
+        assert_eq!(counts, [1, 2]);
     }
 }

@@ -136,6 +136,8 @@ pub const ROWS_MAX: u32 = 500;
 /// Hot property columns on disk, in bytes: a billion events read by five properties of two bytes, and a fraction
 /// of the truth beside them. Columns every query needs are not counted.
 pub const HOT_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
+/// Hot columns kept in memory because the disk takes none, in bytes: a full disk must not become full memory.
+pub const HOT_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Live feed: events kept for somebody who opens the page, per project.
 pub const LIVE_EVENTS_KEPT: usize = 50;

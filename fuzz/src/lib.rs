@@ -108,14 +108,10 @@ const LOG: &str = "/lake/wal/wal-0000000001.log";
 
 fn open(disk: &SimDisk) -> cofferdam_lake::Result<Store> {
     let options = Options {
-        folder: PathBuf::from("/lake"),
         disk: Arc::new(disk.clone()),
         flush_events: usize::MAX,
         buckets: 2,
-        hot_bytes_max: 1 << 20,
-        clock: Arc::new(|| NOW_US),
-        merges: Arc::new(|_| Arc::default()),
-        retention: Arc::new(|_| cofferdam_lake::Retention::default()),
+        ..Options::new(PathBuf::from("/lake"), Arc::new(|| NOW_US))
     };
     Store::open(options, vec![(PROJECT, KEY)])
 }
@@ -137,9 +133,12 @@ static LOGGED: LazyLock<Logged> = LazyLock::new(|| {
         let (path, len) = newest().expect("an open store has a log");
         log = path;
         // No two are the same record, so that each row is its event.
-        let events: Vec<SealedEvent> = events.iter().map(|event| SealedEvent { insert_id: 0, ..event.clone() }).collect();
+        let events: Vec<SealedEvent> =
+            events.iter().map(|event| SealedEvent { insert_id: 0, ..event.clone() }).collect();
         groups.push((usize::try_from(len).expect("short"), events.iter().map(row).collect()));
-        store.append(vec![store.seal(PROJECT, events).expect("room")]).unwrap_or_else(|error| panic!("{group}: {error}"));
+        store
+            .append(vec![store.seal(PROJECT, events).expect("room")])
+            .unwrap_or_else(|error| panic!("{group}: {error}"));
     }
     drop(store);
     Logged { disk: disk.restart(Crash::Power), log, groups }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cofferdam_lake::{Error, Options, Pace, Snapshot, Store};
+use cofferdam_lake::{Error, Options, Pace, Retention, Snapshot, Store};
 use cofferdam_model::{Merges, ProjectId, SealedEvent, SubjectNo, Value};
 use jiff::tz::TimeZone;
 
@@ -579,7 +579,8 @@ impl Run {
             merges: Arc::new(move |project| {
                 merges.lock().unwrap_or_else(PoisonError::into_inner)[project.0 as usize - 1].clone()
             }),
-            retention: Arc::new(|_| cofferdam_lake::Retention::default()),
+            retention: Arc::new(|_| Retention::default()),
+            rows_weight: [4_000, 1_000, 4_000, 1][self.scenario.seed as usize % 4],
         };
         let keys = (0..self.projects.len()).map(|project| (id(project), [project as u8; 32])).collect();
         Store::open(options, keys)

@@ -49,3 +49,8 @@ fn the_wire_copes_with_anything_near_its_corpus() {
 fn questions_cope_with_anything_near_their_corpus() {
     assert!(over_corpus("query_json", bodies::query_json) > 1_000);
 }
+
+#[test]
+fn logs_cope_with_anything_near_their_corpus() {
+    assert!(over_corpus("wal", bodies::wal) > 500);
+}

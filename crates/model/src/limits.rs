@@ -122,6 +122,8 @@ pub const QUERY_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const FUNNEL_STEPS_MAX: usize = 20;
 /// Conversion window, in days (Mixpanel's).
 pub const FUNNEL_WINDOW_DAYS_MAX: i64 = 366;
+/// Conversion window, in sessions (Mixpanel's).
+pub const FUNNEL_WINDOW_SESSIONS_MAX: u32 = 12;
 /// Filters in one list.
 pub const FILTERS_MAX: usize = 20;
 /// Values of one `equals`.

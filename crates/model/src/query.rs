@@ -325,7 +325,7 @@ pub enum SessionRule {
     /// From an event that matches `start` to the first one after it that matches `end`; without one, to the last event
     /// of the day. Events outside are in no session.
     Events { start: Box<EventMatch>, end: Box<EventMatch> },
-    /// Events with the same value of a property; events without it are in no session.
+    /// Runs of events with the same value of a property; events without it are in no session and end none.
     Property { property: String },
 }
 

@@ -192,12 +192,7 @@ impl Share {
     }
 }
 
-fn walk(
-    input: &Input<'_>,
-    leaves: &[Leaf<'_>],
-    matchers: &[&EventMatch],
-    bits: &[usize],
-) -> Result<Vec<SubjectSet>> {
+fn walk(input: &Input<'_>, leaves: &[Leaf<'_>], matchers: &[&EventMatch], bits: &[usize]) -> Result<Vec<SubjectSet>> {
     let from = leaves.iter().map(|leaf| leaf.from).min().unwrap_or(0);
     let to = leaves.iter().map(|leaf| leaf.to).max().unwrap_or(0);
     let scan = Scan::new(input, from, to)?;
@@ -245,12 +240,7 @@ fn walk(
             share.reset();
             for span in person.spans {
                 let times = &scan.file(span.file).core.time;
-                for (at, tags) in span.tags.iter().enumerate() {
-                    let tags = tags & person.allowed;
-                    if tags != 0 {
-                        did(share, times.get(span.row as usize + at), tags);
-                    }
-                }
+                span.tagged(times, person.allowed, |hit| did(share, hit.time, hit.tags));
             }
             share.settle(leaves, person.subject);
         })?
@@ -303,4 +293,158 @@ fn meeting(
             if member { (*set).clone() } else { others(&set) }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cofferdam_lake::Snapshot;
+    use cofferdam_model::query::{DateRange, Filter};
+    use cofferdam_model::{Merges, SealedEvent, Value};
+    use jiff::civil::Date;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::People;
+
+    /// Hours since 2026-11-01T00:00Z.
+    fn at(hour: i64) -> i64 {
+        (1_793_491_200 + hour * 3_600) * 1_000_000
+    }
+
+    fn event(subject: u32, name: &str, hour: i64, value: f64) -> SealedEvent {
+        SealedEvent {
+            name: name.to_owned(),
+            subject: SubjectNo(subject),
+            time_us: at(hour),
+            insert_id: 0,
+            properties: vec![("p".to_owned(), Value::Number(value))],
+        }
+    }
+
+    /// 1: a on three days. 2 and 6 are one: a thrice within two hours of a day. 3: b. 4: only a profile. 5: a, later.
+    fn members_at(condition: &CohortCondition, hour: i64) -> Result<Vec<u32>> {
+        let events = vec![
+            event(1, "a", 0, 1.0),
+            event(1, "a", 24, 2.0),
+            event(1, "a", 50, 3.0),
+            event(2, "a", 30, 1.0),
+            event(6, "a", 31, 2.0),
+            event(2, "a", 30, 5.0),
+            event(3, "b", 1, 0.0),
+            event(5, "a", 240, 0.0),
+            event(SubjectNo::NOBODY.0, "a", 2, 0.0),
+        ];
+        let mut merges = Merges::default();
+        merges.link(SubjectNo(6), SubjectNo(2));
+        let mut people = People::default();
+        people.everybody = Arc::new([SubjectNo(4), SubjectNo(1)].into_iter().collect());
+        people.add_cohort("c", Arc::new([SubjectNo(1), SubjectNo(3), SubjectNo(9)].into_iter().collect()));
+        let mut found = Vec::new();
+        for (buckets, pieces, threads) in [(1, 1, 1), (4, 3, 2)] {
+            let snapshot = Snapshot::of_events(events.clone(), buckets, pieces);
+            let mut input = crate::Input::new(&snapshot, &merges, &TimeZone::UTC, at(1_000), &people);
+            input.threads = threads;
+            let set = members(&input, condition, at(hour))?;
+            found.push(set.iter().map(|subject| subject.0).collect::<Vec<_>>());
+        }
+        assert_eq!(found[0], found[1]);
+        Ok(found.remove(0))
+    }
+
+    fn did(name: &str, times: Times) -> CohortCondition {
+        let matching = EventMatch { event: Some(name.to_owned()), filters: Vec::new() };
+        CohortCondition::Did { matching, times, distinct: None, window: None }
+    }
+
+    fn on(mut condition: CohortCondition, unit: Unit) -> CohortCondition {
+        if let CohortCondition::Did { distinct, .. } = &mut condition {
+            *distinct = Some(unit);
+        }
+        condition
+    }
+
+    fn within(mut condition: CohortCondition, range: DateRange) -> CohortCondition {
+        if let CohortCondition::Did { window, .. } = &mut condition {
+            *window = Some(range);
+        }
+        condition
+    }
+
+    #[test]
+    fn conditions_count_events_and_different_days() {
+        use Times::{AtLeast, AtMost, Between, Exactly};
+        let last_two_days = DateRange::Last { count: 2, unit: Unit::Day };
+        let first_day = DateRange::Between { from: Date::constant(2026, 11, 1), to: Date::constant(2026, 11, 1) };
+        for (condition, hour, expected) in [
+            (did("a", AtLeast { count: 1 }), 100, &[1, 2][..]),
+            (did("a", AtLeast { count: 1 }), 241, &[1, 2, 5]),
+            (did("a", AtLeast { count: 1 }), 240, &[1, 2]),
+            (did("a", AtLeast { count: 1 }), 24, &[1]),
+            (did("a", Exactly { count: 3 }), 100, &[1, 2]),
+            (did("a", AtMost { count: 0 }), 100, &[3, 4]),
+            (did("a", AtMost { count: 2 }), 51, &[3, 4]),
+            (did("a", AtMost { count: 2 }), 31, &[1, 2, 3, 4]),
+            (did("a", Between { low: 2, high: 9 }), 50, &[1, 2]),
+            (did("b", Exactly { count: 0 }), 0, &[1, 4]),
+            (on(did("a", AtLeast { count: 3 }), Unit::Day), 100, &[1]),
+            (on(did("a", Exactly { count: 2 }), Unit::Hour), 100, &[2]),
+            (on(did("a", AtMost { count: 1 }), Unit::Day), 100, &[2, 3, 4]),
+            (within(did("a", AtLeast { count: 1 }), last_two_days), 72, &[1, 2]),
+            (within(did("a", AtLeast { count: 1 }), last_two_days), 73, &[1]),
+            (within(did("a", AtMost { count: 0 }), last_two_days), 73, &[2, 3, 4]),
+            (within(did("a", AtLeast { count: 1 }), first_day), 100, &[1]),
+            (within(on(did("a", AtLeast { count: 1 }), Unit::Week), first_day), 100, &[1]),
+            (did("c", AtLeast { count: 1 }), 100, &[]),
+            (did("c", AtMost { count: 5 }), 100, &[1, 2, 3, 4]),
+        ] {
+            assert_eq!(members_at(&condition, hour).unwrap(), expected, "{condition:?} at {hour}");
+        }
+    }
+
+    #[test]
+    fn trees_are_sets() {
+        let a = || did("a", Times::AtLeast { count: 1 });
+        let b = || did("b", Times::AtLeast { count: 1 });
+        let is =
+            |condition| CohortCondition::Is { filter: Filter { on: Holder::Cohort, property: "c".into(), condition } };
+        let not = |of| CohortCondition::Not { of: Box::new(of) };
+        for (condition, expected) in [
+            (CohortCondition::Any { of: vec![a(), b()] }, &[1, 2, 3][..]),
+            (CohortCondition::All { of: vec![a(), b()] }, &[]),
+            (CohortCondition::All { of: vec![not(b()), is(Condition::IsSet)] }, &[1]),
+            (is(Condition::IsSet), &[1, 3, 9]),
+            (is(Condition::IsNotSet), &[2, 4]),
+            (not(a()), &[3, 4]),
+            (not(not(b())), &[3]),
+            (
+                CohortCondition::All { of: vec![CohortCondition::Any { of: vec![b(), a()] }, is(Condition::IsSet)] },
+                &[1, 3],
+            ),
+        ] {
+            assert_eq!(members_at(&condition, 100).unwrap(), expected, "{condition:?}");
+        }
+        // More kinds of events than one walk tells apart.
+        let mut of: Vec<_> = (0..40).map(|at| did(&format!("never {at}"), Times::AtLeast { count: 1 })).collect();
+        of.push(b());
+        of.push(a());
+        assert_eq!(members_at(&CohortCondition::Any { of }, 100).unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        let a = || did("a", Times::AtLeast { count: 1 });
+        let deep = (0..4).fold(a(), |of, _| CohortCondition::Not { of: Box::new(of) });
+        let filter = Filter { on: Holder::Event, property: "p".into(), condition: Condition::IsSet };
+        for wrong in [
+            CohortCondition::All { of: Vec::new() },
+            CohortCondition::Any { of: (0..50).map(|_| a()).collect() },
+            deep,
+            CohortCondition::Is { filter },
+            did("a", Times::Between { low: 3, high: 2 }),
+        ] {
+            assert!(matches!(members_at(&wrong, 1), Err(crate::Error::Invalid(_))), "{wrong:?}");
+        }
+    }
 }

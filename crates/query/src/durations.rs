@@ -3,8 +3,6 @@
 //! Kept in whole milliseconds, rounded down: rounding down keeps the order, so the median of the rounded is the
 //! rounded median. The sum is kept in microseconds, so that the mean is rounded once.
 
-use crate::scan::Partial;
-
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -149,23 +147,13 @@ impl Durations {
         all().for_each(|ms| counts[(edges.partition_point(|edge| *edge <= ms) - 1).min(last)] += 1);
         (edges, counts)
     }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.short.capacity() * size_of::<u32>() + self.long.capacity() * size_of::<u64>()
-    }
-}
-
-impl Partial for Durations {
-    fn bytes(&self) -> usize {
-        Durations::bytes(self)
-    }
 }
 
 /// At least two edges that enclose both.
 fn edges(low: u64, high: u64) -> Vec<u64> {
     let from = LADDER.partition_point(|edge| *edge <= low) - 1;
-    let to = LADDER.partition_point(|edge| *edge < high).clamp(from + 1, LADDER.len() - 1);
-    if to - from >= LADDER_BUCKETS_MIN {
+    let to = LADDER.partition_point(|edge| *edge < high);
+    if to < LADDER.len() && to >= from + LADDER_BUCKETS_MIN {
         return LADDER[from..=to].to_vec();
     }
     let fits = |width: &&u64| high / **width - low / **width < WIDTH_BUCKETS_MAX;

@@ -105,7 +105,11 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_model::{Query, ResultTable};
+
     use super::*;
+    use crate::People;
+    use crate::testing::{ask_in, days, named};
 
     #[test]
     fn counts_different_parts_of_each_period_once() {
@@ -122,5 +126,45 @@ mod tests {
         parts.count(&hits(&[1, 11, 21, 59]), &mut grid);
         parts.count(&[], &mut grid);
         assert_eq!(grid.counts, [0, 1, 1, 1, 0, 0, 0, 1, 0]);
+    }
+    #[test]
+    fn hours_of_a_day_and_days_of_a_week_are_counted_once() {
+        let query = |period, cumulative| FrequencyQuery {
+            range: days(5, 12),
+            matching: named("A"),
+            period,
+            cumulative,
+            filters: Vec::new(),
+        };
+        let ask = |query: FrequencyQuery, text: &str| match ask_in(
+            "Europe/Madrid",
+            text,
+            &Query::Frequency(query),
+            &People::default(),
+        )
+        .unwrap()
+        {
+            ResultTable::Frequency(table) => table,
+            other => panic!("{other:?}"),
+        };
+        let text = "
+            1 5 10:00 A
+            1 5 10:59 A
+            1 5 11:00 A
+            1 6 23:30 A
+            1 7 09:00 B
+            2 11 22:10 A";
+        let table = ask(query(Unit::Day, false), text);
+        let persons: Vec<u64> = table.periods.iter().map(|period| period.persons).collect();
+        assert_eq!(persons, [1, 0, 1, 0, 0, 0, 0, 1], "23:30 UTC is the next day in Madrid");
+        assert_eq!((table.periods[0].counts.len(), &table.periods[0].counts[..3]), (24, &[0, 1, 0][..]));
+        assert_eq!(table.overall[..3], [2, 1, 0]);
+        let table = ask(query(Unit::Week, false), text);
+        assert_eq!(table.periods.len(), 2);
+        assert_eq!(table.periods[0].counts, [0, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(table.periods[1].counts, [1, 0, 0, 0, 0, 0, 0]);
+        let table = ask(query(Unit::Week, true), text);
+        assert_eq!((table.periods[0].persons, &table.periods[0].counts[..3]), (1, &[1, 1, 0][..]));
+        assert_eq!(table.overall[..3], [2, 1, 0]);
     }
 }

@@ -28,18 +28,26 @@ use jiff::tz::TimeZone;
 
 pub mod calendar;
 
+mod cohort;
 mod durations;
 mod flows;
+mod formula;
 mod frequency;
+mod funnel;
 mod lists;
+mod measure;
 mod people;
 mod retention;
 mod scan;
 mod sessions;
 mod split;
 mod tags;
+#[cfg(test)]
+mod testing;
+mod trend;
 mod values;
 
+pub use cohort::{check as check_cohort, members};
 pub use lists::{EventFound, PersonFound};
 pub use people::{Needs, People, passes};
 
@@ -133,9 +141,11 @@ pub enum Output {
 /// Answers a question. `Output::Table` holds every kind that names no subject.
 pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
     match query {
+        Query::Insights(query) => trend::run(input, query).map(|table| Output::Table(ResultTable::Insights(table))),
         Query::Retention(query) => {
             retention::run(input, query).map(|table| Output::Table(ResultTable::Retention(table)))
         }
+        Query::Funnel(query) => funnel::run(input, query).map(|table| Output::Table(ResultTable::Funnel(table))),
         Query::Flows(query) => flows::run(input, query).map(|table| Output::Table(ResultTable::Flows(table))),
         Query::Frequency(query) => {
             frequency::run(input, query).map(|table| Output::Table(ResultTable::Frequency(table)))
@@ -143,7 +153,6 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
         Query::Sessions(query) => sessions::run(input, query).map(|table| Output::Table(ResultTable::Sessions(table))),
         Query::Persons(query) => lists::persons(input, query),
         Query::Events(query) => lists::events(input, query).map(Output::Events),
-        _ => invalid("being built"),
     }
 }
 

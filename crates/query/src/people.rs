@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cofferdam_model::cohort::CohortCondition;
 use cofferdam_model::query::{Breakdown, Condition, EventMatch, Filter, Holder, Measure, Query, SessionRule};
 use cofferdam_model::{SubjectNo, SubjectSet, SubjectValues, Value};
 
@@ -15,6 +16,8 @@ pub struct People {
     /// Persons whose profile meets a positive condition.
     profiles: Vec<(String, Condition, Arc<SubjectSet>)>,
     cohorts: Vec<(String, Arc<SubjectSet>)>,
+    /// The rules of dynamic cohorts, of which a question asks what they were at another time.
+    conditions: Vec<(String, CohortCondition)>,
     values: Vec<(String, Arc<SubjectValues>)>,
     /// Persons with a profile: who never had an event may still not have done something.
     pub everybody: Arc<SubjectSet>,
@@ -40,6 +43,11 @@ impl People {
         self.cohorts.push((id.to_owned(), set));
     }
 
+    /// The rule of a dynamic cohort. A cohort without one has always been what it is now.
+    pub fn add_condition(&mut self, id: &str, condition: CohortCondition) {
+        self.conditions.push((id.to_owned(), condition));
+    }
+
     pub fn add_values(&mut self, property: &str, values: Arc<SubjectValues>) {
         self.values.push((property.to_owned(), values));
     }
@@ -49,6 +57,10 @@ impl People {
             Some((_, set)) => Ok(set.clone()),
             None => invalid("this cohort does not exist"),
         }
+    }
+
+    pub(crate) fn condition(&self, id: &str) -> Option<&CohortCondition> {
+        self.conditions.iter().find(|(known, _)| known == id).map(|(_, condition)| condition)
     }
 
     pub(crate) fn values(&self, property: &str) -> Result<Arc<SubjectValues>> {
@@ -150,9 +162,9 @@ impl Needs {
     }
 
     /// Everything a cohort's condition asks about persons.
-    pub fn of_condition(condition: &cofferdam_model::cohort::CohortCondition) -> Needs {
-        fn visit(needs: &mut Needs, condition: &cofferdam_model::cohort::CohortCondition) {
-            use cofferdam_model::cohort::CohortCondition::{All, Any, Did, Is, Not};
+    pub fn of_condition(condition: &CohortCondition) -> Needs {
+        fn visit(needs: &mut Needs, condition: &CohortCondition) {
+            use CohortCondition::{All, Any, Did, Is, Not};
             match condition {
                 All { of } | Any { of } => of.iter().for_each(|condition| visit(needs, condition)),
                 Not { of } => visit(needs, of),

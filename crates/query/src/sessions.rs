@@ -7,7 +7,7 @@
 //!    nothing and the first event after it that matches `end` is its last. One that meets no end on its day lasts up
 //!    to the last event of the day. Ends outside of a session, and all other events there, are in none.
 //! 4. By property: a session is a run of events with the same value. An event without the property is in none and
-//!    does not end one. Of a list, the first value stands for all.
+//!    does not end one. A list of several values, or of none, names no session: as if it were not set.
 //! 5. A session lasts from its first to its last event, and counts at its first.
 //! 6. The report counts sessions that begin within the range, whole, even when they end after it; a session that
 //!    began before the range is not cut by it and does not count. `matching` asks for any of the session's events.
@@ -134,21 +134,18 @@ impl Cutter {
                 }
             }
             Rule::Property(values) => {
-                let mut current = 0;
+                let mut current = None;
                 for (at, hit) in hits.iter().enumerate() {
-                    let value = values.id(hit);
-                    if value == 0 {
-                        continue;
-                    }
+                    let Some(value) = session_id(values, hit) else { continue };
                     let today = self.days.find(hit.time, day);
                     match out.last_mut() {
-                        Some(session) if today == day && value == current => {
+                        Some(session) if today == day && current == Some(value) => {
                             session.last = at;
                             session.events += 1;
                         }
                         _ => out.push(Session { first: at, last: at, events: 1 }),
                     }
-                    (day, current) = (today, value);
+                    (day, current) = (today, Some(value));
                 }
                 return;
             }
@@ -166,10 +163,20 @@ impl Cutter {
             let rows = session.first..=session.last;
             of[rows.clone()].fill(index as u32);
             if let Rule::Property(values) = &self.rule {
-                rows.filter(|at| values.id(&hits[*at]) == 0).for_each(|at| of[at] = NO_SESSION);
+                rows.filter(|at| session_id(values, &hits[*at]).is_none()).for_each(|at| of[at] = NO_SESSION);
             }
         }
     }
+}
+
+/// The value that names the session of a row.
+fn session_id(values: &Values, hit: &Hit) -> Option<u32> {
+    if values.has_lists(hit.file) {
+        let mut ids = Vec::new();
+        values.ids(hit, &mut ids);
+        return if let [id] = ids[..] { Some(id).filter(|id| *id != 0) } else { None };
+    }
+    Some(values.id(hit)).filter(|id| *id != 0)
 }
 
 /// Cells of one answer, in all: what a chart can show, and what fits into memory.
@@ -385,5 +392,148 @@ impl Cell {
             average_ms: self.durations.average_ms(),
             median_ms: self.durations.median_ms(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_model::query::{Breakdown, BreakdownBy, DateRange, Holder, Touch};
+    use cofferdam_model::result::Segment;
+    use cofferdam_model::{Query, ResultTable};
+
+    use super::*;
+    use crate::People;
+    use crate::testing::{ask_in, days, named};
+
+    fn sessions(rule: SessionRule, range: DateRange) -> SessionsQuery {
+        SessionsQuery { range, unit: Unit::Day, sessions: rule, matching: EventMatch::default(), breakdown: None }
+    }
+
+    fn ask(zone: &str, query: &SessionsQuery, text: &str) -> SessionsTable {
+        match ask_in(zone, text, &Query::Sessions(query.clone()), &People::default()).unwrap() {
+            ResultTable::Sessions(table) => table,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sessions, persons, bounced, events, average and median minutes of the whole range.
+    fn total(query: &SessionsQuery, text: &str) -> (u64, u64, u64, u64, Option<u64>, Option<u64>) {
+        let table = ask("UTC", query, text);
+        let total = &table.series[0].total;
+        let minutes = |ms: Option<u64>| ms.map(|ms| ms / 60_000);
+        (
+            total.sessions,
+            total.persons,
+            total.bounced,
+            total.events,
+            minutes(total.average_ms),
+            minutes(total.median_ms),
+        )
+    }
+
+    #[test]
+    fn a_timeout_ends_a_session() {
+        let query = sessions(SessionRule::default(), days(5, 5));
+        let text = "
+            1 5 01:00 A
+            1 5 01:10 B
+            1 5 01:50 A
+            1 5 02:10 B
+            1 5 02:25 C";
+        assert_eq!(total(&query, text), (2, 1, 0, 5, Some(22), Some(10)), "10 and 35 minutes");
+        let text = "
+            1 5 01:00 A
+            1 5 01:30 A
+            1 5 02:00:01 A";
+        assert_eq!(total(&query, text), (2, 1, 1, 3, Some(15), Some(0)), "exactly 30 minutes continue it");
+    }
+
+    #[test]
+    fn midnight_of_the_zone_ends_every_session() {
+        let query = sessions(SessionRule::default(), days(5, 6));
+        let text = "
+            1 5 21:30 A
+            1 5 21:50 A
+            1 5 22:05 A
+            1 5 22:10 A";
+        let table = ask("Europe/Madrid", &query, text);
+        let days: Vec<_> = table.series[0].values.iter().map(|cell| (cell.sessions, cell.average_ms)).collect();
+        assert_eq!(days, [(1, Some(20 * 60_000)), (1, Some(5 * 60_000))]);
+        assert_eq!(table.series[0].total.persons, 1);
+        assert_eq!(total(&query, text), (1, 1, 0, 4, Some(40), Some(40)), "no midnight there");
+        assert!(!table.last_incomplete);
+    }
+
+    #[test]
+    fn events_begin_and_end_a_session() {
+        let rule = SessionRule::Events { start: Box::new(named("Login")), end: Box::new(named("Logout")) };
+        let query = sessions(rule, days(5, 5));
+        let text = "
+            1 5 10:00 View
+            1 5 11:00 Login
+            1 5 11:15 Login
+            1 5 11:45 Logout
+            1 5 12:15 Logout
+            1 5 13:00 View";
+        assert_eq!(total(&query, text), (1, 1, 0, 3, Some(45), Some(45)));
+        let open = "
+            1 5 11:00 Login
+            1 5 11:20 View
+            1 6 00:10 Logout
+            2 5 11:00 Login";
+        assert_eq!(total(&query, open), (2, 2, 1, 3, Some(10), Some(0)));
+    }
+
+    #[test]
+    fn runs_of_a_value_are_sessions() {
+        let query = sessions(SessionRule::Property { property: "id".to_owned() }, days(5, 6));
+        let text = "
+            1 5 10:00 A id=x
+            1 5 10:01 A
+            1 5 10:10 A id=x
+            1 5 10:20 A id=y
+            1 5 10:50 A id=x
+            1 5 23:50 A id=x
+            1 6 00:10 A id=x";
+        assert_eq!(total(&query, text), (4, 1, 2, 6, Some(47), Some(0)));
+    }
+
+    #[test]
+    fn sessions_count_where_they_begin_whole() {
+        let range = DateRange::Last { count: 2, unit: Unit::Hour };
+        let mut query = sessions(SessionRule::default(), range);
+        query.unit = Unit::Hour;
+        // It is noon: the range is 11:00 to 13:00.
+        let text = "
+            1 20 10:50 A
+            1 20 11:10 A
+            2 20 11:00 A
+            2 20 11:20 B
+            3 20 12:50 A
+            3 20 13:10 A";
+        let table = ask("UTC", &query, text);
+        let hours: Vec<_> = table.series[0].values.iter().map(|cell| (cell.sessions, cell.average_ms)).collect();
+        assert_eq!(hours, [(1, Some(20 * 60_000)), (1, Some(20 * 60_000))]);
+        assert!(table.last_incomplete);
+        query.matching = named("B");
+        assert_eq!(ask("UTC", &query, text).series[0].total.sessions, 1);
+    }
+
+    #[test]
+    fn segments_are_those_of_the_first_event() {
+        let mut query = sessions(SessionRule::default(), days(5, 5));
+        let by = BreakdownBy { on: Holder::Event, property: "page".to_owned(), buckets: None };
+        query.breakdown = Some(Breakdown { by: vec![by], limit: 1, touch: Touch::Every });
+        let text = "
+            1 5 10:00 A page=home
+            1 5 10:01 A page=shop
+            1 5 12:00 A page=home
+            2 5 10:00 A page=shop
+            2 5 12:00 A";
+        let table = ask("UTC", &query, text);
+        let lines: Vec<_> =
+            table.series.iter().map(|line| (line.segment.clone(), line.total.sessions, line.total.persons)).collect();
+        assert_eq!(lines, [(vec![Segment::Value("home".to_owned())], 2, 1), (vec![Segment::Other], 2, 1)]);
+        assert_eq!(table.segments_omitted, 2);
     }
 }

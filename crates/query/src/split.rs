@@ -114,10 +114,24 @@ impl Split {
     }
 
     fn combine_all(&self, person: SubjectNo, hit: &Hit, out: &mut Vec<u64>) {
+        self.combine(person, |_| Some(hit), out);
+    }
+
+    /// Whether a row has a value of the property at an index of the breakdown. Persons have theirs in every row.
+    pub(crate) fn has(&self, index: usize, hit: &Hit) -> bool {
+        match &self.dims[index] {
+            Dim::Event(values) => values.id(hit) != 0,
+            Dim::Profile { .. } | Dim::Cohort(_) => true,
+        }
+    }
+
+    /// Like [`Split::ids`] with a row for each property, by index; without a row it is not set.
+    pub(crate) fn combine<'h>(&self, person: SubjectNo, rows: impl Fn(usize) -> Option<&'h Hit>, out: &mut Vec<u64>) {
         let mut ids = Vec::new();
+        out.clear();
         out.push(0);
-        for dim in &self.dims {
-            dim.ids(person, hit, &mut ids);
+        for (index, dim) in self.dims.iter().enumerate() {
+            dim.ids(person, rows(index), &mut ids);
             let before = std::mem::take(out);
             for raw in before {
                 out.extend(ids.iter().map(|id| raw * dim.len() + u64::from(*id)));
@@ -126,25 +140,6 @@ impl Split {
         out.iter_mut().for_each(|raw| *raw = self.slot(*raw));
         out.sort_unstable();
         out.dedup();
-    }
-
-    /// The value of each property of the breakdown alone; of a list, the first.
-    pub(crate) fn parts(&self, person: SubjectNo, hit: &Hit, out: &mut Vec<u32>) {
-        out.clear();
-        let mut ids = Vec::new();
-        for dim in &self.dims {
-            if let Dim::Event(values) = dim {
-                out.push(values.id(hit));
-            } else {
-                dim.ids(person, hit, &mut ids);
-                out.push(ids.first().copied().unwrap_or(0));
-            }
-        }
-    }
-
-    /// The raw id of one value per property.
-    pub(crate) fn combine(&self, parts: &[u32]) -> u64 {
-        self.dims.iter().zip(parts).fold(0, |raw, (dim, part)| raw * dim.len() + u64::from(*part))
     }
 
     /// The slot of a raw id; the raw id itself before [`Split::keep_largest`].
@@ -236,9 +231,15 @@ impl Dim {
         }
     }
 
-    fn ids(&self, person: SubjectNo, hit: &Hit, out: &mut Vec<u32>) {
+    fn ids(&self, person: SubjectNo, hit: Option<&Hit>, out: &mut Vec<u32>) {
         match self {
-            Dim::Event(values) => values.ids(hit, out),
+            Dim::Event(values) => match hit {
+                Some(hit) => values.ids(hit, out),
+                None => {
+                    out.clear();
+                    out.push(0);
+                }
+            },
             Dim::Profile { values, ids, .. } => {
                 out.clear();
                 match values.code(person) {

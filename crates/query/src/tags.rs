@@ -257,7 +257,7 @@ impl ColumnTest {
     }
 
     #[inline]
-    fn passes(&self, row: usize) -> bool {
+    pub(crate) fn passes(&self, row: usize) -> bool {
         match self {
             ColumnTest::Text { codes, passes } => passes.get(codes.get(row) as usize).copied().unwrap_or(false),
             ColumnTest::Number { column, test } => match &**column {

@@ -14,6 +14,7 @@
 //! Bounds: 20,000 buckets and a million values per answer, whatever the unit. Hours over years are allowed: they are
 //! exact and fit.
 
+use cofferdam_lake::Codes;
 use cofferdam_model::query::{
     Aggregate, Breakdown, Compare, DateRange, EventMatch, Filter, Holder, InsightsQuery, Measure, PersonMeasure, Touch,
     Transform, Unit,
@@ -24,9 +25,9 @@ use jiff::{Span as Length, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::formula::Formula;
-use crate::measure::{self, Axis, Entry, Exact, Tally};
+use crate::measure::{self, Axis, Exact, Tally};
 use crate::scan::{Hit, Partial, Person, Scan, Span};
-use crate::sessions::{self, Cutter, NO_SESSION, Session};
+use crate::sessions::{self, Cutter, Session};
 use crate::split::{self, Split};
 use crate::tags::{MATCHERS_MAX, Tags, ValueTest};
 use crate::values::{Numbers, Values};
@@ -85,10 +86,10 @@ fn check(query: &InsightsQuery) -> Result<Vec<Formula>> {
         }
     }
     let made_of_sessions = query.metrics.iter().any(|metric| Source::of(&metric.matching) != Source::Rows);
-    let by = query.breakdown.iter().flat_map(|breakdown| &breakdown.by);
+    let mut by = query.breakdown.iter().flat_map(|breakdown| &breakdown.by);
     let session_property =
         |name: &str| [DURATION, EVENT_COUNT, ORIGIN_START, ORIGIN_END].contains(&name) && made_of_sessions;
-    if let Some(by) = by.into_iter().find(|by| by.on == Holder::Event && session_property(&by.property)) {
+    if let Some(by) = by.find(|by| by.on == Holder::Event && session_property(&by.property)) {
         return invalid(format!("sessions cannot be broken down by {}: filter by it instead", by.property));
     }
     match query.transform {
@@ -371,13 +372,16 @@ enum NumberOf {
 enum ValueOf {
     Property(Values),
     /// The name of a session's first or last event.
-    Origin { last: bool, names: Names },
+    Origin {
+        last: bool,
+        names: Names,
+    },
     Number(NumberOf),
 }
 
 /// Event names as ids: the same name has the same id in every file.
 struct Names {
-    files: Vec<Vec<u32>>,
+    files: Vec<(Codes, Vec<u32>)>,
 }
 
 /// Trailing windows of days, one per bucket: both their starts and their ends ascend.
@@ -429,7 +433,7 @@ impl<'a> Plan<'a> {
         let mut walks: Vec<(Walk, Vec<usize>)> = Vec::new();
         let (mut from, mut to) = (period.from_us(), period.to_us());
         for (index, metric) in query.metrics.iter().enumerate() {
-            let Some(walk) = walk_of(query, metric.measure.clone(), Source::of(&metric.matching)) else { continue };
+            let Some(walk) = walk_of(query, &metric.measure, Source::of(&metric.matching)) else { continue };
             match walks.iter_mut().find(|(known, _)| *known == walk) {
                 Some((_, metrics)) => metrics.push(index),
                 None => walks.push((walk, vec![index])),
@@ -491,9 +495,7 @@ impl<'a> Plan<'a> {
             let matchers: Vec<(&EventMatch, &[Filter])> = matchers.iter().map(|(own, more)| (own, *more)).collect();
             let tags = Tags::new(&self.scan, &matchers)?;
             let cutter = match walk {
-                Walk::Sessions | Walk::SessionsBackward => {
-                    Some(Cutter::new(&self.scan, &self.query.sessions, 0)?)
-                }
+                Walk::Sessions | Walk::SessionsBackward => Some(Cutter::new(&self.scan, &self.query.sessions, 0)?),
                 _ => None,
             };
             self.passes.push(Pass { walk, jobs, by_bit, tags, cutter });
@@ -713,21 +715,20 @@ impl<'a> Plan<'a> {
         let core = &self.scan.file(span.file).core;
         let axis = &self.period.axis;
         if let ([State::Counts(counts)], None) = (&mut share.states[..], &self.breakdown) {
-            for (at, _) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
-                if let Some(bucket) = axis.find(core.time.get(span.row as usize + at)) {
+            span.tagged(&core.time, u32::MAX, |hit| {
+                if let Some(bucket) = axis.find(hit.time) {
                     counts[bucket] += 1;
                 }
-            }
+            });
             return;
         }
         let asks_person = self.breakdown.as_ref().is_some_and(|breakdown| breakdown.asks_person);
         let mut subject = core.offsets.partition_point(|offset| *offset <= span.row).saturating_sub(1);
         let mut person = SubjectNo::NOBODY;
         let mut known = None;
-        for (at, tags) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
-            let row = span.row + at as u32;
+        span.tagged(&core.time, u32::MAX, |hit| {
             if asks_person {
-                while core.offsets[subject + 1] <= row {
+                while core.offsets[subject + 1] <= hit.row {
                     subject += 1;
                 }
                 if known != Some(subject) {
@@ -735,9 +736,8 @@ impl<'a> Plan<'a> {
                     person = self.input.merges.canonical(SubjectNo(core.subjects[subject]));
                 }
             }
-            let hit = Hit { time: core.time.get(row as usize), tags: *tags, file: span.file, row };
             self.on_hit(pass, share, person, &hit);
-        }
+        });
     }
 
     fn on_person(&self, pass: &Pass<'a>, share: &mut Share, person: &Person<'_>) {
@@ -754,14 +754,7 @@ impl<'a> Plan<'a> {
         }
         for span in person.spans {
             let times = &self.scan.file(span.file).core.time;
-            for (at, tags) in span.tags.iter().enumerate() {
-                let tags = tags & person.allowed;
-                if tags != 0 {
-                    let row = span.row + at as u32;
-                    let hit = Hit { time: times.get(row as usize), tags, file: span.file, row };
-                    self.on_hit(pass, share, person.subject, &hit);
-                }
-            }
+            span.tagged(times, person.allowed, |hit| self.on_hit(pass, share, person.subject, &hit));
         }
         share.settle(&pass.jobs);
     }
@@ -773,17 +766,16 @@ impl<'a> Plan<'a> {
         let mut any = false;
         // The bucket of the last row: most rows of a person are in the one of the row before.
         let (mut low, mut high) = (0, 0);
-        for (at, _) in span.tags.iter().enumerate().filter(|(_, tags)| **tags & allowed != 0) {
-            let time = times.get(span.row as usize + at);
-            if time >= low && time < high {
-                continue;
+        span.tagged(times, allowed, |hit| {
+            if hit.time >= low && hit.time < high {
+                return;
             }
-            if let Some(bucket) = axis.find(time) {
+            if let Some(bucket) = axis.find(hit.time) {
                 (low, high) = (axis.starts()[bucket], axis.starts()[bucket + 1]);
                 marks.mark(bucket, person);
                 any |= bucket >= self.period.lead;
             }
-        }
+        });
         any
     }
 
@@ -808,8 +800,8 @@ impl<'a> Plan<'a> {
         if pass.jobs.iter().any(|job| job.source == Source::Rows) {
             cutter.assign(hits, &sessions, &mut session_of);
         }
-        let mut order: (std::ops::Range<usize>, bool) = (0..sessions.len(), backward);
-        while let Some(at) = if order.1 { order.0.next_back() } else { order.0.next() } {
+        for step in 0..sessions.len() {
+            let at = if backward { sessions.len() - 1 - step } else { step };
             let session = sessions[at];
             let (first, last) = (&hits[session.first], &hits[session.last]);
             let duration_s = session.duration_us(hits) as f64 / 1e6;
@@ -818,9 +810,8 @@ impl<'a> Plan<'a> {
                 for &job in jobs {
                     match pass.jobs[job].source {
                         Source::Rows => {
-                            let rows = (session.first..=session.last).filter(|row| {
-                                hits[*row].tags >> bit & 1 == 1 && session_of[*row] == at as u32
-                            });
+                            let rows = (session.first..=session.last)
+                                .filter(|row| hits[*row].tags >> bit & 1 == 1 && session_of[*row] == at as u32);
                             self.first_per_segment(pass, share, job, person, rows.map(|row| &hits[row]));
                         }
                         Source::SessionStart => self.on_visit(pass, share, job, person, (first, bit), &visit),
@@ -829,7 +820,6 @@ impl<'a> Plan<'a> {
                 }
             }
         }
-        debug_assert!(session_of.iter().all(|session| *session == NO_SESSION || (*session as usize) < sessions.len()));
         share.room.sessions = sessions;
         share.room.session_of = session_of;
     }
@@ -847,11 +837,12 @@ impl<'a> Plan<'a> {
         seen.clear();
         for hit in rows {
             self.segments(person, hit, &mut share.room);
-            share.room.segments.retain(|segment| !seen.contains(segment));
-            seen.extend_from_slice(&share.room.segments);
+            if self.breakdown.is_some() {
+                share.room.segments.retain(|segment| !seen.contains(segment));
+                seen.extend_from_slice(&share.room.segments);
+            }
             self.on_occurrence(&pass.jobs[job], &mut share.states[job], share.person, &mut share.room, (hit, None));
             if self.breakdown.is_none() {
-                share.room.segments = vec![0];
                 break;
             }
         }
@@ -956,7 +947,7 @@ impl<'a> Plan<'a> {
                 }
             }
             State::Values(tally) => {
-                job.values(hit, visit, &mut room.values);
+                job.values(hit, visit, &mut room.ids, &mut room.values);
                 for cell in cells {
                     room.values.iter().for_each(|value| tally.add(cell, *value));
                 }
@@ -971,7 +962,7 @@ impl<'a> Plan<'a> {
                 }
             }
             State::PerPerson { entries, .. } => {
-                job.person_keys(hit, visit, &mut room.values);
+                job.person_keys(hit, visit, &mut room.ids, &mut room.values);
                 for cell in cells {
                     let whole = cell - bucket + stride - 1;
                     for key in &room.values {
@@ -1000,10 +991,10 @@ fn of_session(filter: &Filter) -> bool {
     filter.on == Holder::Event && [DURATION, EVENT_COUNT, ORIGIN_START, ORIGIN_END].contains(&&*filter.property)
 }
 
-fn walk_of(query: &InsightsQuery, measure: Measure, source: Source) -> Option<Walk> {
+fn walk_of(query: &InsightsQuery, measure: &Measure, source: Source) -> Option<Walk> {
     let touch = query.breakdown.as_ref().map_or(Touch::Every, |breakdown| breakdown.touch);
-    let last = measure == Measure::Unique && touch == Touch::Last;
-    Some(match (&measure, source) {
+    let last = *measure == Measure::Unique && touch == Touch::Last;
+    Some(match (measure, source) {
         (Measure::CohortSize { .. }, _) => return None,
         (_, Source::SessionStart | Source::SessionEnd) if last => Walk::SessionsBackward,
         (_, Source::SessionStart | Source::SessionEnd) | (Measure::Sessions, _) => Walk::Sessions,
@@ -1051,9 +1042,14 @@ impl Names {
                 let next = ids.len() as u32;
                 *ids.entry(name).or_insert(next)
             });
-            files.push(names.collect());
+            files.push((file.core.event.codes.clone(), names.collect()));
         }
         Names { files }
+    }
+
+    fn id(&self, hit: &Hit) -> u32 {
+        let (codes, ids) = &self.files[hit.file as usize];
+        ids[codes.get(hit.row as usize) as usize]
     }
 }
 
@@ -1074,29 +1070,27 @@ impl Job<'_> {
         self.number.as_ref()?.get(hit, visit)
     }
 
-    /// Clears `out` and gives the ids of the values of an event.
-    fn values(&self, hit: &Hit, visit: Option<&Visit<'_>>, out: &mut Vec<u64>) {
+    /// Clears `out` and gives the ids of the values of an event. `ids` is working space.
+    fn values(&self, hit: &Hit, visit: Option<&Visit<'_>>, ids: &mut Vec<u32>, out: &mut Vec<u64>) {
         out.clear();
         match &self.value {
             None => {}
-            Some(ValueOf::Property(values)) => values.each_id(hit, |id| {
-                if id != 0 {
-                    out.push(u64::from(id));
-                }
-            }),
+            Some(ValueOf::Property(values)) => {
+                values.ids(hit, ids);
+                out.extend(ids.iter().filter(|id| **id != 0).map(|id| u64::from(*id)));
+            }
             Some(ValueOf::Number(number)) => out.extend(number.get(hit, visit).map(measure::key_of)),
             Some(ValueOf::Origin { last, names }) => {
                 if let Some(visit) = visit {
                     let hit = if *last { visit.last } else { visit.first };
-                    let codes = &self::codes(names, hit);
-                    out.push(u64::from(*codes));
+                    out.push(u64::from(names.id(hit)));
                 }
             }
         }
     }
 
     /// Clears `out` and gives what a number per person is made of: a key per event and value.
-    fn person_keys(&self, hit: &Hit, visit: Option<&Visit<'_>>, out: &mut Vec<u64>) {
+    fn person_keys(&self, hit: &Hit, visit: Option<&Visit<'_>>, ids: &mut Vec<u32>, out: &mut Vec<u64>) {
         let Measure::PerPerson { each, .. } = self.measure else { return };
         out.clear();
         match each {
@@ -1104,7 +1098,7 @@ impl Job<'_> {
             PersonMeasure::Hours | PersonMeasure::Days => {
                 out.extend(self.units.as_ref().and_then(|units| units.find(hit.time)).map(|unit| unit as u64));
             }
-            PersonMeasure::Distinct { .. } => self.values(hit, visit, out),
+            PersonMeasure::Distinct { .. } => self.values(hit, visit, ids, out),
             PersonMeasure::Sum { .. }
             | PersonMeasure::Average { .. }
             | PersonMeasure::Min { .. }
@@ -1161,6 +1155,7 @@ struct Room {
     /// The lines of the row at hand; without a breakdown always the only one.
     segments: Vec<u64>,
     seen: Vec<u64>,
+    ids: Vec<u32>,
     values: Vec<u64>,
     sessions: Vec<Session>,
     session_of: Vec<u32>,
@@ -1311,7 +1306,7 @@ impl State {
                     values: (0..buckets).map(|at| Some(count(line * stride + at))).collect(),
                     total: Some(total(line)),
                 })
-                .collect()
+                .collect::<Vec<Line>>()
         };
         match self {
             State::Counts(counts) => of_counts(&|cell| counts[cell] as f64, &|line| {
@@ -1328,12 +1323,12 @@ impl State {
                     measure::different(&all) as f64
                 })
             }
-            State::Numbers(numbers) => numbers.finish(job.aggregate(), lines, stride, |line| {
-                line * stride + lead..line * stride + buckets
-            }),
-            State::PerPerson { numbers, .. } => numbers.finish(job.aggregate(), lines, stride, |line| {
-                line * stride + buckets..line * stride + stride
-            }),
+            State::Numbers(numbers) => {
+                numbers.finish(job.aggregate(), lines, stride, |line| line * stride + lead..line * stride + buckets)
+            }
+            State::PerPerson { numbers, .. } => {
+                numbers.finish(job.aggregate(), lines, stride, |line| line * stride + buckets..line * stride + stride)
+            }
             State::Weight(_) => Vec::new(),
         }
     }
@@ -1378,8 +1373,12 @@ impl Folded {
                     sum.1 += part.1;
                 }
             }
-            (Folded::Min(sum), Folded::Min(part)) => sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.min(part)),
-            (Folded::Max(sum), Folded::Max(part)) => sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.max(part)),
+            (Folded::Min(sum), Folded::Min(part)) => {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.min(part))
+            }
+            (Folded::Max(sum), Folded::Max(part)) => {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.max(part))
+            }
             (Folded::Ranked(sum), Folded::Ranked(part)) => sum.merge(part),
             _ => unreachable!("all threads make the same states"),
         }
@@ -1402,7 +1401,6 @@ impl Folded {
         stride: usize,
         whole: impl Fn(usize) -> std::ops::Range<usize>,
     ) -> Vec<Line> {
-        let entries: Vec<Entry>;
         let number: Box<dyn Fn(std::ops::Range<usize>) -> Option<f64>> = match self {
             Folded::Sum(sums) => Box::new(move |cells| {
                 let mut all = Exact::default();
@@ -1417,22 +1415,21 @@ impl Folded {
                 }
                 all.value().filter(|_| count > 0).map(|sum| sum / count as f64)
             }),
-            Folded::Min(lowest) => {
-                Box::new(move |cells| Some(lowest[cells].iter().copied().fold(f64::NAN, f64::min)).filter(|low| !low.is_nan()))
-            }
-            Folded::Max(highest) => {
-                Box::new(move |cells| Some(highest[cells].iter().copied().fold(f64::NAN, f64::max)).filter(|high| !high.is_nan()))
-            }
+            Folded::Min(lowest) => Box::new(move |cells| {
+                Some(lowest[cells].iter().copied().fold(f64::NAN, f64::min)).filter(|low| !low.is_nan())
+            }),
+            Folded::Max(highest) => Box::new(move |cells| {
+                Some(highest[cells].iter().copied().fold(f64::NAN, f64::max)).filter(|high| !high.is_nan())
+            }),
             Folded::Ranked(tally) => {
-                entries = tally.sorted();
+                let entries = tally.sorted();
                 let percent = match aggregate {
                     Aggregate::Percentile { percent } => percent,
                     _ => 50.0,
                 };
-                let entries = &entries;
                 Box::new(move |cells| match cells.len() {
-                    1 => measure::percentile(measure::of_cell(entries, cells.start), percent),
-                    _ => measure::percentile(&measure::of_cells(entries, cells), percent),
+                    1 => measure::percentile(measure::of_cell(&entries, cells.start), percent),
+                    _ => measure::percentile(&measure::of_cells(&entries, cells), percent),
                 })
             }
         };
@@ -1576,5 +1573,580 @@ impl Weights {
             let sum = sums.get(index).map(|sum| sum.value().unwrap_or(0.0));
             (raw, sum.unwrap_or(count as f64))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cofferdam_lake::Snapshot;
+    use cofferdam_model::cohort::{CohortCondition, Times};
+    use cofferdam_model::query::{BreakdownBy, Condition, Metric, Scalar, SessionRule, ValueBuckets};
+    use cofferdam_model::{Merges, SealedEvent, SubjectSet, SubjectValues};
+    use jiff::civil::{Date, DateTime};
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::People;
+
+    struct World {
+        zone: TimeZone,
+        now: &'static str,
+        events: Vec<SealedEvent>,
+        merges: Merges,
+        people: People,
+    }
+
+    impl World {
+        fn new(zone: &str, now: &'static str) -> World {
+            let zone = TimeZone::get(zone).unwrap();
+            World { zone, now, events: Vec::new(), merges: Merges::default(), people: People::default() }
+        }
+
+        fn us(&self, civil: &str) -> i64 {
+            let civil: DateTime = civil.parse().unwrap();
+            self.zone.to_timestamp(civil).unwrap().as_microsecond()
+        }
+
+        /// Somebody does something, `day` being of November 2026: `2T10:00`.
+        fn add(&mut self, subject: u32, name: &str, day: &str, properties: &[(&str, Value)]) -> &mut World {
+            let (day, time) = day.split_once('T').unwrap();
+            let time_us = self.us(&format!("2026-11-{day:0>2}T{time}"));
+            self.add_at(subject, name, time_us, properties)
+        }
+
+        fn add_at(&mut self, subject: u32, name: &str, time_us: i64, properties: &[(&str, Value)]) -> &mut World {
+            let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let event =
+                SealedEvent { name: name.to_owned(), subject: SubjectNo(subject), time_us, insert_id: 0, properties };
+            self.events.push(event);
+            self
+        }
+
+        /// The answer, which must be the same however the events lie and however many threads there are.
+        fn ask(&self, query: &InsightsQuery) -> Result<InsightsTable> {
+            let mut answers = [(1, 1, 1), (4, 3, 3), (2, 7, 2)].map(|(buckets, pieces, threads)| {
+                let snapshot = Snapshot::of_events(self.events.clone(), buckets, pieces);
+                let mut input = Input::new(&snapshot, &self.merges, &self.zone, self.us(self.now), &self.people);
+                input.threads = threads;
+                run(&input, query)
+            });
+            for answer in &answers[1..] {
+                match (&answers[0], answer) {
+                    (Ok(one), Ok(other)) => assert_eq!(one, other),
+                    (one, other) => assert_eq!(one.is_err(), other.is_err()),
+                }
+            }
+            std::mem::replace(&mut answers[0], invalid("taken"))
+        }
+
+        fn lines(&self, query: &InsightsQuery) -> Vec<String> {
+            self.ask(query).unwrap().series.iter().map(text).collect()
+        }
+    }
+
+    /// `0 x: 1 2 - = 3`: metric, segment, values, total.
+    fn text(series: &Series) -> String {
+        let number = |number: &Option<Number>| number.map_or("-".to_owned(), |number| number.0.to_string());
+        let segment = |segment: &Segment| match segment {
+            Segment::Value(value) => format!(" {value}"),
+            Segment::NotSet => " (none)".to_owned(),
+            Segment::Other => " (other)".to_owned(),
+        };
+        let segments: String = series.segment.iter().map(segment).collect();
+        let values: Vec<String> = series.values.iter().map(number).collect();
+        format!("{}{segments}: {} = {}", series.metric, values.join(" "), number(&series.total))
+    }
+
+    fn day(day: i8) -> Date {
+        Date::constant(2026, 11, day)
+    }
+
+    fn matching(event: &str) -> EventMatch {
+        EventMatch { event: Some(event.to_owned()), filters: Vec::new() }
+    }
+
+    fn metric(event: &str, measure: Measure) -> Metric {
+        Metric { matching: matching(event), measure }
+    }
+
+    /// Days of November 2026, from and to included.
+    fn question(from: i8, to: i8, metrics: Vec<Metric>) -> InsightsQuery {
+        InsightsQuery {
+            range: DateRange::Between { from: day(from), to: day(to) },
+            unit: Unit::Day,
+            metrics,
+            formulas: Vec::new(),
+            filters: Vec::new(),
+            breakdown: None,
+            transform: None,
+            compare: None,
+            sessions: SessionRule::default(),
+        }
+    }
+
+    fn by(property: &str, limit: u32) -> Option<Breakdown> {
+        let by = vec![BreakdownBy { on: Holder::Event, property: property.to_owned(), buckets: None }];
+        Some(Breakdown { by, limit, touch: Touch::Every })
+    }
+
+    fn p() -> String {
+        "p".to_owned()
+    }
+
+    fn number(number: f64) -> Value {
+        Value::Number(number)
+    }
+
+    fn word(text: &str) -> Value {
+        Value::String(text.to_owned())
+    }
+
+    #[test]
+    fn events_and_persons_are_counted_per_bucket_and_in_all() {
+        let mut world = World::new("Europe/Madrid", "2026-11-30T12:00");
+        world.merges.link(SubjectNo(2), SubjectNo(1));
+        world
+            .add(1, "a", "1T23:59", &[])
+            .add(1, "a", "2T00:00", &[])
+            .add(2, "a", "2T10:00", &[])
+            .add(3, "a", "2T10:00", &[])
+            .add(SubjectNo::NOBODY.0, "a", "2T11:00", &[])
+            .add(3, "b", "2T10:00", &[])
+            .add(3, "a", "4T23:59:59.999999", &[])
+            .add(3, "a", "5T00:00", &[]);
+        let metrics = vec![
+            metric("a", Measure::Total),
+            metric("a", Measure::Unique),
+            metric("b", Measure::Total),
+            metric("nothing", Measure::Unique),
+            Metric { matching: EventMatch::default(), measure: Measure::Total },
+        ];
+        let table = world.ask(&question(1, 4, metrics)).unwrap();
+        let lines: Vec<String> = table.series.iter().map(text).collect();
+        assert_eq!(lines, ["0: 1 4 0 1 = 6", "1: 1 2 0 1 = 2", "2: 0 1 0 0 = 1", "3: 0 0 0 0 = 0", "4: 1 5 0 1 = 7"]);
+        assert_eq!(table.buckets[0], "2026-11-01T00:00:00+01:00");
+        assert!(!table.last_incomplete);
+        assert_eq!(world.lines(&question(2, 2, vec![metric("a", Measure::Total)])), ["0: 4 = 4"]);
+        let mut hours = question(25, 25, vec![metric("a", Measure::Total)]);
+        hours.range = DateRange::Between { from: Date::constant(2026, 10, 25), to: Date::constant(2026, 10, 25) };
+        hours.unit = Unit::Hour;
+        assert_eq!(world.ask(&hours).unwrap().buckets.len(), 25);
+    }
+
+    #[test]
+    fn numbers_of_events() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        for (subject, value) in [(1, 0.1), (2, 0.2), (1, 0.7), (3, 1e16), (4, -1e16)] {
+            world.add(subject, "a", "1T10:00", &[("p", number(value))]);
+        }
+        world
+            .add(1, "a", "2T10:00", &[("p", number(4.0))])
+            .add(1, "a", "2T10:00", &[("p", word("4"))])
+            .add(1, "a", "2T10:00", &[("p", Value::List(vec!["4".into(), "x".into(), "y".into()]))])
+            .add(SubjectNo::NOBODY.0, "a", "2T11:00", &[("p", number(5.0))])
+            .add(1, "a", "3T10:00", &[]);
+        let measures = [
+            Measure::Sum { property: p() },
+            Measure::Average { property: p() },
+            Measure::Median { property: p() },
+            Measure::Min { property: p() },
+            Measure::Max { property: p() },
+            Measure::Percentile { property: p(), percent: 25.0 },
+            Measure::Distinct { property: p() },
+        ];
+        let metrics = measures.map(|measure| metric("a", measure)).to_vec();
+        assert_eq!(
+            world.lines(&question(1, 3, metrics)),
+            [
+                "0: 1 9 0 = 10",
+                "1: 0.2 4.5 - = 1.4285714285714286",
+                "2: 0.2 4.5 - = 0.7",
+                "3: -10000000000000000 4 - = -10000000000000000",
+                "4: 10000000000000000 5 - = 10000000000000000",
+                "5: 0.1 4.25 - = 0.15000000000000002",
+                "6: 5 4 0 = 9",
+            ]
+        );
+    }
+
+    #[test]
+    fn active_persons_are_those_of_the_days_before() {
+        let mut world = World::new("Europe/Madrid", "2026-11-10T12:00");
+        world
+            .add_at(9, "a", world.us("2026-10-25T02:30"), &[])
+            .add(1, "a", "1T00:00", &[])
+            .add(1, "a", "1T23:00", &[])
+            .add(2, "a", "3T12:00", &[])
+            .add(1, "a", "8T12:00", &[])
+            .add(3, "a", "10T12:30", &[]);
+        let active = |days| metric("a", Measure::Active { days });
+        assert_eq!(
+            world.lines(&question(7, 11, vec![active(1), active(7), active(16), metric("a", Measure::Total)])),
+            ["0: 0 1 0 1 0 = 0", "1: 2 2 2 2 2 = 2", "2: 3 3 3 3 3 = 3", "3: 0 1 0 1 0 = 2"]
+        );
+        // The week is not over: its last day is today.
+        let mut weeks = question(2, 15, vec![active(1), active(7), active(10)]);
+        weeks.unit = Unit::Week;
+        assert_eq!(world.lines(&weeks), ["0: 1 1 = 1", "1: 2 2 = 2", "2: 2 3 = 3"]);
+        let mut split = question(7, 10, vec![active(7)]);
+        world.add(1, "a", "9T12:00", &[("p", word("x"))]);
+        split.breakdown = by("p", 5);
+        assert_eq!(world.lines(&split), ["0 (none): 2 2 2 2 = 2", "0 x: 0 0 1 1 = 1"]);
+    }
+
+    #[test]
+    fn a_number_per_person_and_then_one_of_those() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        world
+            .add(1, "a", "1T10:00", &[("p", number(1.0))])
+            .add(1, "a", "1T10:59", &[("p", number(2.0))])
+            .add(1, "a", "2T10:59", &[("p", number(9.0))])
+            .add(2, "a", "1T10:00", &[("p", number(7.0))])
+            .add(2, "a", "1T11:00", &[("p", number(7.0))])
+            .add(2, "a", "1T12:00", &[])
+            .add(3, "a", "2T12:00", &[]);
+        let each = |each, then| metric("a", Measure::PerPerson { each, then });
+        use Aggregate::{Average, Max, Median, Min, Percentile, Sum};
+        let metrics = vec![
+            each(PersonMeasure::Total, Average),
+            each(PersonMeasure::Hours, Sum),
+            each(PersonMeasure::Days, Max),
+            each(PersonMeasure::Sum { property: p() }, Median),
+            each(PersonMeasure::Average { property: p() }, Min),
+            each(PersonMeasure::Min { property: p() }, Max),
+            each(PersonMeasure::Max { property: p() }, Sum),
+            each(PersonMeasure::Distinct { property: p() }, Sum),
+            each(PersonMeasure::Total, Percentile { percent: 75.0 }),
+        ];
+        assert_eq!(
+            world.lines(&question(1, 3, metrics)),
+            [
+                "0: 2.5 1 - = 2.3333333333333335",
+                "1: 4 2 0 = 6",
+                "2: 1 1 - = 2",
+                "3: 8.5 9 - = 13",
+                "4: 1.5 9 - = 4",
+                "5: 7 9 - = 7",
+                "6: 9 9 0 = 16",
+                "7: 3 1 0 = 4",
+                "8: 2.75 1 - = 3",
+            ]
+        );
+    }
+
+    #[test]
+    fn sessions_and_the_events_they_make() {
+        let mut world = World::new("Europe/Madrid", "2026-11-30T12:00");
+        for (name, at) in [("a", "01:00"), ("b", "01:10"), ("b", "01:50"), ("a", "02:10"), ("c", "02:25")] {
+            world.add(1, name, &format!("1T{at}"), &[("p", word(at))]);
+        }
+        for at in ["1T23:30", "1T23:50", "2T00:05", "2T00:10"] {
+            world.add(2, "a", at, &[]);
+        }
+        let duration = || "$duration_s".to_owned();
+        let mut long = metric("$session_end", Measure::Total);
+        let at_least = |value| Condition::AtLeast { value };
+        let on_event = |property: &str, condition| Filter { on: Holder::Event, property: property.into(), condition };
+        long.matching.filters = vec![on_event("$duration_s", at_least(1_200.0))];
+        let mut from_b = metric("$session_start", Measure::Unique);
+        from_b.matching.filters =
+            vec![on_event("$origin_start", Condition::Equals { values: vec![Scalar::String("b".into())] })];
+        let mut of_three = metric("$session_start", Measure::Total);
+        of_three.matching.filters = vec![on_event("$event_count", at_least(3.0)), on_event("p", Condition::IsSet)];
+        let metrics = vec![
+            metric("a", Measure::Sessions),
+            metric("$session_start", Measure::Total),
+            metric("$session_start", Measure::Sum { property: duration() }),
+            metric("$session_end", Measure::Median { property: duration() }),
+            metric("$session_start", Measure::Max { property: "$event_count".into() }),
+            metric("$session_start", Measure::Distinct { property: "$origin_end".into() }),
+            metric("$session_start", Measure::Distinct { property: p() }),
+            long,
+            from_b,
+            of_three,
+            metric("$session_start", Measure::PerPerson { each: PersonMeasure::Total, then: Aggregate::Max }),
+            metric("$session_start", Measure::Active { days: 7 }),
+        ];
+        let query = question(1, 2, metrics);
+        assert_eq!(
+            world.lines(&query),
+            [
+                "0: 3 1 = 4",
+                "1: 3 1 = 4",
+                "2: 3900 300 = 4200",
+                "3: 1200 300 = 900",
+                "4: 3 2 = 3",
+                "5: 3 1 = 3",
+                "6: 2 0 = 2",
+                "7: 2 0 = 2",
+                "8: 1 0 = 1",
+                "9: 1 0 = 1",
+                "10: 2 1 = 2",
+                "11: 2 2 = 2",
+            ]
+        );
+        // Sessions that began before the range are not cut by it.
+        let mut late = question(1, 1, vec![metric("$session_end", Measure::Sum { property: duration() })]);
+        late.range = DateRange::Last { count: 11, unit: Unit::Hour };
+        world.now = "2026-11-01T12:05";
+        late.unit = Unit::Hour;
+        assert_eq!(world.lines(&late), ["0: 2100 0 0 0 0 0 0 0 0 0 0 = 2100"]);
+        // A session counts in each segment at its first event there.
+        let mut split = question(1, 2, vec![metric("b", Measure::Sessions), metric("$session_start", Measure::Total)]);
+        split.breakdown = by("p", 1);
+        world.add(1, "b", "1T02:30", &[("p", word("01:10"))]);
+        assert_eq!(
+            world.lines(&split),
+            ["0 01:10: 2 0 = 2", "0 (other): 1 0 = 1", "1 01:10: 0 0 = 0", "1 (other): 3 1 = 4"]
+        );
+        split.breakdown = by("$duration_s", 1);
+        assert!(world.ask(&split).is_err());
+    }
+
+    #[test]
+    fn segments_are_the_largest_and_the_others_are_exact() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        for (subject, at, value) in [
+            (1, "1T10:00", "x"),
+            (1, "1T11:00", "y"),
+            (1, "1T12:00", "z"),
+            (2, "1T10:00", "x"),
+            (3, "2T10:00", "x"),
+            (3, "2T11:00", "y"),
+            (4, "2T12:00", "w"),
+            (4, "2T13:00", "z"),
+        ] {
+            world.add(subject, "a", at, &[("p", word(value))]);
+        }
+        world.add(4, "a", "2T14:00", &[("p", Value::List(vec!["x".into(), "v".into()]))]);
+        world.add(5, "a", "2T14:00", &[]);
+        let mut query = question(1, 2, vec![metric("a", Measure::Unique), metric("a", Measure::Total)]);
+        query.breakdown = by("p", 2);
+        let table = world.ask(&query).unwrap();
+        assert_eq!(table.segments_omitted, 4);
+        assert_eq!(
+            table.series.iter().map(text).collect::<Vec<_>>(),
+            [
+                "0 x: 2 2 = 4",
+                "0 y: 1 1 = 2",
+                "0 (other): 1 2 = 3",
+                "1 x: 2 2 = 4",
+                "1 y: 1 1 = 2",
+                "1 (other): 1 4 = 5",
+            ]
+        );
+        query.metrics.truncate(1);
+        query.breakdown = by("p", 10);
+        assert_eq!(
+            world.lines(&query),
+            ["0 x: 2 2 = 4", "0 y: 1 1 = 2", "0 z: 1 1 = 2", "0 v: 0 1 = 1", "0 w: 0 1 = 1", "0 (none): 0 1 = 1"]
+        );
+        query.breakdown.as_mut().unwrap().touch = Touch::First;
+        assert_eq!(
+            world.lines(&query),
+            ["0 x: 2 1 = 3", "0 y: 0 0 = 0", "0 z: 0 0 = 0", "0 v: 0 0 = 0", "0 w: 0 1 = 1", "0 (none): 0 1 = 1"]
+        );
+        query.breakdown.as_mut().unwrap().touch = Touch::Last;
+        assert_eq!(
+            world.lines(&query),
+            ["0 x: 1 1 = 2", "0 y: 0 1 = 1", "0 z: 1 0 = 1", "0 v: 0 1 = 1", "0 w: 0 0 = 0", "0 (none): 0 1 = 1"]
+        );
+    }
+
+    #[test]
+    fn a_sum_is_broken_down_by_its_size() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        for (value, price) in
+            [("many", 1.0), ("many", 1.0), ("many", 1.0), ("dear", 2.5), ("dear", 2.5), ("back", -9.0)]
+        {
+            world.add(1, "a", "1T10:00", &[("p", word(value)), ("price", number(price))]);
+        }
+        let sum = metric("a", Measure::Sum { property: "price".into() });
+        let mut query = question(1, 1, vec![sum]);
+        query.breakdown = by("p", 2);
+        assert_eq!(world.lines(&query), ["0 dear: 5 = 5", "0 many: 3 = 3", "0 (other): -9 = -9"]);
+        query.breakdown.as_mut().unwrap().by.push(BreakdownBy {
+            on: Holder::Event,
+            property: "price".into(),
+            buckets: Some(ValueBuckets::Bounds { bounds: vec![0.0, 2.0] }),
+        });
+        query.breakdown.as_mut().unwrap().limit = 10;
+        assert_eq!(world.lines(&query), ["0 dear ≥ 2: 5 = 5", "0 many 0 – 2: 3 = 3", "0 back < 0: -9 = -9"]);
+    }
+
+    #[test]
+    fn persons_are_segments_of_what_they_are() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        world.merges.link(SubjectNo(7), SubjectNo(2));
+        for subject in [1, 2, 3, 7, SubjectNo::NOBODY.0] {
+            world.add(subject, "a", "1T10:00", &[]);
+        }
+        world.people.add_cohort("c", Arc::new([SubjectNo(2)].into_iter().collect::<SubjectSet>()));
+        let plans = SubjectValues { values: vec![word("free"), word("pro")], codes: vec![u32::MAX, 0, 1] };
+        world.people.add_values("plan", Arc::new(plans));
+        let mut query = question(1, 1, vec![metric("a", Measure::Total), metric("a", Measure::Unique)]);
+        let holder = |on, property: &str| BreakdownBy { on, property: property.into(), buckets: None };
+        query.breakdown = by("p", 5);
+        query.breakdown.as_mut().unwrap().by = vec![holder(Holder::Profile, "plan")];
+        assert_eq!(
+            world.lines(&query),
+            ["0 pro: 2 = 2", "0 (none): 2 = 2", "0 free: 1 = 1", "1 pro: 1 = 1", "1 (none): 1 = 1", "1 free: 1 = 1",]
+        );
+        query.breakdown.as_mut().unwrap().by = vec![holder(Holder::Cohort, "c")];
+        let lines = world.lines(&query);
+        assert_eq!(lines, ["0 not in: 3 = 3", "0 in: 2 = 2", "1 not in: 2 = 2", "1 in: 1 = 1"]);
+        query.breakdown = None;
+        query.filters = vec![Filter { on: Holder::Cohort, property: "c".into(), condition: Condition::IsNotSet }];
+        assert_eq!(world.lines(&query), ["0: 3 = 3", "1: 2 = 2"]);
+    }
+
+    #[test]
+    fn formulas_and_transforms() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        for (at, events) in [(1, 4), (2, 2), (3, 6), (5, 1)] {
+            for subject in 0..events {
+                world.add(subject, "a", &format!("{at}T10:00"), &[]);
+            }
+        }
+        world.add(1, "b", "3T10:00", &[]).add(1, "b", "4T10:00", &[]);
+        let mut query = question(3, 6, vec![metric("a", Measure::Total), metric("b", Measure::Total)]);
+        query.formulas = vec!["A / B * 100".into(), "B - A".into()];
+        let lines = ["0: 6 0 1 0 = 7", "1: 1 1 0 0 = 2", "2: 600 0 - - = 350", "3: -5 1 -1 0 = -5"];
+        assert_eq!(world.lines(&query), lines);
+        query.transform = Some(Transform::Cumulative);
+        let lines = ["0: 6 6 7 7 = 7", "1: 1 2 2 2 = 2", "2: 600 600 600 600 = 350", "3: -5 -4 -5 -5 = -5"];
+        assert_eq!(world.lines(&query), lines);
+        query.transform = Some(Transform::Rolling { buckets: 3 });
+        query.metrics[0].measure = Measure::Unique;
+        query.formulas.truncate(1);
+        let lines = [
+            "0: 4 2.6666666666666665 2.3333333333333335 0.3333333333333333 = 6",
+            "1: 0.3333333333333333 0.6666666666666666 0.6666666666666666 0.3333333333333333 = 2",
+            "2: 600 300 300 0 = 300",
+        ];
+        assert_eq!(world.lines(&query), lines);
+        for formula in ["A / C", "A +", ""] {
+            query.formulas = vec![formula.into()];
+            let error = world.ask(&query).unwrap_err().to_string();
+            assert!(error.starts_with("formula, character "), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_earlier_period_has_the_same_lines() {
+        let mut world = World::new("Europe/Madrid", "2026-11-30T12:00");
+        let at = |day: &str, hour: &str| format!("2026-{day}T{hour}");
+        for (day, hour, value) in [
+            // The day of 25 hours is in the period before, and both of its hours at two.
+            ("10-24", "00:00", "y"),
+            ("10-25", "02:30", "y"),
+            ("10-25", "23:59", "w"),
+            ("10-26", "00:00", "x"),
+            ("10-26", "00:00", "x"),
+            ("10-27", "12:00", "x"),
+            ("10-27", "13:00", "y"),
+            ("10-23", "23:59", "x"),
+        ] {
+            let time = world.us(&at(day, hour));
+            world.add_at(1, "a", time, &[("p", word(value))]);
+        }
+        let mut query = question(1, 1, vec![metric("a", Measure::Total)]);
+        query.range = DateRange::Between { from: Date::constant(2026, 10, 26), to: Date::constant(2026, 10, 27) };
+        query.breakdown = by("p", 1);
+        query.compare = Some(Compare::PreviousPeriod);
+        let compared = |query: &InsightsQuery| {
+            let table = world.ask(query).unwrap();
+            let compared = table.compared.unwrap();
+            let lines: Vec<String> = table.series.iter().chain(&compared.series).map(text).collect();
+            (compared.buckets, lines)
+        };
+        let (buckets, lines) = compared(&query);
+        assert_eq!(buckets, ["2026-10-24T00:00:00+02:00", "2026-10-25T00:00:00+02:00"]);
+        assert_eq!(lines, ["0 x: 2 1 = 3", "0 (other): 0 1 = 1", "0 x: 0 0 = 0", "0 (other): 1 2 = 3"]);
+        // Without others now, there are none then; the mean looks back on days before the earlier period.
+        query.breakdown = by("p", 2);
+        query.transform = Some(Transform::Rolling { buckets: 2 });
+        let lines = compared(&query).1;
+        assert_eq!(lines, ["0 x: 1 1.5 = 3", "0 y: 0.5 0.5 = 1", "0 x: 0.5 0 = 0", "0 y: 0.5 1 = 2"]);
+        query.transform = None;
+        query.breakdown = None;
+        query.compare = Some(Compare::Ago { count: 1, unit: Unit::Month });
+        assert_eq!(compared(&query).0, ["2026-09-26T00:00:00+02:00", "2026-09-27T00:00:00+02:00"]);
+        query.range = DateRange::Last { count: 2, unit: Unit::Month };
+        query.unit = Unit::Month;
+        query.compare = Some(Compare::PreviousPeriod);
+        assert_eq!(compared(&query).0, ["2026-08-01T00:00:00+02:00", "2026-09-01T00:00:00+02:00"]);
+        query.range = DateRange::Between { from: Date::constant(2026, 3, 29), to: Date::constant(2026, 3, 29) };
+        query.compare = Some(Compare::Ago { count: 1, unit: Unit::Month });
+        assert_eq!(compared(&query).0, ["2026-02-28T00:00:00+01:00"]);
+    }
+
+    #[test]
+    fn more_metrics_than_a_walk_tells_apart() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        let name = |at: usize| format!("event {at}");
+        for at in 0..40 {
+            for subject in 0..=at {
+                world.add(subject as u32, &name(at), "1T10:00", &[]);
+            }
+        }
+        for measure in [Measure::Total, Measure::Unique, Measure::Sessions] {
+            let metrics = (0..40).map(|at| metric(&name(at), measure.clone())).collect();
+            let lines = world.lines(&question(1, 1, metrics));
+            let expected: Vec<String> = (0..40).map(|at| format!("{at}: {0} = {0}", at + 1)).collect();
+            assert_eq!(lines, expected, "{measure:?}");
+        }
+    }
+
+    #[test]
+    fn too_large_an_answer_is_an_error() {
+        let mut world = World::new("UTC", "2026-11-30T12:00");
+        for value in 0..300 {
+            world.add(1, "a", "1T10:00", &[("p", number(f64::from(value)))]);
+        }
+        let mut query = question(1, 13, (0..10).map(|_| metric("a", Measure::Unique)).collect());
+        query.unit = Unit::Minute;
+        query.breakdown = by("p", 200);
+        let error = world.ask(&query).unwrap_err().to_string();
+        assert!(error.contains("more than 1000000 values"), "{error}");
+        for wrong in [
+            Measure::Active { days: 0 },
+            Measure::Active { days: 91 },
+            Measure::Percentile { property: p(), percent: 100.5 },
+            Measure::Percentile { property: p(), percent: f64::NAN },
+            Measure::Sum { property: String::new() },
+            Measure::CohortSize { cohort: "unknown".into() },
+        ] {
+            let wrong = question(1, 2, vec![metric("a", wrong)]);
+            assert!(matches!(world.ask(&wrong), Err(Error::Invalid(_))));
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_cohort_is_that_at_the_end_of_each_bucket() {
+        let mut world = World::new("UTC", "2026-11-04T12:00");
+        for (subject, at) in [(1, "1T10:00"), (2, "2T00:00"), (1, "3T10:00"), (2, "4T12:00"), (3, "4T12:01")] {
+            world.add(subject, "a", at, &[]);
+        }
+        let condition = CohortCondition::Did {
+            matching: matching("a"),
+            times: Times::AtLeast { count: 1 },
+            distinct: None,
+            window: Some(DateRange::Last { count: 2, unit: Unit::Day }),
+        };
+        world.people.add_cohort("dynamic", Arc::default());
+        world.people.add_condition("dynamic", condition);
+        world.people.add_cohort("static", Arc::new((1..8).map(SubjectNo).collect()));
+        let size = |cohort: &str| metric("ignored", Measure::CohortSize { cohort: cohort.to_owned() });
+        let mut query = question(1, 5, vec![size("dynamic"), size("static"), metric("a", Measure::Total)]);
+        query.formulas = vec!["C / A".into()];
+        assert_eq!(
+            world.lines(&query),
+            ["0: 1 2 2 2 2 = 2", "1: 7 7 7 7 7 = 7", "2: 1 1 1 2 0 = 5", "3: 1 0.5 0.5 1 0 = 2.5"]
+        );
+        query.range = DateRange::Last { count: 94, unit: Unit::Day };
+        assert!(world.ask(&query).is_err());
     }
 }

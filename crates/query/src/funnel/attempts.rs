@@ -95,6 +95,11 @@ impl Places {
         }
     }
 
+    /// Ascending.
+    pub(super) fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let lists = self.steps.iter().chain(&self.exclusions).chain([&self.entries]);
         lists.map(|rows| rows.capacity() * size_of::<u32>()).sum()
@@ -184,7 +189,7 @@ impl Course<'_> {
         for &row in later {
             if self.session_of.is_empty() || self.session_of[row as usize] != NO_SESSION {
                 let later = self.follow(floor, row);
-                if later.rows().get(1) == Some(&second) {
+                if later.rows().get(1) == Some(&second) && later.reached >= attempt.reached {
                     return later;
                 }
             }
@@ -240,13 +245,11 @@ impl Course<'_> {
         open &= !lowest(open & self.hits[entry as usize].tags);
         // Within the first block the entry is the earliest.
         let mut low = entry + 1;
-        let mut latest = self.time(entry);
         while attempt.reached < shape.steps {
             if open == 0 {
                 block += 1;
                 open = mask(shape.blocks[block].clone());
-                low = self.back(attempt.rows[attempt.reached - 1], latest - GRACE_US).max(floor);
-                latest = i64::MIN;
+                low = self.back(attempt.rows[attempt.reached - 1]).max(floor);
             }
             let next = self.next(&attempt, &window, open, low);
             if let Some(excluded) = self.excluded(&attempt, &window, next) {
@@ -255,7 +258,6 @@ impl Course<'_> {
             }
             let Some(row) = next else { return attempt };
             open &= !lowest(open & self.hits[row as usize].tags);
-            latest = latest.max(self.time(row));
             attempt.rows[attempt.reached] = row;
             attempt.reached += 1;
         }
@@ -263,16 +265,10 @@ impl Course<'_> {
         attempt
     }
 
-    /// The first row, at or before the given one, that is not earlier than an instant.
-    fn back(&self, row: u32, from: i64) -> u32 {
-        let mut row = row as usize;
-        while self.hits[row].time < from {
-            row += 1;
-        }
-        while row > 0 && self.hits[row - 1].time >= from {
-            row -= 1;
-        }
-        row as u32
+    /// The first row within the grace before the given one, which is the last of its block.
+    fn back(&self, row: u32) -> u32 {
+        let from = self.time(row) - GRACE_US;
+        self.hits[..row as usize].partition_point(|hit| hit.time < from) as u32
     }
 
     /// The earliest row from `low` on, not taken yet, that takes one of the open steps.
@@ -326,8 +322,9 @@ pub(super) fn plain_attempts(
 ) {
     let mut floor = 0;
     let mut attempt = Attempt { reached: 0, rows: [0; limits::FUNNEL_STEPS_MAX], end: 0 };
-    while let Some(offset) = hits[floor..].iter().position(|hit| hit.tags & 1 != 0 && hit.time >= from) {
-        let entry = floor + offset;
+    let first = hits.partition_point(|hit| hit.time < from);
+    while let Some(offset) = hits[first.max(floor)..].iter().position(|hit| hit.tags & 1 != 0) {
+        let entry = first.max(floor) + offset;
         if hits[entry].time >= to {
             return;
         }
@@ -341,7 +338,14 @@ pub(super) fn plain_attempts(
 
 /// Follows one attempt of the plain case.
 #[inline]
-pub(super) fn plain_follow(steps: usize, window_us: i64, hits: &[Hit], floor: usize, entry: usize, attempt: &mut Attempt) {
+pub(super) fn plain_follow(
+    steps: usize,
+    window_us: i64,
+    hits: &[Hit],
+    floor: usize,
+    entry: usize,
+    attempt: &mut Attempt,
+) {
     let deadline = hits[entry].time.saturating_add(window_us);
     attempt.rows[0] = entry as u32;
     attempt.reached = 1;
@@ -368,4 +372,262 @@ pub(super) fn plain_follow(steps: usize, window_us: i64, hits: &[Hit], floor: us
         last = row;
     }
     attempt.end = attempt.rows().iter().max().map_or(0, |row| row + 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000;
+
+    fn shape(blocks: &[Range<usize>], window: Limit) -> Shape {
+        let steps = blocks.last().map_or(0, |block| block.end);
+        Shape { steps, blocks: blocks.to_vec(), exclusions: Vec::new(), window }
+    }
+
+    fn ordered(steps: usize, window_us: i64) -> Shape {
+        let blocks: Vec<_> = (0..steps).map(|step| step..step + 1).collect();
+        shape(&blocks, Limit::Time(window_us))
+    }
+
+    /// `A 0, B 1.5`: rows with the bits of steps A, B, … at seconds.
+    fn rows(text: &str) -> Vec<Hit> {
+        let hit = |(row, part): (usize, &str)| {
+            let (names, seconds) = part.trim().split_once(' ').unwrap();
+            let tags = names.bytes().fold(0, |tags, name| tags | 1 << (name - b'A'));
+            let time = (seconds.parse::<f64>().unwrap() * 1e6) as i64;
+            Hit { time, tags, file: 0, row: row as u32 }
+        };
+        text.split(',').enumerate().map(hit).collect()
+    }
+
+    /// The rows of every attempt.
+    fn found(shape: &Shape, reentry: Reentry, range: (i64, i64), hits: &[Hit]) -> Vec<Vec<u32>> {
+        let mut places = Places::default();
+        places.clear_steps(shape);
+        places.find_exclusions(shape, hits);
+        hits.iter().enumerate().for_each(|(row, hit)| places.add(shape, row, hit.tags));
+        let course = Course { shape, hits, places: &places, session_of: &[], sessions: &[] };
+        let mut found = Vec::new();
+        course.attempts(range, reentry, Wanted::All, |attempt| found.push(attempt.rows().to_vec()));
+        found
+    }
+
+    fn attempts(shape: &Shape, reentry: Reentry, text: &str) -> Vec<Vec<u32>> {
+        found(shape, reentry, (i64::MIN / 2, i64::MAX / 2), &rows(text))
+    }
+
+    fn excluding(mut shape: Shape, name: u8, after: usize, before: usize) -> Shape {
+        shape.exclusions.push(Excluded { bit: 1 << (name - b'A'), after, before });
+        shape
+    }
+
+    #[test]
+    fn other_events_may_come_between_steps() {
+        let five = ordered(5, 60 * MINUTE);
+        assert_eq!(attempts(&five, Reentry::First, "A 0,B 10,D 20,C 30,D 40,E 50"), [[0, 1, 3, 4, 5]]);
+        assert_eq!(attempts(&five, Reentry::First, "A 0,B 10,C 20,E 30"), [[0, 1, 2]]);
+    }
+
+    #[test]
+    fn the_window_runs_from_the_entry() {
+        let three = ordered(3, 60 * MINUTE);
+        assert_eq!(attempts(&three, Reentry::First, "A 0,A 1800,B 2700,C 4500"), [[0, 2]]);
+        assert_eq!(attempts(&three, Reentry::First, "A 0,A 1800,B 2700,C 3600"), [[0, 2, 3]], "its end included");
+    }
+
+    #[test]
+    fn the_same_step_twice_needs_two_events() {
+        let shape = ordered(2, 60 * MINUTE);
+        let hits: Vec<Hit> = rows("AB 0,AB 10,AB 20,AB 30,AB 40");
+        assert_eq!(found(&shape, Reentry::First, (0, i64::MAX), &hits), [vec![0, 1], vec![2, 3], vec![4]]);
+    }
+
+    #[test]
+    fn steps_within_two_seconds_come_in_any_order() {
+        let two = ordered(2, 60 * MINUTE);
+        assert_eq!(attempts(&two, Reentry::First, "B 8,A 10"), [[1, 0]]);
+        assert_eq!(attempts(&two, Reentry::First, "B 7.9,A 10"), [[1]]);
+        // Each step looks back from the one before it.
+        let three = ordered(3, 60 * MINUTE);
+        assert_eq!(attempts(&three, Reentry::First, "C 7,B 8.5,A 10"), [[2, 1, 0]]);
+        // What an attempt has used up is gone.
+        assert_eq!(attempts(&two, Reentry::First, "A 0,B 1,A 2,B 9"), [[0, 1], [2, 3]]);
+    }
+
+    #[test]
+    fn excluded_events_end_an_attempt_and_leave_what_it_reached() {
+        let two = excluding(ordered(2, 60 * MINUTE), b'A', 1, 2);
+        assert_eq!(attempts(&two, Reentry::First, "A 0,A 60,A 120,B 180"), [vec![0], vec![2, 3]]);
+        assert_eq!(attempts(&two, Reentry::Optimized, "A 0,A 60,A 120,B 180"), [vec![0], vec![2, 3]]);
+        // From the excluded event itself an attempt gets further, if every entry is tried.
+        assert_eq!(attempts(&two, Reentry::First, "A 0,A 60,B 180"), [vec![0]]);
+        assert_eq!(attempts(&two, Reentry::Optimized, "A 0,A 60,B 180"), [vec![0], vec![1, 2]]);
+        let three = excluding(ordered(3, 60 * MINUTE), b'X', 2, 3);
+        assert_eq!(
+            attempts(&three, Reentry::First, "A 0,X 10,B 20,X 30,C 40,A 50,B 60,C 70"),
+            [vec![0, 2], vec![5, 6, 7]]
+        );
+        let whole = excluding(ordered(3, 60 * MINUTE), b'X', 1, 3);
+        assert_eq!(attempts(&whole, Reentry::First, "A 0,X 10,B 20,C 40"), [vec![0]]);
+        // Nothing is before the first or after the last step.
+        assert_eq!(attempts(&whole, Reentry::First, "X 0,A 10,B 20,C 40,X 50"), [vec![1, 2, 3]]);
+    }
+
+    #[test]
+    fn excluded_events_within_two_seconds_of_a_step_may_be_outside() {
+        let two = excluding(ordered(2, 60 * MINUTE), b'X', 1, 2);
+        assert_eq!(attempts(&two, Reentry::First, "A 0,X 2,B 10"), [[0, 2]]);
+        assert_eq!(attempts(&two, Reentry::First, "A 0,X 2.1,B 10"), [[0]]);
+        assert_eq!(attempts(&two, Reentry::First, "A 0,X 8,B 10"), [[0, 2]]);
+        // Without the step there is nothing to be beside; the next attempt begins after it.
+        assert_eq!(attempts(&two, Reentry::First, "A 0,X 8,A 9,A 60,B 70"), [vec![0], vec![2, 4]]);
+    }
+
+    #[test]
+    fn blocks_are_taken_in_any_order() {
+        let middle = shape(&[0..1, 1..3, 3..4], Limit::Time(60 * MINUTE));
+        assert_eq!(attempts(&middle, Reentry::First, "A 0,C 10,B 20,D 30"), [[0, 1, 2, 3]]);
+        assert_eq!(attempts(&middle, Reentry::First, "A 0,D 5,C 10,D 15,B 20"), [[0, 2, 4]]);
+        let all = shape(&[0..3], Limit::Time(60 * MINUTE));
+        assert_eq!(attempts(&all, Reentry::First, "C 0,C 5,A 10,B 20,B 30"), [vec![0, 2, 3], vec![4]]);
+        assert_eq!(attempts(&all, Reentry::Optimized, "C 0,C 5,A 10,B 20"), [vec![1, 2, 3]]);
+    }
+
+    #[test]
+    fn optimized_re_entry_takes_the_latest_entry_that_gets_furthest() {
+        let two = ordered(2, 60 * MINUTE);
+        assert_eq!(attempts(&two, Reentry::Optimized, "A 0,A 7200,B 7260"), [vec![0], vec![1, 2]]);
+        assert_eq!(attempts(&two, Reentry::Optimized, "A 0,A 3000,B 4000"), [vec![0], vec![1, 2]]);
+        assert_eq!(attempts(&two, Reentry::First, "A 0,A 3000,B 4000"), [vec![0]]);
+        assert_eq!(attempts(&two, Reentry::Optimized, "A 0,A 10,A 20,B 30"), [[2, 3]]);
+        assert_eq!(attempts(&two, Reentry::First, "A 0,A 10,A 20,B 30"), [[0, 3]]);
+        assert_eq!(attempts(&two, Reentry::Optimized, "A 0,A 10,A 20"), [[0]], "none gets further than the first");
+        // Only entries before step 2 move the entry; a conversion under way is not lost.
+        let three = ordered(3, 60 * MINUTE);
+        assert_eq!(attempts(&three, Reentry::Optimized, "A 0,B 10,A 20,C 30"), [[0, 1, 3]]);
+        assert_eq!(attempts(&three, Reentry::Optimized, "A 0,B 10,A 3000,B 4000,C 5000"), [vec![0, 1], vec![2, 3, 4]]);
+    }
+
+    #[test]
+    fn entries_lie_in_the_range_and_steps_may_lie_after_it() {
+        let two = ordered(2, 60 * MINUTE);
+        let hits = rows("A 0,A 10,B 20,A 30,B 40,A 50");
+        let range = (5_000_000, 35_000_000);
+        for reentry in [Reentry::First, Reentry::Optimized] {
+            assert_eq!(found(&two, reentry, range, &hits), [[1, 2], [3, 4]]);
+        }
+    }
+
+    #[test]
+    fn a_window_in_sessions_is_that_of_the_entry_and_the_next_ones() {
+        let hits = rows("A 0,B 10,A 100,X 110,B 200,X 210,B 300");
+        let sessions = [(0, 1), (2, 3), (4, 5), (6, 6)].map(|(first, last)| Session { first, last, events: 1 });
+        let session_of = [0, 0, 1, 1, 2, NO_SESSION, 3];
+        for (count, expected) in [(1, vec![vec![0, 1], vec![2]]), (2, vec![vec![0, 1], vec![2, 4]])] {
+            let shape = shape(&[0..1, 1..2], Limit::Sessions(count));
+            let mut places = Places::default();
+            places.clear_steps(&shape);
+            hits.iter().enumerate().for_each(|(row, hit)| places.add(&shape, row, hit.tags));
+            let course =
+                Course { shape: &shape, hits: &hits, places: &places, session_of: &session_of, sessions: &sessions };
+            let mut found = Vec::new();
+            course.attempts((0, i64::MAX), Reentry::First, Wanted::All, |attempt| found.push(attempt.rows().to_vec()));
+            assert_eq!(found, expected);
+        }
+    }
+
+    proptest! {
+        /// The one pass of the plain case and the general walk agree.
+        #[test]
+        fn the_plain_pass_is_the_general_one(
+            rows in proptest::collection::vec((1..8_u32, 0..3_i64), 0..40),
+            window in 1..30_i64,
+            from in 0..20_i64,
+            length in 0..30_i64,
+        ) {
+            let mut time = 0;
+            let hits: Vec<Hit> = rows.iter().enumerate().map(|(row, (tags, step))| {
+                time += step * 900_000;
+                Hit { time, tags: *tags, file: 0, row: row as u32 }
+            }).collect();
+            let shape = ordered(3, window * 1_000_000);
+            let range = (from * 1_000_000, (from + length) * 1_000_000);
+            let mut plain = Vec::new();
+            plain_attempts(&shape, window * 1_000_000, &hits, range, |attempt| {
+                plain.push(attempt.rows().to_vec());
+                ControlFlow::Continue(())
+            });
+            prop_assert_eq!(plain, found(&shape, Reentry::First, range, &hits));
+        }
+
+        /// Whatever the question: entries ascend and lie in the range, rows are taken once and within the window,
+        /// and nothing gets further than the best of all entries.
+        #[test]
+        fn attempts_keep_their_promises(
+            rows in proptest::collection::vec((1..64_u32, 0..4_i64), 0..40),
+            any_order in proptest::collection::vec(any::<bool>(), 4),
+            excluded in proptest::collection::vec((4..6_u32, 1..4_usize, 1..4_usize), 0..3),
+            window in 1..40_i64,
+            optimized in any::<bool>(),
+            coarse in any::<bool>(),
+        ) {
+            let mut time = 0;
+            let hits: Vec<Hit> = rows.iter().enumerate().map(|(row, (tags, step))| {
+                time += if coarse { (step + 1) * 2_100_000 } else { step * 900_000 };
+                // Mostly one meaning for a row.
+                let tags = if row % 3 == 0 { *tags } else { 1 << (tags % 6) };
+                Hit { time, tags, file: 0, row: row as u32 }
+            }).collect();
+            let mut blocks: Vec<Range<usize>> = Vec::new();
+            for (step, any) in any_order.iter().enumerate() {
+                match blocks.last_mut() {
+                    Some(block) if *any && any_order[block.start] => block.end = step + 1,
+                    _ => blocks.push(step..step + 1),
+                }
+            }
+            let mut shape = shape(&blocks, Limit::Time(window * 1_000_000));
+            shape.exclusions = excluded
+                .iter()
+                .map(|&(bit, after, length)| Excluded { bit: 1 << bit, after, before: (after + length).min(4) })
+                .collect();
+            let reentry = if optimized { Reentry::Optimized } else { Reentry::First };
+            let range = (2_000_000, 20_000_000);
+            let mut places = Places::default();
+            places.clear_steps(&shape);
+            places.find_exclusions(&shape, &hits);
+            hits.iter().enumerate().for_each(|(row, hit)| places.add(&shape, row, hit.tags));
+            let course = Course { shape: &shape, hits: &hits, places: &places, session_of: &[], sessions: &[] };
+            let mut attempts = Vec::new();
+            course.attempts(range, reentry, Wanted::All, |attempt| attempts.push(attempt));
+            let entries = places.entries().iter().filter(|row| (range.0..range.1).contains(&course.time(**row)));
+            let furthest = entries.map(|row| course.follow(0, *row).reached).max();
+            // Within the grace, a row may be used up by the attempt before.
+            if optimized && coarse {
+                let best = attempts.iter().map(|attempt| attempt.reached).max();
+                prop_assert!(best >= furthest, "{best:?} {furthest:?}");
+            }
+            prop_assert_eq!(attempts.is_empty(), furthest.is_none());
+            for attempt in &attempts {
+                let time = |row: &u32| hits[*row as usize].time;
+                prop_assert!((range.0..range.1).contains(&time(&attempt.entry())));
+                prop_assert!(attempt.rows().iter().all(|row| time(row) <= time(&attempt.entry()) + window * 1_000_000));
+                prop_assert!(attempt.rows().windows(2).all(|pair| time(&pair[1]) >= time(&pair[0]) - GRACE_US));
+                let mut rows = attempt.rows().to_vec();
+                rows.sort_unstable();
+                rows.dedup();
+                prop_assert_eq!(rows.len(), attempt.reached);
+                prop_assert!(attempt.end > attempt.entry());
+            }
+            for pair in attempts.windows(2) {
+                let first = if optimized { pair[0].entry() + 1 } else { pair[0].end };
+                prop_assert!(pair[1].entry() >= first);
+                if !optimized {
+                    prop_assert!(pair[1].rows().iter().all(|row| *row >= first));
+                }
+            }
+        }
+    }
 }

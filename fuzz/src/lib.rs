@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use cofferdam_lake::disk::Disk;
-use cofferdam_lake::{Options, Snapshot, Store, codec};
+use cofferdam_lake::{Options, Segment, Snapshot, Store, codec};
 use cofferdam_model::{Merges, ProjectId, Query, SealedEvent, SubjectNo, Value};
 use cofferdam_query::{Error, Input, Output, People};
 use cofferdam_sim::disk::{Crash, SimDisk};
-use cofferdam_sim::model::{Row, row, rows_of};
+use cofferdam_sim::model::{Row, row, rows_of, rows_of_segment};
 use cofferdam_vault::wire::{self, Door, IdentityMode, ProfileKind, Strictness};
 use jiff::tz::TimeZone;
 
@@ -104,7 +104,6 @@ pub fn query_json(json: &[u8]) {
 
 const PROJECT: ProjectId = ProjectId(1);
 const KEY: [u8; 32] = [7; 32];
-const LOG: &str = "/lake/wal/wal-0000000001.log";
 
 fn open(disk: &SimDisk) -> cofferdam_lake::Result<Store> {
     let options = Options {
@@ -208,4 +207,69 @@ fn changed(changes: &[u8]) {
     };
     // The last group looks like one that was never answered, but only the last.
     assert!(shown(groups.len()) || shown(groups.len() - 1), "damage went unnoticed");
+}
+
+/// A disk with segments and their hot columns, and what is in them.
+struct Segmented {
+    disk: SimDisk,
+    truth: PathBuf,
+    hot: Vec<PathBuf>,
+    rows: Vec<Row>,
+}
+
+static SEGMENTED: LazyLock<Segmented> = LazyLock::new(|| {
+    let disk = SimDisk::new(1);
+    let store = open(&disk).expect("an empty disk");
+    store.append(vec![store.seal(PROJECT, small_world()).expect("room")]).expect("room");
+    store.flush().expect("a disk without faults");
+    let mut rows = rows_of(&store.snapshot(PROJECT).expect("open")).expect("open");
+    rows.sort();
+    drop(store);
+    let disk = disk.restart(Crash::Process);
+    let ending = |end: &str| -> Vec<PathBuf> {
+        let files = disk.files().into_iter().map(|(path, _)| path);
+        files.filter(|path| path.extension().is_some_and(|extension| extension == end)).collect()
+    };
+    let truth = ending("parquet").swap_remove(0);
+    let hot = ending("hot");
+    assert!(!hot.is_empty(), "reading makes hot columns");
+    Segmented { disk, truth, hot, rows }
+});
+
+/// A segment's files, with bytes from anywhere in them. The first byte says how:
+/// 0: they are the whole Parquet file;
+/// 1: they are changes of a real one, each a place (2 bytes, from the end) and a mask;
+/// 2: they are a whole hot column, the first of them says which: what is read is right all the same.
+pub fn segment(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let Segmented { disk, truth, hot, rows } = &*SEGMENTED;
+    let read = |truth: &[u8]| {
+        let disk = SimDisk::new(1);
+        let path = Path::new("/d/p/s.parquet");
+        disk.plant(path, truth);
+        if let Ok(segment) = Segment::of_file(Arc::new(disk), path) {
+            // An error is fine, and so are other rows: whether a file is the one that was written is checked elsewhere.
+            let _ = segment.received().is_ok() && rows_of_segment(&segment).is_ok();
+        }
+    };
+    match how % 3 {
+        0 => read(bytes),
+        1 => {
+            let mut file = disk.read(truth).expect("it is there").to_vec();
+            for change in bytes.chunks_exact(3) {
+                let at = file.len() - 1 - usize::from(u16::from_le_bytes([change[0], change[1]])) % file.len();
+                file[at] ^= change[2];
+            }
+            read(&file);
+        }
+        _ => {
+            let Some((which, bytes)) = bytes.split_first() else { return };
+            let disk = disk.copy();
+            disk.plant(&hot[usize::from(*which) % hot.len()], bytes);
+            let store = open(&disk).expect("hot columns are not needed");
+            let mut found = rows_of(&store.snapshot(PROJECT).expect("open")).expect("hot columns are not needed");
+            found.sort();
+            assert!(found == *rows, "a foreign hot column was believed");
+        }
+    }
 }

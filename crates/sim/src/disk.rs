@@ -249,6 +249,14 @@ impl SimDisk {
         }
     }
 
+    /// Removes every file with this extension, durably.
+    pub fn remove_all(&self, extension: &str) {
+        let mut world = self.world();
+        let stays = |path: &PathBuf| path.extension().is_none_or(|other| other != extension);
+        world.now.retain(|path, _| stays(path));
+        world.durable.retain(|path, _| stays(path));
+    }
+
     /// Puts a durable file there, as if it had always been: for those who bring bytes of their own.
     pub fn plant(&self, path: &Path, bytes: &[u8]) {
         let mut world = self.world();
@@ -393,6 +401,12 @@ impl World {
         }
     }
 
+    fn sync_names(&mut self, folder: &Path) {
+        for change in self.pending.remove(folder).unwrap_or_default() {
+            change.apply(&mut self.durable);
+        }
+    }
+
     fn lose_power(&mut self) {
         let (seed, boot) = (self.seed, self.boot);
         for (folder, changes) in std::mem::take(&mut self.pending) {
@@ -512,7 +526,11 @@ impl Disk for SimDisk {
                 if world.now.contains_key(folder) {
                     return Err(io::Error::new(ErrorKind::NotADirectory, "is a file (simulated)"));
                 }
-                world.change_name(&parent(folder), NameChange::Make(folder.to_owned(), Node::Folder));
+                let above = parent(folder);
+                world.change_name(&above, NameChange::Make(folder.to_owned(), Node::Folder));
+                if matches!(go, Go::On) {
+                    world.sync_names(&above);
+                }
             }
         }
         go.end()
@@ -620,9 +638,7 @@ impl Disk for SimDisk {
         if !world.folder_exists(path) {
             return Err(not_found());
         }
-        for change in world.pending.remove(path).unwrap_or_default() {
-            change.apply(&mut world.durable);
-        }
+        world.sync_names(path);
         Ok(())
     }
 }
@@ -705,7 +721,6 @@ mod tests {
     fn disk(seed: u64) -> SimDisk {
         let disk = SimDisk::new(seed);
         disk.create_folders(Path::new("/d")).unwrap();
-        disk.sync_folder(Path::new("/")).unwrap();
         disk
     }
 

@@ -7,9 +7,10 @@
 //! Records are the same when project, subject, time, event and insert id are; the one handed over last counts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cofferdam_lake::columns::list_text;
-use cofferdam_lake::{Column, Snapshot};
+use cofferdam_lake::{Column, PropertyKey, Segment, Snapshot};
 use cofferdam_model::{Merges, PropertyType, SealedEvent, SubjectNo, Value};
 
 /// One event as a report would see it, comparable.
@@ -238,30 +239,35 @@ pub fn row(event: &SealedEvent) -> Row {
 pub fn rows_of(snapshot: &Snapshot) -> Result<Vec<Row>, cofferdam_lake::Error> {
     let mut rows = Vec::new();
     for segment in snapshot.segments() {
-        let core = segment.core()?;
-        let mut columns = Vec::new();
-        for key in segment.keys() {
-            if let Some(column) = segment.column(key)? {
-                columns.push((key.clone(), column));
-            }
+        rows.extend(rows_of_segment(segment)?);
+    }
+    Ok(rows)
+}
+
+/// Every row of a segment that may be read.
+pub fn rows_of_segment(segment: &Segment) -> Result<Vec<Row>, cofferdam_lake::Error> {
+    let core = segment.core()?;
+    let mut columns: Vec<(PropertyKey, Arc<Column>)> = Vec::new();
+    for key in segment.keys() {
+        if let Some(column) = segment.column(key)? {
+            columns.push((key.clone(), column));
         }
-        let mut hidden = segment.hidden().iter().peekable();
-        for (index, &subject) in core.subjects.iter().enumerate() {
-            for row in core.offsets[index]..core.offsets[index + 1] {
-                if hidden.next_if_eq(&&row).is_some() {
-                    continue;
-                }
-                let row = row as usize;
-                let mut properties: Vec<String> = columns
-                    .iter()
-                    .filter_map(|(key, column): &(_, std::sync::Arc<Column>)| {
-                        Some(property(&key.name, &column.value(key.property_type, row)?))
-                    })
-                    .collect();
-                properties.sort();
-                let name = core.event_name(row).to_owned();
-                rows.push(Row { subject, time_us: core.time.get(row), name, properties });
+    }
+    let mut rows = Vec::new();
+    let mut hidden = segment.hidden().iter().peekable();
+    for (index, &subject) in core.subjects.iter().enumerate() {
+        for row in core.offsets[index]..core.offsets[index + 1] {
+            if hidden.next_if_eq(&&row).is_some() {
+                continue;
             }
+            let row = row as usize;
+            let mut properties: Vec<String> = columns
+                .iter()
+                .filter_map(|(key, column)| Some(property(&key.name, &column.value(key.property_type, row)?)))
+                .collect();
+            properties.sort();
+            let name = core.event_name(row).to_owned();
+            rows.push(Row { subject, time_us: core.time.get(row), name, properties });
         }
     }
     Ok(rows)

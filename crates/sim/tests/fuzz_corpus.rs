@@ -54,3 +54,8 @@ fn questions_cope_with_anything_near_their_corpus() {
 fn logs_cope_with_anything_near_their_corpus() {
     assert!(over_corpus("wal", bodies::wal) > 500);
 }
+
+#[test]
+fn segments_cope_with_anything_near_their_corpus() {
+    assert!(over_corpus("segment", bodies::segment) > 500);
+}

@@ -76,18 +76,24 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         queries(&tools, &folder, &args)?;
         publish("queries", &queries_report(&folder)?)?;
     }
+    if args.only.as_deref() != Some("queries") {
+        publish("ingest", &ingest(&tools, &folder)?)?;
+    }
     Ok(())
 }
 
-/// What the run needs: our binary, and a Python with the peers.
+/// What the run needs: our binaries, and a Python with the peers.
 struct Tools {
     binary: String,
+    server: String,
     python: String,
 }
 
 impl Tools {
     fn prepare() -> Result<Tools> {
-        run("", "cargo", &["build", "--release", "--quiet", "--package", "cofferdam-bench"], &[])?;
+        crate::console()?;
+        let packages = ["--package", "cofferdam-bench", "--package", "cofferdam"];
+        run("", "cargo", &[&["build", "--release", "--quiet"][..], &packages].concat(), &[])?;
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
         // Beside the results, so that a fresh folder for these does not install the peers again.
         let venv = root().join("target/bench-venv");
@@ -97,7 +103,8 @@ impl Tools {
         }
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
         run("", &python, &[&install[..], &["tests/bench/requirements.txt"]].concat(), &[])?;
-        Ok(Tools { binary: target.join("release/cofferdam-bench").display().to_string(), python })
+        let built = |name: &str| target.join("release").join(name).display().to_string();
+        Ok(Tools { binary: built("cofferdam-bench"), server: built("cofferdam"), python })
     }
 }
 
@@ -122,6 +129,56 @@ fn queries(tools: &Tools, folder: &Path, args: &Args) -> Result<()> {
         remove(&folder.join("lake"))?;
     }
     Ok(())
+}
+
+/// The collecting routes under load, and ClickHouse with the same records.
+fn ingest(tools: &Tools, folder: &Path) -> Result<String> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (server, records) = (path("server"), path("records.ndjson"));
+    let load = |args: &[&str]| -> Result<String> {
+        let common = ["load", "--server", &tools.server, "--data", &server];
+        capture(&tools.binary, &[&common[..], args].concat())
+    };
+    let batches = load(&["--events", "2000000", "--size", "2000"])?;
+    let rate = rates(&batches).next().context("the load generator named no rate")?;
+    let half = format!("{:.0}", rate / 2.0);
+    let steady = load(&["--events", "2000000", "--size", "2000", "--rate", &half, "--fresh"])?;
+    let single = load(&["--events", "300000", "--size", "1", "--connections", "32"])?;
+    load(&["--events", "1000000", "--write", &records])?;
+    let peer = capture(&tools.python, &["tests/bench/ingest_peer.py", &records, &path("ch-ingest")])?;
+    let best = rates(&peer).fold(f64::NAN, f64::max);
+    for name in ["server", "records.ndjson", "ch-ingest"] {
+        remove(&folder.join(name))?;
+    }
+    let head = machine(&[]);
+    Ok(format!(
+        "{head}\n\nBatches of 2,000 acknowledged: {rate:.0} events/s, {:.2}× ClickHouse at its best block size ({best:.0}).\n\n\
+         Batches of 2,000:\n```\n{batches}```\nThe same at half that rate:\n```\n{steady}```\n\
+         Single events:\n```\n{single}```\nClickHouse:\n```\n{peer}```\n",
+        rate / best
+    ))
+}
+
+/// Every number before the words "events/s".
+fn rates(text: &str) -> impl Iterator<Item = f64> + '_ {
+    text.lines().filter_map(|line| {
+        let word =
+            line.split(" events/s").next().filter(|before| before.len() < line.len())?.split_whitespace().last()?;
+        word.replace(',', "").parse().ok()
+    })
+}
+
+/// Runs a command and answers what it printed.
+fn capture(program: &str, args: &[&str]) -> Result<String> {
+    println!("\n==> {program} {}", args.join(" "));
+    let output =
+        Command::new(program).args(args).current_dir(root()).stderr(std::process::Stdio::inherit()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    print!("{text}");
+    if !output.status.success() {
+        bail!("`{program} {}` failed", args.join(" "));
+    }
+    Ok(text)
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -212,8 +269,12 @@ fn queries_report(folder: &Path) -> Result<String> {
     write!(growth, " CPU per event, last ÷ first |\n|---|{}--:|\n", "--:|".repeat(all.len()))?;
     let mut ratios = Vec::new();
     let mut different = Vec::new();
+    let mut unanswered = Vec::new();
     for (name, words) in QUESTIONS {
-        let Some(own) = Cost::new("Cofferdam", "", &ours["queries"][name]) else { continue };
+        let Some(own) = Cost::new("Cofferdam", "", &ours["queries"][name]) else {
+            unanswered.push(format!("{name}: {}", ours["queries"][name]["error"]));
+            continue;
+        };
         let expected = sorted(own.rows);
         let mut best: [Option<Cost<'_>>; 2] = [None, None];
         for (peer, result) in PEERS.iter().zip(&peers) {
@@ -261,6 +322,9 @@ fn queries_report(folder: &Path) -> Result<String> {
     if !different.is_empty() {
         bail!("answers differ, so nothing is compared:\n  {}", different.join("\n  "));
     }
+    if !unanswered.is_empty() {
+        writeln!(table, "\nNot answered by ours: {}", unanswered.join("; "))?;
+    }
     let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
     let worst = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let mut text =
@@ -301,8 +365,10 @@ fn machine(peers: &[Value]) -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
     let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let version = |at: usize| peers.get(at).and_then(|peer| peer["version"].as_str()).unwrap_or("?");
-    format!("{date}, {cores} cores of {model}, {:.0} GB memory; {}, {}.", kib / 1048576.0, version(0), version(2))
+    let mut versions: Vec<&str> = peers.iter().filter_map(|peer| peer["version"].as_str()).collect();
+    versions.dedup();
+    let versions: String = versions.iter().map(|version| format!("; {version}")).collect();
+    format!("{date}, {cores} cores of {model}, {:.0} GB memory{versions}.", kib / 1_048_576.0)
 }
 
 /// Prints a report and writes it between its markers in `docs/benchmarks.md`; the prose around it stays.

@@ -16,13 +16,7 @@ const BATCH_EVENTS: usize = 10_000;
 const TAIL_EVENTS_MAX: usize = 1_000_000;
 
 pub(crate) async fn open(folder: &Path) -> Result<Lake> {
-    let options = Options {
-        folder: folder.to_owned(),
-        flush_events: limits::FLUSH_EVENTS,
-        buckets: limits::BUCKETS,
-        cache_bytes_max: limits::COLUMN_CACHE_BYTES_MAX,
-        clock: Arc::new(|| jiff::Timestamp::now().as_microsecond()),
-    };
+    let options = Options::new(folder.to_owned(), Arc::new(|| jiff::Timestamp::now().as_microsecond()));
     // The bench's own lake, of generated events: its key protects nothing.
     Ok(Lake::open(options, vec![(PROJECT, [7; 32])]).await?)
 }

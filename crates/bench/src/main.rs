@@ -62,19 +62,18 @@ fn events(text: &str) -> Result<u64, String> {
     if (1e3..=1e10).contains(&count) { Ok(count as u64) } else { Err("from 1,000 to 10 billion".to_owned()) }
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Raw(args) => {
             let (written, cost) = measure::cost(|| raw::write(&World::new(args.events), &args.folder));
             eprintln!("{} events in {:.1} s", written?, cost.wall_s);
         }
         Command::LoadLake(args) => {
-            let report = feed::load(World::new(args.events), &args.folder).await?;
+            let report = runtime()?.block_on(feed::load(World::new(args.events), &args.folder))?;
             eprintln!("{report:#}");
         }
         Command::Query { folder, only, runs, json } => {
-            let results = queries::run(&folder, &only, runs).await?;
+            let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;
             if let Some(path) = json {
                 let load = std::fs::read(folder.join("load.json")).context("the lake was not filled to its end")?;
                 let load: serde_json::Value = serde_json::from_slice(&load)?;
@@ -83,4 +82,8 @@ async fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

@@ -347,3 +347,39 @@ impl Rng {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_world_is_in_order_the_same_twice_and_shaped_like_a_shop() {
+        let world = World::new(100_000);
+        let days: Vec<Vec<Event>> = world.days().collect();
+        let again: u64 = World::new(100_000).days().flatten().fold(0, |sum, event| sum ^ event.insert_id);
+        assert_eq!(again, days.iter().flatten().fold(0, |sum, event| sum ^ event.insert_id));
+        let count = days.iter().map(Vec::len).sum::<usize>();
+        assert!((97_000..=100_000).contains(&count), "{count}");
+
+        let mut before: BTreeMap<u32, i64> = BTreeMap::new();
+        let mut names = [0_u32; NAMES.len()];
+        for (day, events) in days.iter().enumerate() {
+            let from = START_MS + day as i64 * DAY_MS;
+            assert!(events.is_sorted_by_key(|event| event.time_ms));
+            for event in events {
+                assert!((from..from + DAY_MS).contains(&event.time_ms));
+                let last = before.insert(event.subject, event.time_ms).unwrap_or(0);
+                assert!(event.time_ms - last >= APART_MS);
+                assert!(world.texts.country_of(event.city) < world.texts.countries.len());
+                names[usize::from(event.name)] += 1;
+            }
+        }
+        let [views, carts, purchases, signups] =
+            [PRODUCT_VIEW, ADD_TO_CART, PURCHASE, SIGNUP].map(|name| names[usize::from(name)]);
+        assert!(views > carts && carts > purchases && purchases > signups && signups > 500, "{names:?}");
+        let mut per_person: BTreeMap<u32, u32> = BTreeMap::new();
+        days.iter().flatten().for_each(|event| *per_person.entry(event.subject).or_default() += 1);
+        assert!(per_person.values().any(|events| *events == 1) && per_person.values().any(|events| *events > 500));
+    }
+}

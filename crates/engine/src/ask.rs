@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::live::LiveEvent;
 use crate::outcomes::OutcomeCounts;
-use crate::{Engine, Error, Project, Result, refused};
+use crate::{Engine, Error, Project, Result};
 
 /// How a project is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

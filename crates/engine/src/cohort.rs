@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use cofferdam_model::cohort::{CohortCondition, CohortRule};
-use cofferdam_model::query::{Condition, Filter, Holder};
 use cofferdam_model::{SubjectNo, SubjectSet, limits};
 use cofferdam_query::calendar::utc_text;
 use cofferdam_query::{Input, Needs, People};
@@ -172,7 +171,8 @@ impl Engine {
             tests.iter().map(|(property, test)| (*property, test as &(dyn Fn(&_) -> bool + Sync))).collect();
         let properties: Vec<&str> = all.values.iter().map(String::as_str).collect();
         let found = self.vault.people(project.id, &tests, &properties).await?;
-        let mut people = People { everybody: Arc::new(found.everybody), ..People::default() };
+        let mut people = People::default();
+        people.everybody = Arc::new(found.everybody);
         for ((property, condition), set) in all.profiles.iter().zip(found.sets) {
             people.add_profile(property, condition.clone(), Arc::new(set));
         }
@@ -207,9 +207,3 @@ impl Engine {
         Ok(self.on_snapshot(project, None, people.clone(), run).await?.0)
     }
 }
-
-/// The filter that asks for members of a cohort.
-pub fn members_of(cohort: &str) -> Filter {
-    Filter { on: Holder::Cohort, property: cohort.to_owned(), condition: Condition::IsSet }
-}
-

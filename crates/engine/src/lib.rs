@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use cofferdam_lake::{Clock, Lake};
-use cofferdam_model::{OrgId, ProjectId, limits};
+use cofferdam_model::{OrgId, ProjectId};
 use cofferdam_vault::Vault;
 
 use jiff::tz::TimeZone;
@@ -136,17 +136,13 @@ impl Engine {
         create_private(&folder).map_err(io)?;
         let vault = Arc::new(Vault::open(&folder, &folder.join("root.key")).await?);
         let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
-        let lake = Lake::open(
-            cofferdam_lake::Options {
-                folder: folder.join("lake"),
-                flush_events,
-                buckets: limits::BUCKETS,
-                hot_bytes_max: limits::HOT_BYTES_MAX,
-                clock: clock.clone(),
-            },
-            vault.log_keys(),
-        )
-        .await?;
+        let merges = vault.clone();
+        let options = cofferdam_lake::Options {
+            flush_events,
+            merges: Arc::new(move |project| merges.merges(project)),
+            ..cofferdam_lake::Options::new(folder.join("lake"), clock.clone())
+        };
+        let lake = Lake::open(options, vault.log_keys()).await?;
         let meta = meta::Meta::open(&folder.join("meta.db")).await?;
         let mut projects = Projects::default();
         for record in meta.projects(None).await? {

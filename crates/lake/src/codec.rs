@@ -9,7 +9,7 @@ use cofferdam_model::{SealedEvent, SubjectNo, Value};
 const VERSION: u8 = 1;
 
 pub fn encode(events: &[SealedEvent]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(events.len() * 192 + 8);
+    let mut out = Vec::with_capacity(events.len() * 192 + 32);
     out.push(VERSION);
     put_u64(&mut out, events.len() as u64);
     for event in events {
@@ -53,7 +53,7 @@ pub fn encode(events: &[SealedEvent]) -> Vec<u8> {
 
 /// The events, or `None` when the bytes are not a whole payload of a known version.
 pub fn decode(bytes: &[u8]) -> Option<Vec<SealedEvent>> {
-    let mut reader = Reader { bytes };
+    let mut reader = Reader::new(bytes);
     if reader.byte()? != VERSION {
         return None;
     }
@@ -61,7 +61,7 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<SealedEvent>> {
     let mut events = Vec::with_capacity(count);
     for _ in 0..count {
         let name = reader.text()?;
-        let subject = SubjectNo(u32::try_from(reader.u64()?).ok()?);
+        let subject = SubjectNo(reader.u32()?);
         let time_us = reader.i64()?;
         let insert_id = u64::from_le_bytes(reader.array()?);
         let property_count = reader.count(2)?;
@@ -85,10 +85,10 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<SealedEvent>> {
         }
         events.push(SealedEvent { name, subject, time_us, insert_id, properties });
     }
-    reader.bytes.is_empty().then_some(events)
+    reader.is_at_end().then_some(events)
 }
 
-fn put_u64(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -96,21 +96,34 @@ fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn put_i64(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_i64(out: &mut Vec<u8>, value: i64) {
     put_u64(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_u64(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-struct Reader<'a> {
+/// Takes values off the front of bytes; `None` when they do not hold what is asked for.
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
 }
 
-impl Reader<'_> {
-    fn byte(&mut self) -> Option<u8> {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        u32::try_from(self.u64()?).ok()
+    }
+
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.bytes.split_first()?;
         self.bytes = rest;
         Some(*first)
@@ -122,7 +135,7 @@ impl Reader<'_> {
         Some(*head)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -138,18 +151,18 @@ impl Reader<'_> {
         None
     }
 
-    fn i64(&mut self) -> Option<i64> {
+    pub(crate) fn i64(&mut self) -> Option<i64> {
         let value = self.u64()?;
         Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
     /// A count of things of which each takes at least `bytes_min`, so that a forged count cannot ask for memory.
-    fn count(&mut self, bytes_min: usize) -> Option<usize> {
+    pub(crate) fn count(&mut self, bytes_min: usize) -> Option<usize> {
         let count = usize::try_from(self.u64()?).ok()?;
         (count <= self.bytes.len() / bytes_min).then_some(count)
     }
 
-    fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         let len = usize::try_from(self.u64()?).ok()?;
         if len > self.bytes.len() {
             return None;

@@ -444,13 +444,6 @@ impl TextBuilder {
         self.insert(Arc::from(entry))
     }
 
-    fn code_shared(&mut self, entry: &Arc<str>) -> u32 {
-        if let Some(&code) = self.codes.get(entry) {
-            return code;
-        }
-        self.insert(entry.clone())
-    }
-
     fn insert(&mut self, entry: Arc<str>) -> u32 {
         let code = u32::try_from(self.text.dictionary.len()).expect("fewer entries than rows");
         self.text.dictionary.push(entry.clone());
@@ -466,16 +459,12 @@ pub struct Arrived {
 }
 
 impl Rows {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.core.time.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.core.time.is_empty()
-    }
-
     /// Sorts events into columns. Of records with the same identity the newest stays.
-    pub fn build(events: &[Arrived]) -> Rows {
+    pub(crate) fn build(events: &[Arrived]) -> Rows {
         let mut order: Vec<u32> = (0..u32::try_from(events.len()).expect("a tail is bounded")).collect();
         order.sort_unstable_by_key(|&index| {
             let arrived = &events[index as usize];
@@ -528,90 +517,6 @@ impl Rows {
         columns.extend(texts.into_iter().map(|(key, builder)| (key, WideColumn::Text(builder.text))));
         core.finish(names.text, columns)
     }
-
-    /// Merges sorted sets into one. Of records with the same identity the newest stays.
-    pub fn merge(parts: &[&Rows]) -> Rows {
-        let mut order: Vec<Place> = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-        for (part, rows) in parts.iter().enumerate() {
-            let core = &rows.core;
-            for (index, &subject) in core.subjects.iter().enumerate() {
-                for row in core.offsets[index]..core.offsets[index + 1] {
-                    order.push((
-                        subject,
-                        core.time[row as usize],
-                        core.received[row as usize],
-                        u32::try_from(part).expect("few parts"),
-                        row,
-                    ));
-                }
-            }
-        }
-        order.sort_unstable();
-        let keep = survivors(
-            order.len(),
-            |at| (order[at].0, order[at].1),
-            |at| {
-                let core = &parts[order[at].3 as usize].core;
-                (
-                    core.insert_id[order[at].4 as usize],
-                    &*core.event.dictionary[core.event.codes[order[at].4 as usize] as usize],
-                )
-            },
-        );
-        let mut at = 0;
-        order.retain(|_| {
-            at += 1;
-            keep[at - 1]
-        });
-
-        let mut core = CoreBuilder::default();
-        for &(subject, time, received, part, row) in &order {
-            core.push(subject, time, received, parts[part as usize].core.insert_id[row as usize]);
-        }
-        let event = merge_text(&order, parts.iter().map(|part| Some(&part.core.event)).collect());
-        let mut keys: Vec<&PropertyKey> = parts.iter().flat_map(|part| part.columns.keys()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let columns = keys
-            .into_iter()
-            .map(|key| {
-                let sources: Vec<Option<&WideColumn>> =
-                    parts.iter().map(|part| part.columns.get(key).map(|column| &**column)).collect();
-                (key.clone(), merge_column(key.property_type, &order, &sources))
-            })
-            .collect();
-        core.finish(event, columns)
-    }
-
-    /// Splits by subject bucket; the order within each is kept.
-    pub fn split(&self, buckets: u32) -> Vec<Rows> {
-        if buckets == 1 {
-            return vec![self.clone()];
-        }
-        let mut orders: Vec<Vec<Place>> = vec![Vec::new(); buckets as usize];
-        for (index, &subject) in self.core.subjects.iter().enumerate() {
-            let order = &mut orders[bucket_of(subject, buckets) as usize];
-            for row in self.core.offsets[index]..self.core.offsets[index + 1] {
-                order.push((subject, self.core.time[row as usize], self.core.received[row as usize], 0, row));
-            }
-        }
-        orders
-            .iter()
-            .map(|order| {
-                let mut core = CoreBuilder::default();
-                for &(subject, time, received, _, row) in order {
-                    core.push(subject, time, received, self.core.insert_id[row as usize]);
-                }
-                let event = merge_text(order, vec![Some(&self.core.event)]);
-                let columns = self
-                    .columns
-                    .iter()
-                    .map(|(key, column)| (key.clone(), merge_column(key.property_type, order, &[Some(column)])))
-                    .collect();
-                core.finish(event, columns)
-            })
-            .collect()
-    }
 }
 
 /// The bucket a subject's events live in. `buckets` is a power of two.
@@ -621,7 +526,7 @@ pub fn bucket_of(subject: SubjectNo, buckets: u32) -> u32 {
 
 /// Which of `len` ordered rows stay, when of those with equal (subject, time) and equal (insert id, event)
 /// only the last, the newest, does. Insert id 0 is nobody's duplicate.
-fn survivors<'a>(
+pub(crate) fn survivors<'a>(
     len: usize,
     place: impl Fn(usize) -> (SubjectNo, i64),
     identity: impl Fn(usize) -> (u64, &'a str),
@@ -668,69 +573,6 @@ fn set_text(texts: &mut FxHashMap<PropertyKey, TextBuilder>, key: PropertyKey, r
         builder.text.codes.resize(row, NOT_SET);
     }
     push_or_replace(&mut builder.text.codes, row, code);
-}
-
-type Order = [Place];
-
-/// Subject, time, received, which part, which row of it: ordered like rows are.
-type Place = (SubjectNo, i64, i64, u32, u32);
-
-fn merge_text(order: &Order, sources: Vec<Option<&WideText>>) -> WideText {
-    let mut builder = TextBuilder::new();
-    let mut maps: Vec<Vec<u32>> =
-        sources.iter().map(|source| vec![NOT_SET; source.map_or(0, |text| text.dictionary.len())]).collect();
-    builder.text.codes.reserve(order.len());
-    for &(_, _, _, part, row) in order {
-        let code = match sources[part as usize] {
-            Some(text) if text.codes[row as usize] != NOT_SET => {
-                let old = text.codes[row as usize] as usize;
-                let new = &mut maps[part as usize][old];
-                if *new == NOT_SET {
-                    *new = builder.code_shared(&text.dictionary[old]);
-                }
-                *new
-            }
-            _ => NOT_SET,
-        };
-        builder.text.codes.push(code);
-    }
-    builder.text
-}
-
-fn merge_column(property_type: PropertyType, order: &Order, sources: &[Option<&WideColumn>]) -> WideColumn {
-    match property_type {
-        PropertyType::String | PropertyType::List | PropertyType::Object => WideColumn::Text(merge_text(
-            order,
-            sources
-                .iter()
-                .map(|source| if let Some(WideColumn::Text(text)) = source { Some(text) } else { None })
-                .collect(),
-        )),
-        PropertyType::Number => WideColumn::Number(gather(order, sources, f64::NAN, |column, row| match column {
-            WideColumn::Number(values) => values[row],
-            _ => f64::NAN,
-        })),
-        PropertyType::Bool => WideColumn::Bool(gather(order, sources, 0, |column, row| match column {
-            WideColumn::Bool(values) => values[row],
-            _ => 0,
-        })),
-        PropertyType::Time => WideColumn::Time(gather(order, sources, TIME_NOT_SET, |column, row| match column {
-            WideColumn::Time(values) => values[row],
-            _ => TIME_NOT_SET,
-        })),
-    }
-}
-
-fn gather<T: Copy>(
-    order: &Order,
-    sources: &[Option<&WideColumn>],
-    not_set: T,
-    get: impl Fn(&WideColumn, usize) -> T,
-) -> Vec<T> {
-    order
-        .iter()
-        .map(|&(_, _, _, part, row)| sources[part as usize].map_or(not_set, |column| get(column, row as usize)))
-        .collect()
 }
 
 #[derive(Default)]
@@ -802,7 +644,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_of_equal_records_stays_in_build_and_merge() {
+    fn newest_of_equal_records_stays() {
         let rows = Rows::build(&[
             arrived(1, 7, 10, "a", 5, "old"),
             arrived(2, 7, 10, "a", 5, "new"),
@@ -813,21 +655,5 @@ mod tests {
         assert_eq!(plans(&rows), ["no id", "no id either", "new", "other event"]);
         assert_eq!(rows.core.subjects, [SubjectNo(3), SubjectNo(7)]);
         assert_eq!(rows.core.offsets, [0, 2, 4]);
-        let newer = Rows::build(&[arrived(9, 7, 10, "a", 5, "newest")]);
-        let merged = Rows::merge(&[&newer, &rows]);
-        assert_eq!(plans(&merged), ["no id", "no id either", "other event", "newest"]);
-    }
-
-    #[test]
-    fn split_keeps_every_row_once() {
-        let events: Vec<Arrived> = (0..100).map(|i| arrived(i, (i % 13) as u32, i, "a", 0, "p")).collect();
-        let rows = Rows::build(&events);
-        let parts = rows.split(4);
-        assert_eq!(parts.iter().map(Rows::len).sum::<usize>(), 100);
-        for (bucket, part) in parts.iter().enumerate() {
-            assert!(part.core.subjects.iter().all(|subject| bucket_of(*subject, 4) as usize == bucket));
-        }
-        let merged = Rows::merge(&parts.iter().collect::<Vec<_>>());
-        assert_eq!(merged.core.time, rows.core.time);
     }
 }

@@ -1,35 +1,40 @@
 //! The write-ahead log: what is acknowledged is here before the answer leaves.
 //!
-//! One writer thread takes whatever appends are waiting, writes them as frames in one go, calls `fdatasync`
-//! once, moves the events to the tail, and answers all of them (group commit). So an acknowledged event is
-//! both durable and queryable.
+//! [`Log`] is synchronous: [`Log::commit`] writes a group of batches as frames in one go and syncs once, so that
+//! many senders share one sync. Who calls it, and on which thread, is not its business.
 //!
-//! A file is `wal-<number>.log`: a magic of eight bytes, then frames
-//! `len u32 | crc32c u32 | project u32 | received i64 | count u32 | nonce 12 | ciphertext and tag`,
-//! little-endian; `len` counts what follows `crc32c`, which covers it. The payload is encrypted with the
+//! A file is `wal-<number>.log`: a header `magic 8 | previous end u64 | crc u32 | 0 u32`, then frames
+//! `marker 4 | len u32 | crc u32 | synced u64 | project u32 | received i64 | count u32 | nonce 12 | ciphertext and tag`,
+//! little-endian; `len` counts what follows `crc`, which covers both. The payload is encrypted with the
 //! project's key (AES-256-GCM, project and count as associated data): the log may lie on any disk.
 //! Event `i` of a frame has arrival stamp `received + i`.
 //!
-//! Recovery reads files from the catalog's floor on, in order. The first frame of the newest file that is
-//! cut short or fails its checksum ends the log: it was never acknowledged, and is cut off into a file of its own
-//! (`.cut`). In an older file it is damage.
+//! Each frame says up to where its file was durable when the frame was written, and each header up to where the
+//! file before was. So recovery can tell two things apart that look alike:
+//! - a bad frame that nothing declares durable is a torn group, never acknowledged: it is cut off, and kept in a
+//!   file of its own (`.cut`);
+//! - a bad frame that was durable once is damage, and an error, since acknowledged events are in it. Only when a
+//!   file with the same name and the extension `skip` lies beside does recovery go on with the next good frame.
+//!
+//! A write that fails (a full disk) is cut back, and the log goes on. A sync that fails leaves unknown what the disk
+//! holds, so the log then refuses everything until it is opened again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use bytes::Bytes;
 use cofferdam_model::{ProjectId, SealedEvent, limits};
-use tokio::sync::{mpsc, oneshot};
 
+use crate::disk::{Disk, DiskFile};
 use crate::{Error, Result};
 
-const MAGIC: &[u8; 8] = b"CFWAL\x01\0\0";
-const HEADER: usize = 8;
-const FIXED: usize = 4 + 8 + 4 + 12;
-/// Bytes that one group commit writes at most.
-const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+const MAGIC: &[u8; 8] = b"CFWAL\x02\0\0";
+const HEADER: usize = 24;
+const MARKER: &[u8; 4] = b"\xf7Fr\x02";
+/// Marker, length, checksum.
+const PREFIX: usize = 12;
+const FIXED: usize = 8 + 4 + 8 + 4 + 12;
 
 /// Encrypts one project's frames.
 pub(crate) struct FrameKey {
@@ -37,10 +42,19 @@ pub(crate) struct FrameKey {
     key: RandomizedNonceKey,
 }
 
-/// An encrypted payload, ready to be framed.
-pub(crate) struct Sealed {
+/// Events of one project with their encrypted form, ready for the log.
+pub struct Batch {
+    pub(crate) project: ProjectId,
+    pub(crate) events: Vec<SealedEvent>,
     nonce: [u8; 12],
     ciphertext: Vec<u8>,
+}
+
+impl Batch {
+    /// Bytes that it takes in the log.
+    pub fn bytes(&self) -> usize {
+        PREFIX + FIXED + self.ciphertext.len()
+    }
 }
 
 impl FrameKey {
@@ -56,12 +70,14 @@ impl FrameKey {
         aad
     }
 
-    pub(crate) fn seal(&self, mut payload: Vec<u8>, count: u32) -> Sealed {
+    pub(crate) fn seal(&self, events: Vec<SealedEvent>) -> Batch {
+        let count = u32::try_from(events.len()).expect("a request is bounded");
+        let mut ciphertext = crate::codec::encode(&events);
         let nonce = self
             .key
-            .seal_in_place_append_tag(Aad::from(self.aad(count)), &mut payload)
+            .seal_in_place_append_tag(Aad::from(self.aad(count)), &mut ciphertext)
             .expect("sealing in memory does not fail");
-        Sealed { nonce: *nonce.as_ref(), ciphertext: payload }
+        Batch { project: self.project, events, nonce: *nonce.as_ref(), ciphertext }
     }
 
     fn open(&self, nonce: [u8; 12], count: u32, mut ciphertext: Vec<u8>) -> Option<Vec<u8>> {
@@ -72,292 +88,332 @@ impl FrameKey {
     }
 }
 
-pub(crate) enum Command {
-    Append(Append),
-    /// Start a new file; answers its number. Everything before it is out of the tail's way.
-    Rotate(oneshot::Sender<Result<u64>>),
-}
-
-pub(crate) struct Append {
-    pub(crate) project: ProjectId,
-    pub(crate) sealed: Sealed,
-    pub(crate) events: Vec<SealedEvent>,
-    pub(crate) done: oneshot::Sender<Result<()>>,
-}
-
-/// Where the writer puts what is durable.
-pub(crate) trait Tail: Send + 'static {
-    /// Makes durable events queryable. Event `i` arrived at `received + i`; together they have `bytes` in the log.
-    fn take(&self, project: ProjectId, received: i64, events: Vec<SealedEvent>, bytes: usize);
-    /// Sets aside everything taken so far, to be flushed.
-    fn freeze(&self);
-}
-
 /// Microseconds since 1970-01-01 UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// Starts the writer thread on a new file `number`.
-pub(crate) fn start(
-    folder: &Path,
+/// The open end of the log.
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    file: Box<dyn DiskFile>,
     number: u64,
+    /// End of the last durable frame.
+    position: u64,
     received_last: i64,
     clock: Clock,
-    tail: impl Tail,
-) -> Result<mpsc::Sender<Command>> {
-    let (sender, receiver) = mpsc::channel(4_096);
-    let file = create(folder, number)?;
-    let mut writer = Writer {
-        folder: folder.to_owned(),
-        file,
-        number,
-        position: HEADER as u64,
-        received_last,
-        clock,
-        tail,
-        broken: None,
-    };
-    std::thread::Builder::new()
-        .name("wal".to_owned())
-        .spawn(move || writer.run(receiver))
-        .map_err(|source| Error::Io { what: "start the log's writer", path: folder.to_owned(), source })?;
-    Ok(sender)
+    /// Set once what is on disk is unknown: nothing more is acknowledged.
+    broken: Option<String>,
+    buffer: Vec<u8>,
+}
+
+impl Log {
+    /// Starts the new file that [`replay`] found to be the next.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        next: Next,
+        received_last: i64,
+        clock: Clock,
+    ) -> Result<Log> {
+        let file = create(&*disk, &folder, next.number, next.previous_end)?;
+        Ok(Log {
+            disk,
+            folder,
+            file,
+            number: next.number,
+            position: HEADER as u64,
+            received_last,
+            clock,
+            broken: None,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Writes batches and makes them durable together. Answers the arrival stamp of the first event; the others
+    /// follow, one by one.
+    ///
+    /// # Errors
+    /// None of the batches is acknowledged; after [`Error::LogUnavailable`] none can be until the next start.
+    pub(crate) fn commit(&mut self, group: &[Batch]) -> Result<i64> {
+        if let Some(message) = &self.broken {
+            return Err(Error::LogUnavailable { message: message.clone() });
+        }
+        self.buffer.clear();
+        let first = (self.clock)().max(self.received_last + 1);
+        let mut received = first;
+        for batch in group {
+            put_frame(&mut self.buffer, self.position, received, batch);
+            received += batch.events.len() as i64;
+        }
+        let path = file_path(&self.folder, self.number);
+        if let Err(source) = self.file.write_all(&self.buffer).and_then(|()| self.file.flush()) {
+            // A full disk: take back what was written, so that the next frame follows the last whole one.
+            let cut = self.disk.truncate(&path, self.position).and_then(|()| self.disk.append(&path));
+            match cut {
+                Ok(file) => self.file = file,
+                Err(_) => self.broken = Some("a failed write could not be taken back; restart to recover".to_owned()),
+            }
+            return Err(Error::Io { what: "write the log", path, source });
+        }
+        if let Err(source) = self.file.sync() {
+            // After a failed sync the page cache may claim what the disk does not hold.
+            self.broken = Some(format!("the log could not be synced: {source}; restart to recover"));
+            return Err(Error::Io { what: "sync the log", path, source });
+        }
+        self.position += self.buffer.len() as u64;
+        self.received_last = received - 1;
+        Ok(first)
+    }
+
+    /// Goes on in a new file and answers its number: everything so far is in files below it.
+    pub(crate) fn rotate(&mut self) -> Result<u64> {
+        if let Some(message) = &self.broken {
+            return Err(Error::LogUnavailable { message: message.clone() });
+        }
+        self.file = create(&*self.disk, &self.folder, self.number + 1, self.position)?;
+        self.number += 1;
+        self.position = HEADER as u64;
+        Ok(self.number)
+    }
+
+    /// The number of the file that is written now.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Removes the files below `floor`: everything in them is in segments.
+    pub(crate) fn cut(disk: &dyn Disk, folder: &Path, floor: u64) -> Result<()> {
+        for number in numbers(&names(disk, folder)?).into_iter().filter(|number| *number < floor) {
+            let path = file_path(folder, number);
+            disk.remove(&path).map_err(|source| Error::Io { what: "remove a log file", path, source })?;
+        }
+        Ok(())
+    }
 }
 
 fn file_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("wal-{number:010}.log"))
 }
 
-fn create(folder: &Path, number: u64) -> Result<File> {
+fn create(disk: &dyn Disk, folder: &Path, number: u64, previous_end: u64) -> Result<Box<dyn DiskFile>> {
     let path = file_path(folder, number);
-    let io = |source| Error::Io { what: "create a log file", path: path.clone(), source };
-    // The number is this writer's alone: what an earlier attempt on a full disk left under it is nothing.
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path).map_err(io)?;
-    file.write_all(MAGIC).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    crate::segment::sync_folder(folder).map_err(io)?;
-    Ok(file)
+    let write = || {
+        // The number is this writer's alone: what an earlier attempt on a full disk left under it is nothing.
+        let mut file = disk.create(&path)?;
+        file.write_all(&header(previous_end))?;
+        file.flush()?;
+        file.sync()?;
+        disk.sync_folder(folder)?;
+        Ok(file)
+    };
+    write().map_err(|source| Error::Io { what: "create a log file", path: path.clone(), source })
 }
 
-struct Writer<T> {
-    folder: PathBuf,
-    file: File,
-    number: u64,
-    /// End of the last durable frame.
-    position: u64,
-    received_last: i64,
-    clock: Clock,
-    tail: T,
-    /// Set after a failed `fdatasync`: what is on disk is unknown, so nothing more is acknowledged.
-    broken: Option<String>,
+fn header(previous_end: u64) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..16].copy_from_slice(&previous_end.to_le_bytes());
+    let crc = crc32c::crc32c(&header[..16]);
+    header[16..20].copy_from_slice(&crc.to_le_bytes());
+    header
 }
 
-impl<T: Tail> Writer<T> {
-    fn run(&mut self, mut receiver: mpsc::Receiver<Command>) {
-        let mut buffer = Vec::new();
-        while let Some(command) = receiver.blocking_recv() {
-            let mut group = Vec::new();
-            let mut bytes = 0;
-            let mut next = Some(command);
-            let mut rotate = None;
-            while let Some(command) = next.take() {
-                match command {
-                    Command::Append(append) => {
-                        bytes += append.sealed.ciphertext.len();
-                        group.push(append);
-                    }
-                    Command::Rotate(done) => {
-                        rotate = Some(done);
-                        break;
-                    }
-                }
-                if bytes < GROUP_BYTES_MAX {
-                    next = receiver.try_recv().ok();
-                }
-            }
-            self.commit(group, &mut buffer);
-            if let Some(done) = rotate {
-                // The receiver may have given up waiting; the rotation stands all the same.
-                let _ = done.send(self.rotate());
-            }
-        }
-    }
-
-    fn commit(&mut self, group: Vec<Append>, buffer: &mut Vec<u8>) {
-        if group.is_empty() {
-            return;
-        }
-        buffer.clear();
-        let mut received = (self.clock)().max(self.received_last + 1);
-        let mut stamped = Vec::with_capacity(group.len());
-        for append in group {
-            let count = u32::try_from(append.events.len()).expect("a request is bounded");
-            put_frame(buffer, append.project, received, count, &append.sealed);
-            stamped.push((received, append));
-            received += i64::from(count);
-        }
-        match self.write_durably(buffer) {
-            Ok(()) => {
-                self.received_last = received - 1;
-                for (received, append) in stamped {
-                    self.tail.take(append.project, received, append.events, append.sealed.ciphertext.len());
-                    let _ = append.done.send(Ok(()));
-                }
-            }
-            Err(error) => {
-                tracing::error!(error = %error, "could not write the log: events are refused until this is mended");
-                let message = error.to_string();
-                for (_, append) in stamped {
-                    let _ = append.done.send(Err(Error::LogUnavailable { message: message.clone() }));
-                }
-            }
-        }
-    }
-
-    fn write_durably(&mut self, buffer: &[u8]) -> std::io::Result<()> {
-        if let Some(message) = &self.broken {
-            return Err(std::io::Error::other(message.clone()));
-        }
-        if let Err(error) = self.file.write_all(buffer) {
-            // A full disk: take back what was written, so that the next frame follows the last whole one.
-            if self.file.set_len(self.position).and_then(|()| self.file.seek(SeekFrom::Start(self.position))).is_err() {
-                self.broken = Some("the log file could not be cut back after a failed write".to_owned());
-            }
-            return Err(error);
-        }
-        if let Err(error) = self.file.sync_data() {
-            // After a failed sync the page cache may claim what the disk does not hold.
-            self.broken = Some(format!("the log could not be synced: {error}; restart to recover"));
-            return Err(error);
-        }
-        self.position += buffer.len() as u64;
-        Ok(())
-    }
-
-    fn rotate(&mut self) -> Result<u64> {
-        if self.broken.is_some() {
-            // What a failed write left must not stand in the middle of the log.
-            self.file.set_len(self.position).and_then(|()| self.file.sync_all()).map_err(|source| Error::Io {
-                what: "cut back a log file",
-                path: file_path(&self.folder, self.number),
-                source,
-            })?;
-        }
-        self.file = create(&self.folder, self.number + 1)?;
-        self.number += 1;
-        self.position = HEADER as u64;
-        self.broken = None;
-        self.tail.freeze();
-        Ok(self.number)
-    }
-}
-
-fn put_frame(out: &mut Vec<u8>, project: ProjectId, received: i64, count: u32, sealed: &Sealed) {
-    let len = u32::try_from(FIXED + sealed.ciphertext.len()).expect("a frame is bounded");
+fn put_frame(out: &mut Vec<u8>, synced: u64, received: i64, batch: &Batch) {
+    let len = u32::try_from(FIXED + batch.ciphertext.len()).expect("a frame is bounded");
+    let count = u32::try_from(batch.events.len()).expect("a request is bounded");
+    let start = out.len();
+    out.extend_from_slice(MARKER);
     out.extend_from_slice(&len.to_le_bytes());
-    let crc_at = out.len();
     out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&project.0.to_le_bytes());
+    out.extend_from_slice(&synced.to_le_bytes());
+    out.extend_from_slice(&batch.project.0.to_le_bytes());
     out.extend_from_slice(&received.to_le_bytes());
     out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&sealed.nonce);
-    out.extend_from_slice(&sealed.ciphertext);
-    let crc = crc32c::crc32c(&out[crc_at + 4..]);
-    out[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&batch.nonce);
+    out.extend_from_slice(&batch.ciphertext);
+    let crc = checksum(&out[start + 4..start + 8], &out[start + PREFIX..]);
+    out[start + 8..start + PREFIX].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// One frame, decrypted.
+fn checksum(len: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(len), body)
+}
+
+/// A batch that recovery found.
 pub(crate) struct Replayed {
     pub(crate) project: ProjectId,
     pub(crate) received: i64,
     pub(crate) events: Vec<SealedEvent>,
-    /// In the log.
+    /// Bytes in the log.
     pub(crate) bytes: usize,
 }
 
-/// Reads the log from file `floor` on. Answers the frames in order and the number for the next file.
-/// Frames of a project without a key belong to nobody any more and are left out.
-pub(crate) fn replay<'a>(
+/// Where the log goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) number: u64,
+    pub(crate) previous_end: u64,
+}
+
+/// Reads what the log holds from file `floor` on, in order, and cuts off what was never acknowledged.
+/// Frames of projects without a key are passed over.
+pub(crate) fn replay<'k>(
+    disk: &dyn Disk,
     folder: &Path,
     floor: u64,
-    key: impl Fn(ProjectId) -> Option<&'a FrameKey>,
+    key: impl Fn(ProjectId) -> Option<&'k FrameKey>,
     mut each: impl FnMut(Replayed),
-) -> Result<u64> {
-    let mut numbers: Vec<u64> = numbers(folder)?.into_iter().filter(|number| *number >= floor).collect();
-    while let Some(&last) = numbers.last() {
-        let path = file_path(folder, last);
-        let io = |source| Error::Io { what: "read a log file", path: path.clone(), source };
-        if std::fs::metadata(&path).map_err(io)?.len() >= HEADER as u64 {
-            break;
-        }
-        // Made a moment before a crash: nothing was ever in it.
-        std::fs::remove_file(&path).map_err(io)?;
-        numbers.pop();
-    }
+) -> Result<Next> {
+    let names = names(disk, folder)?;
+    let mut numbers: Vec<u64> = numbers(&names).into_iter().filter(|number| *number >= floor).collect();
+    let mut files: Vec<(u64, Bytes, u64)> = Vec::new();
     for (at, &number) in numbers.iter().enumerate() {
-        let newest = at + 1 == numbers.len();
         let path = file_path(folder, number);
-        let io = |source| Error::Io { what: "read a log file", path: path.clone(), source };
-        let mut bytes = Vec::new();
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
-        file.read_to_end(&mut bytes).map_err(io)?;
-        if bytes.get(..HEADER) != Some(MAGIC) {
-            return Err(Error::Damaged { path, what: "not a log of a version this build reads".to_owned() });
-        }
-        let mut rest = &bytes[HEADER..];
-        while !rest.is_empty() {
-            let Some((frame, after)) = parse_frame(rest) else {
-                if !newest {
-                    return Err(Error::Damaged { path, what: "a frame fails its checksum".to_owned() });
-                }
-                tracing::warn!(path = %path.display(), bytes = rest.len(), "the log ends in an unfinished write, which was never acknowledged");
-                let whole = (bytes.len() - rest.len()) as u64;
-                // Kept apart: should it be damage after all, what lies behind it is not lost.
-                std::fs::write(path.with_extension("cut"), rest).map_err(io)?;
-                file.set_len(whole).and_then(|()| file.sync_all()).map_err(io)?;
-                break;
-            };
-            rest = after;
-            if let Some(key) = key(frame.project) {
-                let events = key
-                    .open(frame.nonce, frame.count, frame.ciphertext.to_vec())
-                    .and_then(|payload| crate::codec::decode(&payload))
-                    .ok_or_else(|| Error::Damaged {
-                        path: path.clone(),
-                        what: "a frame cannot be decrypted with its project's key".to_owned(),
-                    })?;
-                let bytes = frame.ciphertext.len();
-                each(Replayed { project: frame.project, received: frame.received, events, bytes });
+        let bytes =
+            disk.read(&path).map_err(|source| Error::Io { what: "read a log file", path: path.clone(), source })?;
+        match read_header(&bytes) {
+            Some(previous_end) => files.push((number, bytes, previous_end)),
+            // Made a moment before a crash: nothing was ever in it.
+            None if at + 1 == numbers.len() && bytes.len() <= HEADER => {
+                disk.remove(&path).map_err(|source| Error::Io { what: "remove an empty log file", path, source })?;
+            }
+            None if bytes.get(..5) == Some(&MAGIC[..5]) && bytes.get(..8) != Some(MAGIC) => {
+                let what = "not a log of a version this build reads: start the build that wrote it".to_owned();
+                return Err(Error::Damaged { path, what });
+            }
+            None => {
+                let what = "its first bytes are not a log's: restore the file from a backup".to_owned();
+                return Err(Error::Damaged { path, what });
             }
         }
     }
-    Ok(numbers.last().map_or(floor, |last| last + 1).max(floor))
-}
-
-/// Removes the files below `floor`: everything in them is in segments.
-pub(crate) fn cut(folder: &Path, floor: u64) -> Result<()> {
-    for number in numbers(folder)?.into_iter().filter(|number| *number < floor) {
-        let path = file_path(folder, number);
-        std::fs::remove_file(&path).map_err(|source| Error::Io { what: "remove a log file", path, source })?;
+    numbers = files.iter().map(|(number, ..)| *number).collect();
+    let missing = (floor..).zip(&numbers).find(|(expected, number)| expected != *number).map(|(expected, _)| expected);
+    // The file at the floor was made before the manifest named it.
+    if let Some(missing) = missing.or((numbers.is_empty() && floor > 1).then_some(floor)) {
+        let what = "the log file is missing, and with it acknowledged events: restore it from a backup".to_owned();
+        return Err(Error::Damaged { path: file_path(folder, missing), what });
     }
-    Ok(())
+
+    let mut next = Next { number: floor, previous_end: 0 };
+    for (at, (number, bytes, _)) in files.iter().enumerate() {
+        let path = file_path(folder, *number);
+        let skip = names.contains(&format!("wal-{number:010}.skip"));
+        let durable = files.get(at + 1).map(|(_, _, previous_end)| *previous_end);
+        let end = walk(&path, bytes, durable, skip, |frame| {
+            let Some(key) = key(frame.project) else { return Ok(()) };
+            let events = key
+                .open(frame.nonce, frame.count, frame.ciphertext.to_vec())
+                .and_then(|payload| crate::codec::decode(&payload))
+                .ok_or_else(|| Error::Damaged {
+                    path: path.clone(),
+                    what: "a frame cannot be decrypted with its project's key: is this the right root key?".to_owned(),
+                })?;
+            let bytes = PREFIX + FIXED + frame.ciphertext.len();
+            each(Replayed { project: frame.project, received: frame.received, events, bytes });
+            Ok(())
+        })?;
+        if durable.is_none() && end < bytes.len() {
+            let rest = &bytes[end..];
+            tracing::warn!(path = %path.display(), bytes = rest.len(), "the log ends in an unfinished write, which was never acknowledged");
+            // Kept apart: should it be damage after all, what lies behind it is not lost.
+            let aside = path.with_extension("cut");
+            let keep = || {
+                let mut file = disk.create(&aside)?;
+                file.write_all(rest)?;
+                file.flush()?;
+                file.sync()?;
+                disk.sync_folder(folder)?;
+                disk.truncate(&path, end as u64)
+            };
+            keep().map_err(|source| Error::Io { what: "cut an unfinished write off a log file", path, source })?;
+        }
+        next = Next { number: number + 1, previous_end: end as u64 };
+    }
+    Ok(next)
 }
 
-fn numbers(folder: &Path) -> Result<Vec<u64>> {
-    let io = |source| Error::Io { what: "list the log's folder", path: folder.to_owned(), source };
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        if let Some(number) =
-            name.to_str().and_then(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse::<u64>().ok())
-        {
-            numbers.push(number);
+/// Checks the frames of every file from `floor` on without decrypting or changing anything.
+pub(crate) fn verify(disk: &dyn Disk, folder: &Path, floor: u64) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let mut files = Vec::new();
+    for number in numbers(&names(disk, folder)?).into_iter().filter(|number| *number >= floor) {
+        let path = file_path(folder, number);
+        let bytes =
+            disk.read(&path).map_err(|source| Error::Io { what: "read a log file", path: path.clone(), source })?;
+        files.push((path, bytes));
+    }
+    for (at, (path, bytes)) in files.iter().enumerate() {
+        if read_header(bytes).is_none() && bytes.len() > HEADER {
+            wrong.push(format!("{}: its first bytes are not a log's", path.display()));
+            continue;
+        }
+        let durable = files.get(at + 1).and_then(|(_, next)| read_header(next));
+        if let Err(error) = walk(path, bytes, durable, false, |_| Ok(())) {
+            wrong.push(error.to_string());
         }
     }
+    Ok(wrong)
+}
+
+/// Hands out the good frames of a file and answers where the part ends that counts. `durable` is the end that the
+/// next file's header declares for this one.
+fn walk(
+    path: &Path,
+    bytes: &[u8],
+    durable: Option<u64>,
+    skip: bool,
+    mut each: impl FnMut(Frame<'_>) -> Result<()>,
+) -> Result<usize> {
+    let durable = durable.map_or(HEADER, |end| usize::try_from(end).unwrap_or(usize::MAX));
+    let mut at = HEADER;
+    // Beyond what is declared durable there may be more: a rotation that failed half way declares too little.
+    while at < bytes.len().max(durable) {
+        if let Some((frame, len)) = bytes.get(at..).and_then(parse_frame) {
+            each(frame)?;
+            at += len;
+            continue;
+        }
+        let rest = bytes.get(at..).unwrap_or_default();
+        let later = good_frames(rest).map(|(offset, frame)| (at + offset, frame.synced));
+        // Frames of one group say the same: only what a later group declares durable was acknowledged.
+        let once_durable = at < durable || later.clone().any(|(_, synced)| synced > at as u64);
+        if !once_durable {
+            return Ok(at);
+        }
+        if !skip {
+            let what = format!(
+                "the frame at byte {at} was durable and fails its checksum now: restore the file from a backup, or, to \
+                 go on without what cannot be read, put an empty file with the extension skip beside it"
+            );
+            return Err(Error::Damaged { path: path.to_owned(), what });
+        }
+        let resume = later.map(|(offset, _)| offset).next().unwrap_or(bytes.len().max(durable));
+        tracing::error!(path = %path.display(), from = at, to = resume, "passed over damaged frames, as asked");
+        at = resume;
+    }
+    Ok(at.min(bytes.len()))
+}
+
+fn names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>> {
+    disk.list(folder).map_err(|source| Error::Io { what: "list the log's folder", path: folder.to_owned(), source })
+}
+
+fn numbers(names: &[String]) -> Vec<u64> {
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_prefix("wal-")?.strip_suffix(".log")?.parse().ok()).collect();
     numbers.sort_unstable();
-    Ok(numbers)
+    numbers
+}
+
+fn read_header(bytes: &[u8]) -> Option<u64> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let previous_end = u64::from_le_bytes(*header[8..].first_chunk()?);
+    (*header == self::header(previous_end)).then_some(previous_end)
 }
 
 struct Frame<'a> {
+    synced: u64,
     project: ProjectId,
     received: i64,
     count: u32,
@@ -365,107 +421,196 @@ struct Frame<'a> {
     ciphertext: &'a [u8],
 }
 
-fn parse_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
+/// The frame at the start of the bytes, and its length.
+fn parse_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    let rest = bytes.strip_prefix(MARKER)?;
+    let (len_bytes, rest) = rest.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let len = u32::from_le_bytes(*len) as usize;
-    if !(FIXED..=limits::WAL_FRAME_BYTES_MAX).contains(&len) || len > rest.len() {
+    let len = u32::from_le_bytes(*len_bytes) as usize;
+    if !(FIXED..=limits::WAL_FRAME_BYTES_MAX).contains(&len) {
         return None;
     }
-    let (body, after) = rest.split_at(len);
-    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+    let body = rest.get(..len)?;
+    if checksum(len_bytes, body) != u32::from_le_bytes(*crc) {
         return None;
     }
+    let (synced, body) = body.split_first_chunk::<8>()?;
     let (project, body) = body.split_first_chunk::<4>()?;
     let (received, body) = body.split_first_chunk::<8>()?;
     let (count, body) = body.split_first_chunk::<4>()?;
     let (nonce, ciphertext) = body.split_first_chunk::<12>()?;
     let frame = Frame {
+        synced: u64::from_le_bytes(*synced),
         project: ProjectId(u32::from_le_bytes(*project)),
         received: i64::from_le_bytes(*received),
         count: u32::from_le_bytes(*count),
         nonce: *nonce,
         ciphertext,
     };
-    Some((frame, after))
+    Some((frame, PREFIX + len))
+}
+
+/// Good frames anywhere in the bytes, with their offsets.
+fn good_frames(bytes: &[u8]) -> impl Iterator<Item = (usize, Frame<'_>)> + Clone {
+    bytes
+        .windows(MARKER.len())
+        .enumerate()
+        .filter(|(_, window)| window == MARKER)
+        .filter_map(|(offset, _)| parse_frame(&bytes[offset..]).map(|(frame, _)| (offset, frame)))
+}
+
+/// For the fuzz target: reads foreign bytes as a log file; must not panic.
+#[doc(hidden)]
+pub fn walk_foreign(bytes: &[u8]) -> usize {
+    let mut frames = 0;
+    if read_header(bytes).is_some() {
+        let _ = walk(Path::new("foreign"), bytes, None, true, |_| {
+            frames += 1;
+            Ok(())
+        });
+    }
+    frames
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::LocalDisk;
     use cofferdam_model::SubjectNo;
-    use std::sync::Mutex;
 
-    #[derive(Clone, Default)]
-    struct Collected(Arc<Mutex<Vec<Batch>>>);
+    const PROJECT: ProjectId = ProjectId(1);
 
-    type Batch = (i64, Vec<SealedEvent>);
-
-    impl Tail for Collected {
-        fn take(&self, _: ProjectId, received: i64, events: Vec<SealedEvent>, _: usize) {
-            self.0.lock().unwrap().push((received, events));
-        }
-
-        fn freeze(&self) {}
-    }
-
-    fn events(n: u32) -> Vec<SealedEvent> {
+    fn events(n: usize) -> Vec<SealedEvent> {
         (0..n)
             .map(|i| SealedEvent {
                 name: "needle-in-the-log".into(),
-                subject: SubjectNo(i),
-                time_us: i64::from(i),
+                subject: SubjectNo(i as u32),
+                time_us: i as i64,
                 insert_id: 0,
                 properties: vec![],
             })
             .collect()
     }
 
-    /// Writes three frames, then reads the log back after `spoil` changed its bytes.
-    fn frames_after(spoil: impl Fn(&mut Vec<u8>)) -> Result<Vec<usize>> {
+    fn log(folder: &Path, next: Next) -> Log {
+        Log::open(Arc::new(LocalDisk), folder.to_owned(), next, 0, Arc::new(|| 1_000)).unwrap()
+    }
+
+    const FIRST: Next = Next { number: 1, previous_end: 0 };
+
+    /// Writes groups of batches, then reads the log back after `spoil` changed the file's bytes. `later` starts
+    /// another file behind it first.
+    fn frames_after(groups: &[&[usize]], later: bool, spoil: impl Fn(&mut Vec<u8>, &[usize])) -> Result<Vec<usize>> {
         let folder = tempfile::tempdir().unwrap();
-        let project = ProjectId(1);
-        let key = FrameKey::new(project, &[7; 32]);
-        let tail = Collected::default();
-        let sender = start(folder.path(), 1, 0, Arc::new(|| 1_000), tail.clone()).unwrap();
-        for n in [1_u32, 2, 3] {
-            let (done, answer) = oneshot::channel();
-            let events = events(n);
-            let sealed = key.seal(crate::codec::encode(&events), n);
-            sender.blocking_send(Command::Append(Append { project, sealed, events, done })).ok().unwrap();
-            answer.blocking_recv().unwrap().unwrap();
+        let key = FrameKey::new(PROJECT, &[7; 32]);
+        let mut log = log(folder.path(), FIRST);
+        let mut starts = vec![];
+        let mut expected = 1_000;
+        for group in groups {
+            let batches: Vec<Batch> = group.iter().map(|n| key.seal(events(*n))).collect();
+            let mut at = log.position as usize;
+            for batch in &batches {
+                starts.push(at);
+                at += batch.bytes();
+            }
+            assert_eq!(log.commit(&batches).unwrap(), expected);
+            expected += group.iter().sum::<usize>() as i64;
+            assert_eq!(log.position as usize, at);
         }
-        let stamps: Vec<i64> = tail.0.lock().unwrap().iter().map(|(received, _)| *received).collect();
-        assert_eq!(stamps, [1_000, 1_001, 1_003]);
+        if later {
+            assert_eq!(log.rotate().unwrap(), 2);
+        }
         let path = file_path(folder.path(), 1);
         let mut bytes = std::fs::read(&path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"needle"));
-        spoil(&mut bytes);
+        spoil(&mut bytes, &starts);
         std::fs::write(&path, bytes).unwrap();
-        let mut counts = Vec::new();
-        let next = replay(folder.path(), 0, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
+        let read = || {
+            let mut counts = Vec::new();
+            let next = replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len()))?;
+            Ok::<_, Error>((counts, next))
+        };
+        let wrong = verify(&LocalDisk, folder.path(), 1).unwrap();
+        let (counts, next) = read().inspect_err(|_| assert_eq!(wrong.len(), 1))?;
         // The next start finds the same, though this file is no longer the newest.
-        create(folder.path(), next)?;
-        let mut again = Vec::new();
-        replay(folder.path(), 0, |_| Some(&key), |frame| again.push(frame.events.len()))?;
-        assert_eq!(again, counts);
+        self::log(folder.path(), next);
+        assert_eq!(read()?.0, counts);
         Ok(counts)
     }
 
     #[test]
-    fn replays_whole_frames_and_stops_at_a_torn_one() {
-        assert_eq!(frames_after(|_| {}).unwrap(), [1, 2, 3]);
-        assert_eq!(frames_after(|bytes| bytes.truncate(bytes.len() - 1)).unwrap(), [1, 2]);
-        assert_eq!(frames_after(|bytes| bytes.extend([9; 5])).unwrap(), [1, 2, 3]);
-        assert_eq!(
-            frames_after(|bytes| {
-                let last = bytes.len() - 4;
-                bytes[last] ^= 1;
-            })
-            .unwrap(),
-            [1, 2]
-        );
-        assert_eq!(frames_after(|bytes| bytes.truncate(3)).unwrap(), Vec::<usize>::new());
-        assert!(frames_after(|bytes| bytes[0] = b'X').is_err());
+    fn a_torn_group_is_cut() {
+        let groups: &[&[usize]] = &[&[1], &[2], &[3, 4]];
+        assert_eq!(frames_after(groups, false, |_, _| {}).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(frames_after(groups, false, |bytes, _| bytes.truncate(bytes.len() - 1)).unwrap(), [1, 2, 3]);
+        assert_eq!(frames_after(groups, false, |bytes, _| bytes.extend([9; 5])).unwrap(), [1, 2, 3, 4]);
+        let last = frames_after(groups, false, |bytes, starts| bytes[starts[3] + 30] ^= 1);
+        assert_eq!(last.unwrap(), [1, 2, 3]);
+        let pages_out_of_order = frames_after(groups, false, |bytes, starts| bytes[starts[2]..starts[3]].fill(0));
+        assert_eq!(pages_out_of_order.unwrap(), [1, 2], "the rest of the group was not acknowledged either");
+        assert_eq!(frames_after(groups, false, |bytes, _| bytes.truncate(3)).unwrap(), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn what_was_durable_once_is_damage() {
+        let groups: &[&[usize]] = &[&[1], &[2], &[3]];
+        for spoilt in [0, 1] {
+            let error = frames_after(groups, false, |bytes, starts| bytes[starts[spoilt] + 20] ^= 4).unwrap_err();
+            assert!(error.to_string().contains("wal-0000000001.log"), "{error}");
+        }
+        frames_after(groups, false, |bytes, starts| bytes[starts[1] + 5] ^= 1).expect_err("a length");
+        frames_after(groups, true, |bytes, starts| bytes[starts[2] + 30] ^= 1).expect_err("the last of an older file");
+        frames_after(groups, true, |bytes, _| bytes.truncate(bytes.len() - 1)).expect_err("an older file cut short");
+        assert_eq!(frames_after(groups, true, |bytes, _| bytes.extend([7; 9])).unwrap(), [1, 2, 3]);
+        frames_after(groups, false, |bytes, _| bytes[0] = b'X').expect_err("no log");
+        frames_after(groups, false, |bytes, _| bytes[5] = 1).expect_err("an old log");
+    }
+
+    #[test]
+    fn damage_is_passed_over_only_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = FrameKey::new(PROJECT, &[7; 32]);
+        let mut log = log(folder.path(), FIRST);
+        for n in [1, 2, 3] {
+            log.commit(&[key.seal(events(n))]).unwrap();
+        }
+        let path = file_path(folder.path(), 1);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEADER + 20] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(path.with_extension("skip"), b"").unwrap();
+        let mut counts = Vec::new();
+        replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len())).unwrap();
+        assert_eq!(counts, [2, 3]);
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(folder.path(), FIRST);
+        log.rotate().unwrap();
+        log.rotate().unwrap();
+        let read = |floor| replay(&LocalDisk, folder.path(), floor, |_| None, |_| {});
+        assert_eq!(read(2).unwrap().number, 4);
+        std::fs::remove_file(file_path(folder.path(), 2)).unwrap();
+        assert!(read(1).is_err());
+        assert!(read(2).is_err());
+        assert_eq!(read(3).unwrap().number, 4);
+        Log::cut(&LocalDisk, folder.path(), 4).unwrap();
+        assert!(read(4).is_err());
+    }
+
+    #[test]
+    fn a_rotation_that_failed_half_way_takes_nothing_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = FrameKey::new(PROJECT, &[7; 32]);
+        let mut log = log(folder.path(), FIRST);
+        log.commit(&[key.seal(events(1))]).unwrap();
+        // The next file is there, but the log has not moved on to it.
+        create(&LocalDisk, folder.path(), 2, log.position).unwrap();
+        log.commit(&[key.seal(events(2))]).unwrap();
+        let mut counts = Vec::new();
+        replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len())).unwrap();
+        assert_eq!(counts, [1, 2]);
     }
 }

@@ -54,6 +54,11 @@ pub const TAIL_EVENTS_MAX: usize = 4_000_000;
 pub const FLUSH_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of the tail before new events are refused with 429: in memory it takes a few times as many.
 pub const TAIL_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Events of the tail that are sorted in one go: a snapshot waits for one such piece at most, some 50 ms.
+pub const TAIL_PIECE_EVENTS: usize = 65_536;
+/// Erased subjects are physically gone from segments within this, in seconds: what is published. Compaction begins
+/// at half of it.
+pub const ERASE_WITHIN_SECONDS: i64 = 86_400;
 /// Frame of the write-ahead log, in bytes: one request's events, with room for the encoding.
 pub const WAL_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Subject buckets of a project: power of two; a query runs them in parallel.
@@ -133,6 +138,8 @@ pub const ROWS_MAX: u32 = 500;
 /// Hot property columns on disk, in bytes: a billion events read by five properties of two bytes, and a fraction
 /// of the truth beside them. Columns every query needs are not counted.
 pub const HOT_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
+/// Hot columns kept in memory because the disk takes none, in bytes: a full disk must not become full memory.
+pub const HOT_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Live feed: events kept for somebody who opens the page, per project.
 pub const LIVE_EVENTS_KEPT: usize = 50;

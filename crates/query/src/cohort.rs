@@ -240,12 +240,7 @@ fn walk(input: &Input<'_>, leaves: &[Leaf<'_>], matchers: &[&EventMatch], bits: 
             share.reset();
             for span in person.spans {
                 let times = &scan.file(span.file).core.time;
-                for (at, tags) in span.tags.iter().enumerate() {
-                    let tags = tags & person.allowed;
-                    if tags != 0 {
-                        did(share, times.get(span.row as usize + at), tags);
-                    }
-                }
+                span.tagged(times, person.allowed, |hit| did(share, hit.time, hit.tags));
             }
             share.settle(leaves, person.subject);
         })?

@@ -72,6 +72,24 @@ pub(crate) struct Span<'a> {
     pub(crate) tags: &'a [u32],
 }
 
+impl Span<'_> {
+    /// Hands the rows with a tag within `allowed` to `each`, in order. `times` are those of the span's file.
+    #[inline]
+    pub(crate) fn tagged(&self, times: &Times, allowed: u32, mut each: impl FnMut(Hit)) {
+        let rows = self.tags.iter().enumerate().filter_map(|(at, tags)| {
+            let tags = tags & allowed;
+            (tags != 0).then_some((tags, self.row + at as u32))
+        });
+        let hit = |(tags, row): (u32, u32), time: i64| Hit { time, tags, file: self.file, row };
+        match times {
+            Times::Short { base, unit, steps } => {
+                rows.for_each(|row| each(hit(row, base + unit * i64::from(steps[row.1 as usize]))));
+            }
+            Times::Long(times) => rows.for_each(|row| each(hit(row, times[row.1 as usize]))),
+        }
+    }
+}
+
 /// A person's rows: one span per subject and file, in no particular order.
 pub(crate) struct Person<'a> {
     /// The canonical subject.

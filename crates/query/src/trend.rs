@@ -715,21 +715,20 @@ impl<'a> Plan<'a> {
         let core = &self.scan.file(span.file).core;
         let axis = &self.period.axis;
         if let ([State::Counts(counts)], None) = (&mut share.states[..], &self.breakdown) {
-            for (at, _) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
-                if let Some(bucket) = axis.find(core.time.get(span.row as usize + at)) {
+            span.tagged(&core.time, u32::MAX, |hit| {
+                if let Some(bucket) = axis.find(hit.time) {
                     counts[bucket] += 1;
                 }
-            }
+            });
             return;
         }
         let asks_person = self.breakdown.as_ref().is_some_and(|breakdown| breakdown.asks_person);
         let mut subject = core.offsets.partition_point(|offset| *offset <= span.row).saturating_sub(1);
         let mut person = SubjectNo::NOBODY;
         let mut known = None;
-        for (at, tags) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
-            let row = span.row + at as u32;
+        span.tagged(&core.time, u32::MAX, |hit| {
             if asks_person {
-                while core.offsets[subject + 1] <= row {
+                while core.offsets[subject + 1] <= hit.row {
                     subject += 1;
                 }
                 if known != Some(subject) {
@@ -737,9 +736,8 @@ impl<'a> Plan<'a> {
                     person = self.input.merges.canonical(SubjectNo(core.subjects[subject]));
                 }
             }
-            let hit = Hit { time: core.time.get(row as usize), tags: *tags, file: span.file, row };
             self.on_hit(pass, share, person, &hit);
-        }
+        });
     }
 
     fn on_person(&self, pass: &Pass<'a>, share: &mut Share, person: &Person<'_>) {
@@ -756,14 +754,7 @@ impl<'a> Plan<'a> {
         }
         for span in person.spans {
             let times = &self.scan.file(span.file).core.time;
-            for (at, tags) in span.tags.iter().enumerate() {
-                let tags = tags & person.allowed;
-                if tags != 0 {
-                    let row = span.row + at as u32;
-                    let hit = Hit { time: times.get(row as usize), tags, file: span.file, row };
-                    self.on_hit(pass, share, person.subject, &hit);
-                }
-            }
+            span.tagged(times, person.allowed, |hit| self.on_hit(pass, share, person.subject, &hit));
         }
         share.settle(&pass.jobs);
     }
@@ -775,17 +766,16 @@ impl<'a> Plan<'a> {
         let mut any = false;
         // The bucket of the last row: most rows of a person are in the one of the row before.
         let (mut low, mut high) = (0, 0);
-        for (at, _) in span.tags.iter().enumerate().filter(|(_, tags)| **tags & allowed != 0) {
-            let time = times.get(span.row as usize + at);
-            if time >= low && time < high {
-                continue;
+        span.tagged(times, allowed, |hit| {
+            if hit.time >= low && hit.time < high {
+                return;
             }
-            if let Some(bucket) = axis.find(time) {
+            if let Some(bucket) = axis.find(hit.time) {
                 (low, high) = (axis.starts()[bucket], axis.starts()[bucket + 1]);
                 marks.mark(bucket, person);
                 any |= bucket >= self.period.lead;
             }
-        }
+        });
         any
     }
 

@@ -3,6 +3,7 @@
 //! Who may call: a session cookie (`__Host-`, `HttpOnly`, `Secure`, `SameSite=Strict`) says who; anything that
 //! changes state must come from this origin. Another organisation's project does not exist for a member.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

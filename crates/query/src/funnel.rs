@@ -715,7 +715,7 @@ impl Funnel<'_> {
     fn between(&self, hits: &[Hit], attempt: &Attempt) -> Option<u64> {
         let between = self.between.as_ref()?;
         let rows = attempt.rows();
-        let (from, to) = (rows[between.after - 1] as usize, *rows.get(between.before - 1)? as usize);
+        let (from, to) = (*rows.get(between.after - 1)? as usize, *rows.get(between.before - 1)? as usize);
         let inside = hits.get(from + 1..to).unwrap_or_default();
         let times = inside.iter().filter(|hit| hit.tags & between.bit != 0).count();
         let taken = rows.iter().map(|row| *row as usize).filter(|row| *row > from && *row < to);

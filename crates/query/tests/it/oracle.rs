@@ -498,11 +498,15 @@ fn equal(world: &World, query: &Query, layout: Layout) -> Result<(), TestCaseErr
     let texts = |table| lines(table, &world.zone).into_iter().map(|line| line.text).collect::<Vec<_>>();
     let (found, expected) = (texts(&found), texts(&expected));
     if found != expected {
-        let query = serde_json::to_string(query).unwrap();
+        let lacks = |lines: &[String], others: &[String]| {
+            let lines: Vec<&str> = lines.iter().filter(|line| !others.contains(line)).map(String::as_str).collect();
+            lines.join("\n  ")
+        };
         return Err(TestCaseError::fail(format!(
-            "{query}\nfound:\n  {}\nexpected:\n  {}\n",
-            found.join("\n  "),
-            expected.join("\n  ")
+            "{}\nfound:\n  {}\nexpected:\n  {}\n",
+            serde_json::to_string(query).unwrap(),
+            lacks(&found, &expected),
+            lacks(&expected, &found)
         )));
     }
     Ok(())

@@ -577,3 +577,205 @@ impl Hot for Buffer<u64> {
         (stored.form[0] == INSERT_IDS).then(|| stored.section(0)).flatten().filter(|values| values.len() == stored.rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PropertyKey;
+    use crate::segment::tests::{events, hot, open, rows_of, write};
+    use proptest::prelude::*;
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(folder.join("hot/p1")).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn damaged_files_are_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = hot(folder.path(), 1 << 20);
+        let (tail, written) = write(folder.path(), &store, 1, &events(300, 11));
+        let expected = rows_of(&tail);
+        assert_eq!(rows_of(&open(folder.path(), &store, 1, &written)), expected);
+        let whole: Vec<(PathBuf, Vec<u8>)> =
+            files(folder.path()).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        assert!(whole.len() > 8, "core, stamps, ids and every column");
+        for damage in 0..6 {
+            for (path, bytes) in &whole {
+                let mut bytes = bytes.clone();
+                match damage {
+                    0 => bytes[0] ^= 1,
+                    1 => bytes[70] ^= 0x40,
+                    2 => *bytes.last_mut().unwrap() ^= 0x80,
+                    3 => bytes[200] ^= 2,
+                    4 => bytes.truncate(bytes.len() / 2),
+                    _ => bytes.clear(),
+                }
+                // Replaced and not written to: the old file may still be mapped.
+                std::fs::remove_file(path).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+            let store = hot(folder.path(), 1 << 20);
+            assert_eq!(rows_of(&open(folder.path(), &store, 1, &written)), expected, "damage {damage}");
+            for (path, bytes) in &whole {
+                assert!(std::fs::read(path).unwrap() == *bytes, "{} after damage {damage}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_another_truth_under_the_same_number_are_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = hot(folder.path(), 1 << 20);
+        let (_, written) = write(folder.path(), &store, 1, &events(300, 11));
+        rows_of(&open(folder.path(), &store, 1, &written));
+        let old: Vec<(PathBuf, Vec<u8>)> =
+            files(folder.path()).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        let (tail, written) = write(folder.path(), &store, 1, &events(400, 13));
+        for (path, bytes) in old {
+            let _ = std::fs::remove_file(&path);
+            std::fs::write(path, bytes).unwrap();
+        }
+        assert_eq!(rows_of(&open(folder.path(), &hot(folder.path(), 1 << 20), 1, &written)), rows_of(&tail));
+    }
+
+    #[test]
+    fn the_least_recently_used_column_goes_and_answers_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = hot(folder.path(), 9_000);
+        let (tail, written) = write(folder.path(), &store, 1, &events(1_000, 11));
+        let segment = open(folder.path(), &store, 1, &written);
+        let keys: Vec<PropertyKey> = tail.keys().cloned().collect();
+        let mut held = Vec::new();
+        for round in 0..3 {
+            for key in &keys {
+                let (one, other) = (tail.column(key).unwrap().unwrap(), segment.column(key).unwrap().unwrap());
+                held.push((key, other.clone()));
+                for row in 0..1_000 {
+                    assert_eq!(
+                        one.value(key.property_type, row),
+                        other.value(key.property_type, row),
+                        "{key:?} {round}"
+                    );
+                }
+                assert!(store.disk_bytes() <= 9_000);
+            }
+        }
+        assert!(files(folder.path()).len() < keys.len());
+        for (key, column) in held {
+            let expected = tail.column(key).unwrap().unwrap();
+            assert!(
+                (0..1_000).all(|row| column.value(key.property_type, row) == expected.value(key.property_type, row))
+            );
+        }
+        let left: u64 = files(folder.path())
+            .iter()
+            .filter(|path| !path.ends_with("1.core.hot"))
+            .map(|path| std::fs::metadata(path).unwrap().len())
+            .sum();
+        assert_eq!(store.disk_bytes(), left);
+        assert_eq!(hot(folder.path(), 9_000).disk_bytes(), left, "counted again at the next start");
+    }
+
+    #[test]
+    fn what_is_not_known_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = hot(folder.path(), 1 << 20);
+        for id in [1, 2] {
+            let (_, written) = write(folder.path(), &store, id, &events(50, 3));
+            rows_of(&open(folder.path(), &store, id, &written));
+        }
+        std::fs::write(folder.path().join("hot/p1/2.core.7.tmp"), "half").unwrap();
+        let before = files(folder.path()).len();
+        let store = hot(folder.path(), 1 << 20);
+        store.keep_only(|project, segment| (project, segment) == ("p1", 2));
+        let left = files(folder.path());
+        assert_eq!(left.len(), (before - 1) / 2);
+        assert!(left.iter().all(|path| path.file_name().unwrap().to_str().unwrap().starts_with("2.")));
+    }
+
+    #[test]
+    fn columns_stay_in_memory_where_the_disk_takes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        // A file where the folder should be.
+        std::fs::write(folder.path().join("hot"), "").unwrap();
+        let store = hot(folder.path(), 1 << 20);
+        let (tail, written) = write(folder.path(), &store, 1, &events(300, 11));
+        let segment = open(folder.path(), &store, 1, &written);
+        assert_eq!(rows_of(&segment), rows_of(&tail));
+        let key = tail.keys().next().unwrap();
+        let (one, other) = (segment.column(key).unwrap().unwrap(), segment.column(key).unwrap().unwrap());
+        assert!(Arc::ptr_eq(&one, &other), "it is not decoded again");
+        assert_eq!(store.disk_bytes(), 0);
+        assert!(store.shelf().memory_bytes > 0);
+    }
+
+    #[test]
+    fn a_column_is_made_once_however_many_ask() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = hot(folder.path(), 1 << 20);
+        let (tail, written) = write(folder.path(), &store, 1, &events(5_000, 11));
+        let segment = open(folder.path(), &store, 1, &written);
+        let keys: Vec<PropertyKey> = tail.keys().cloned().collect();
+        let gate = std::sync::Barrier::new(8);
+        let got: Vec<Vec<Arc<Column>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        gate.wait();
+                        keys.iter().map(|key| segment.column(key).unwrap().unwrap()).collect()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for columns in &got {
+            assert!(columns.iter().zip(&got[0]).all(|(one, first)| Arc::ptr_eq(one, first)));
+        }
+        assert_eq!(rows_of(&segment), rows_of(&tail));
+    }
+
+    proptest! {
+        #[test]
+        fn every_form_of_a_value_is_stored(
+            times in proptest::collection::vec(any::<i32>(), 1..50),
+            unit in prop_oneof![Just(1_i64), Just(1_000), Just(1_000_000), Just(i64::from(u32::MAX))],
+            codes in proptest::collection::vec(0..300_u32, 1..50),
+        ) {
+            let truth = Fingerprint { bytes: 7, end_crc32c: 9 };
+            let times: Vec<i64> = times.iter().map(|time| i64::from(*time) * unit).collect();
+            let rows = times.len();
+            let codes: Vec<u32> =
+                (0..rows).map(|row| codes[row % codes.len()]).collect();
+            let core = Arc::new(Core {
+                subjects: vec![3].into(),
+                offsets: vec![0, rows as u32].into(),
+                time: Times::shortest(&times),
+                event: Text {
+                    codes: Codes::narrowest(&codes, 300),
+                    dictionary: (0..300).map(|entry| format!("ü{entry}")).collect(),
+                },
+            });
+            prop_assert!(core.time.iter().eq(times.iter().copied()));
+            let mut file = Vec::new();
+            write_file(&mut file, truth, &core.parts()).unwrap();
+            // As a mapped file: aligned.
+            let file = Bytes::from_owner(Aligned(file.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()));
+            let stored = read_file(&file, truth).unwrap();
+            prop_assert_eq!(Arc::<Core>::from_stored(&stored).unwrap(), core);
+            prop_assert!(Arc::<Column>::from_stored(&stored).is_none());
+            let other = Fingerprint { bytes: 7, end_crc32c: 8 };
+            prop_assert!(read_file(&file, other).is_err());
+        }
+    }
+
+    struct Aligned(Vec<u64>);
+
+    impl AsRef<[u8]> for Aligned {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+}

@@ -252,16 +252,71 @@ impl Segment {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::Together;
-    use crate::columns::Arrived;
+    use crate::columns::{Arrived, Codes, Text};
     use cofferdam_model::{SealedEvent, SubjectNo, Value};
 
-    #[test]
-    fn a_segment_file_reads_back_as_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let events: Vec<Arrived> = (0..500_i64)
+    /// A row as it went in: subject, time, received, insert id, name, properties.
+    pub(crate) type Row = (u32, i64, i64, u64, String, Vec<(PropertyKey, Value)>);
+
+    /// All rows of a segment, in their order.
+    pub(crate) fn rows_of(segment: &Segment) -> Vec<Row> {
+        let core = segment.core().unwrap();
+        let (received, insert_ids) = (segment.received().unwrap(), segment.insert_ids().unwrap());
+        let columns: Vec<_> = segment.keys().map(|key| (key, segment.column(key).unwrap().unwrap())).collect();
+        let mut rows = Vec::new();
+        for (subject, range) in core.subjects.iter().zip(core.offsets.windows(2)) {
+            for row in range[0] as usize..range[1] as usize {
+                let properties = columns
+                    .iter()
+                    .filter_map(|(key, column)| Some(((*key).clone(), column.value(key.property_type, row)?)))
+                    .collect();
+                let name = core.event_name(row).to_owned();
+                rows.push((*subject, core.time.get(row), received[row], insert_ids[row], name, properties));
+            }
+        }
+        rows
+    }
+
+    /// Everything in one output.
+    pub(crate) struct Whole;
+
+    impl Plan for Whole {
+        fn outputs(&self) -> usize {
+            1
+        }
+
+        fn place(&self, subject: SubjectNo, _time_us: i64) -> Option<(usize, SubjectNo)> {
+            Some((0, subject))
+        }
+
+        fn keeps_column(&self, _key: &PropertyKey) -> bool {
+            true
+        }
+    }
+
+    /// Writes events as the segment file of that number, not yet opened.
+    pub(crate) fn write(folder: &Path, hot: &HotStore, id: u64, events: &[Arrived]) -> (Segment, merge::Written) {
+        let tail = Segment::in_memory(0, 0, &Rows::build(events));
+        let source = Source { segment: &tail, hidden: &[] };
+        let path = folder.join(format!("p1/{id}.parquet"));
+        let (_, written) = merge(hot, &[source], &Whole, &|_| (path.clone(), id)).unwrap().pop().unwrap();
+        (tail, written)
+    }
+
+    pub(crate) fn open(folder: &Path, hot: &Arc<HotStore>, id: u64, written: &merge::Written) -> Segment {
+        let path = folder.join(format!("p1/{id}.parquet"));
+        Segment::open(id, 0, written.rows, written.time_us, path, hot.clone()).unwrap()
+    }
+
+    pub(crate) fn hot(folder: &Path, budget_bytes: u64) -> Arc<HotStore> {
+        HotStore::open(Arc::new(crate::disk::LocalDisk), folder.join("hot"), budget_bytes)
+    }
+
+    /// Events of every type, `spread` of them with texts of their own.
+    pub(crate) fn events(count: i64, spread: i64) -> Vec<Arrived> {
+        (0..count)
             .map(|i| Arrived {
                 received: i,
                 event: SealedEvent {
@@ -270,33 +325,142 @@ mod tests {
                     time_us: i * 1_000_003 % 777_777,
                     insert_id: i as u64,
                     properties: match i % 5 {
-                        0 => vec![("a".into(), Value::String(format!("ñ{}", i % 11)))],
+                        0 => vec![("a".into(), Value::String(format!("ñ{}", i % spread)))],
                         1 => vec![("a".into(), Value::Number(i as f64 / 3.0)), ("t".into(), Value::Time(i))],
                         2 => vec![("b".into(), Value::Bool(i % 2 == 0))],
                         3 => vec![("l".into(), Value::List(vec!["x".into(), format!("{i}")]))],
-                        _ => vec![("o".into(), Value::Object(format!("{{\"k\":{i}}}")))],
+                        _ => vec![("o".into(), Value::Object(format!("{{\"k\":{}}}", i % 11)))],
                     },
                 },
             })
-            .collect();
-        let rows = Rows::build(&events);
-        let tail = Segment::in_memory(0, 0, &rows);
-        let hot = HotStore::open(Arc::new(crate::disk::LocalDisk), folder.path().join("hot"), 1 << 20);
-        let path = folder.path().join("p1/s.parquet");
-        let source = Source { segment: &tail, hidden: &[] };
-        let (_, written) = merge(&hot, &[source], &Together, &|_| (path.clone(), 1)).unwrap().pop().unwrap();
+            .collect()
+    }
+
+    #[test]
+    fn a_segment_file_reads_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = hot(folder.path(), 1 << 20);
+        let (tail, written) = write(folder.path(), &hot, 1, &events(500, 11));
         assert_eq!((written.rows, written.received), (500, (0, 499)));
-        assert_eq!(crc32c::crc32c(&std::fs::read(&path).unwrap()), written.crc32c);
-        let segment = Segment::open(1, 0, 500, written.time_us, path, hot).unwrap();
+        let path = folder.path().join("p1/1.parquet");
+        let file = std::fs::read(&path).unwrap();
+        assert_eq!((file.len() as u64, crc32c::crc32c(&file)), (written.bytes, written.crc32c));
+        let segment = open(folder.path(), &hot, 1, &written);
         assert_eq!(*segment.core().unwrap(), *tail.core().unwrap());
-        assert_eq!(segment.received().unwrap(), tail.received().unwrap());
-        assert_eq!(segment.insert_ids().unwrap(), tail.insert_ids().unwrap());
         assert!(segment.keys().eq(tail.keys()));
-        for key in tail.keys() {
-            let (one, other) = (tail.column(key).unwrap().unwrap(), segment.column(key).unwrap().unwrap());
-            for row in 0..500 {
-                assert_eq!(one.value(key.property_type, row), other.value(key.property_type, row), "{key:?} {row}");
+        assert_eq!(rows_of(&segment), rows_of(&tail));
+
+        let files = |folder: &str| std::fs::read_dir(folder).unwrap().count();
+        let hot_folder = folder.path().join("hot/p1");
+        assert_eq!(files(hot_folder.to_str().unwrap()), 1 + 2 + segment.keys().count());
+        segment.mark_obsolete();
+        assert!(path.exists(), "somebody still reads it");
+        drop(segment);
+        assert!(!path.exists());
+        assert_eq!(files(hot_folder.to_str().unwrap()), 0, "its hot columns went with it");
+    }
+
+    #[test]
+    fn codes_are_as_wide_as_their_dictionary_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = hot(folder.path(), 1 << 30);
+        for (id, distinct) in [(1, 255), (2, 256), (3, 65_535), (4, 65_536), (5, 100_000)] {
+            // Each text twice, a third of the rows without one, and one property whose texts never repeat.
+            let arrived: Vec<Arrived> = (0..distinct * 3)
+                .map(|i| Arrived {
+                    received: i,
+                    event: SealedEvent {
+                        name: "e".into(),
+                        subject: SubjectNo((i % 1_000) as u32),
+                        time_us: i,
+                        insert_id: 0,
+                        properties: match i % 3 {
+                            0 => vec![("own".into(), Value::String(format!("only {i}")))],
+                            _ => vec![("url".into(), Value::String(format!("/page/{}", i / 3)))],
+                        },
+                    },
+                })
+                .collect();
+            let (tail, written) = write(folder.path(), &hot, id, &arrived);
+            let segment = open(folder.path(), &hot, id, &written);
+            for key in tail.keys() {
+                let (one, other) = (tail.column(key).unwrap().unwrap(), segment.column(key).unwrap().unwrap());
+                let (Column::Text(one), Column::Text(other)) = (&*one, &*other) else { panic!("a text") };
+                assert_eq!(one.dictionary.len() as i64, distinct);
+                assert!((0..one.codes.len()).all(|row| one.get(row) == other.get(row)), "{key:?}");
+                let width = |text: &Text| match text.codes {
+                    Codes::U8(_) => 1,
+                    Codes::U16(_) => 2,
+                    Codes::U32(_) => 4,
+                };
+                let expected = match distinct {
+                    ..=255 => 1,
+                    256..=65_535 => 2,
+                    _ => 4,
+                };
+                assert_eq!((width(one), width(other)), (expected, expected));
             }
         }
+    }
+
+    /// A load like a shop's: eight texts of which a page changes with each event, a trial with some and the others
+    /// belong to the subject, a price on every tenth event, batches of 2,000 that arrive within ten minutes, and events
+    /// of a month in milliseconds.
+    fn load(count: u32) -> Vec<Arrived> {
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        (0..count)
+            .map(|at| {
+                let subject = random() % u64::from(count / 50);
+                let mut own = subject.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+                let mut steady = |spread: u64| {
+                    own = own.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (own >> 40) % spread
+                };
+                let steady_texts =
+                    [("country", 80), ("city", 4_000), ("browser", 12), ("os", 8), ("org", 100_000), ("plan", 5)];
+                let mut properties: Vec<(String, Value)> = steady_texts
+                    .into_iter()
+                    .map(|(name, spread)| (name.to_owned(), Value::String(format!("{name} {}", steady(spread)))))
+                    .collect();
+                for (name, spread) in [("url", 5_000), ("variant", 3)] {
+                    let value = (random() % spread).min(random() % spread);
+                    properties.push((name.to_owned(), Value::String(format!("https://example.com/{name}/{value}"))));
+                }
+                if at % 10 == 0 {
+                    properties.push(("price".to_owned(), Value::Number((random() % 20_000) as f64 / 100.0)));
+                }
+                Arrived {
+                    // Batches of 2,000 over ten minutes.
+                    received: 1_700_000_000_000_000
+                        + i64::from(at / 2_000) * 600_000_000 / i64::from(count / 2_000)
+                        + i64::from(at % 2_000),
+                    event: SealedEvent {
+                        name: format!("event {}", (random() % 40).min(random() % 40)),
+                        subject: SubjectNo(subject as u32),
+                        time_us: 1_690_000_000_000_000 + (random() % 2_678_400_000) as i64 * 1_000,
+                        insert_id: random(),
+                        properties,
+                    },
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_event_takes_few_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = hot(folder.path(), 1 << 30);
+        let count = 100_000;
+        let (_, written) = write(folder.path(), &hot, 1, &load(count));
+        let core = std::fs::metadata(folder.path().join("hot/p1/1.core.hot")).unwrap().len();
+        let truth = written.bytes as f64 / f64::from(count);
+        let core = core as f64 / f64::from(count);
+        assert!(truth + core < 25.0, "{truth:.2} B of truth and {core:.2} B of hot core");
     }
 }

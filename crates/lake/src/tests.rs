@@ -394,15 +394,15 @@ fn moved_rows_are_still_recognised_and_different_senders_stay_different() {
 fn erased_subjects_are_hidden_at_once_and_gone_within_a_day() {
     let world = World::new(1);
     let store = world.open();
-    append(&store, (0..10).map(|i| event(i % 5, i64::from(i), "a", 0, i64::from(i))).collect());
+    append(&store, (0..10).map(|i| event(i % 5, NOW_US + i64::from(i), "a", 0, i64::from(i))).collect());
     store.flush().unwrap();
-    append(&store, (10..20).map(|i| event(i % 5, i64::from(i), "a", 0, i64::from(i))).collect());
+    append(&store, (10..20).map(|i| event(i % 5, NOW_US + i64::from(i), "a", 0, i64::from(i))).collect());
     let before = store.snapshot(PROJECT).unwrap();
     store.erase(PROJECT, &[SubjectNo(3)]).unwrap();
     let left: Vec<i64> = (0..20).filter(|i| i % 5 != 3).collect();
     assert_eq!(values(&store), left);
     assert_eq!(rows(&before).len(), 20, "a view that is already out is not taken back");
-    append(&store, vec![event(3, 99, "a", 0, 99)]);
+    append(&store, vec![event(3, NOW_US + 99, "a", 0, 99)]);
     assert_eq!(values(&store), left, "nor do later events of theirs show");
     drop((before, store));
     let store = world.open();

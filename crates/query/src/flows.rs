@@ -20,7 +20,7 @@ use cofferdam_model::result::{Flow, FlowLink, FlowName, FlowNode, FlowPath, Flow
 use cofferdam_model::{SubjectNo, limits};
 use rustc_hash::FxHashMap;
 
-use crate::scan::{Hit, Partial, Person, Scan};
+use crate::scan::{Hit, Partial, Person, Scan, View};
 use crate::sessions::{self, Cutter, NO_SESSION, Session};
 use crate::split::{self, Counts, Split};
 use crate::tags::Tags;
@@ -219,17 +219,18 @@ impl Nodes {
 
     #[inline]
     fn of(&self, scan: &Scan<'_>, hit: &Hit) -> u32 {
-        self.at(scan, hit.file, hit.row)
+        let code = scan.file(hit.file).core.event.codes.get(hit.row as usize);
+        self.at(scan, hit.file, hit.row, code as usize)
     }
 
+    /// The node of a row with this event code.
     #[inline]
-    fn at(&self, scan: &Scan<'_>, file: u32, row: u32) -> u32 {
-        let core = &scan.file(file).core;
-        match self.by_event[file as usize][core.event.codes.get(row as usize) as usize] {
+    fn at(&self, scan: &Scan<'_>, file: u32, row: u32, code: usize) -> u32 {
+        match self.by_event[file as usize][code] {
             Shown::Node(node) => node,
             Shown::By { index, first } => {
                 // Only an expansion by the time of the event looks at it.
-                let hit = Hit { time: core.time.get(row as usize), tags: 0, file, row };
+                let hit = Hit { time: scan.file(file).core.time.get(row as usize), tags: 0, file, row };
                 first + self.expanded[index as usize].id(&hit)
             }
         }
@@ -384,12 +385,13 @@ impl Walker<'_> {
         let make = || Counting { paths: vec![self.paths(slots); slots], work: Work::default() };
         // Without a breakdown there is one slot, and mostly nothing that needs the rows side by side.
         let direct = slots == 1 && self.query.breakdown.is_none() && self.cutter.is_none() && self.held.is_empty();
+        let views = scan.views();
         let partials = scan.persons(tags, make, |partial, person| {
             if !person.spans.iter().any(|span| span.tags.any(ANCHOR & person.allowed)) {
                 return;
             }
             let Counting { paths, work } = partial;
-            if direct && self.direct(scan, person, &mut paths[0]) {
+            if direct && self.direct(scan, &views, person, &mut paths[0]) {
                 return;
             }
             let mut hits = std::mem::take(&mut work.hits);
@@ -425,9 +427,9 @@ impl Walker<'_> {
     /// Counts a person's paths where their rows lie, without putting them side by side. Answers false, and counts
     /// nothing, when they are in several files that do not simply follow each other.
     #[inline]
-    fn direct(&self, scan: &Scan<'_>, person: &Person<'_>, paths: &mut Paths) -> bool {
+    fn direct(&self, scan: &Scan<'_>, views: &[View<'_>], person: &Person<'_>, paths: &mut Paths) -> bool {
         let spans = person.spans;
-        let time = |span: usize, at: usize| scan.file(spans[span].file).core.time.get(spans[span].row as usize + at);
+        let time = |span: usize, at: usize| views[spans[span].file as usize].time(spans[span].row as usize + at);
         for (index, pair) in spans.windows(2).enumerate() {
             if time(index, pair[0].tags.len() - 1) >= time(index + 1, 0) {
                 return false;
@@ -442,7 +444,8 @@ impl Walker<'_> {
         let last = before + self.query.after as usize;
         let node = |span: usize, at: usize| {
             let span = &spans[span];
-            self.nodes.at(scan, span.file, span.row + at as u32)
+            let code = views[span.file as usize].event(span.row as usize + at);
+            self.nodes.at(scan, span.file, span.row + at as u32, code)
         };
         for (index, span) in spans.iter().enumerate() {
             let mut from = 0;

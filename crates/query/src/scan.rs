@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cofferdam_lake::columns::Times;
-use cofferdam_lake::{Buffer, Core, Segment};
+use cofferdam_lake::{Buffer, Codes, Core, Segment};
 use cofferdam_model::merges::Group;
 use cofferdam_model::{SubjectNo, limits};
 
@@ -49,6 +49,63 @@ pub(crate) struct File {
     /// No row of it is outside the range.
     pub(crate) inside: bool,
     received: OnceLock<Buffer<i64>>,
+}
+
+/// The core columns of a file as plain slices, for walks that jump about in them.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) times: TimesView<'a>,
+    pub(crate) events: CodesView<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum TimesView<'a> {
+    Short { base: i64, unit: i64, steps: &'a [u32] },
+    Long(&'a [i64]),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum CodesView<'a> {
+    U8(&'a [u8]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
+}
+
+impl View<'_> {
+    /// The time of a row, µs UTC.
+    #[inline]
+    pub(crate) fn time(&self, row: usize) -> i64 {
+        match self.times {
+            TimesView::Short { base, unit, steps } => base + unit * i64::from(steps[row]),
+            TimesView::Long(times) => times[row],
+        }
+    }
+
+    /// The code of a row's event; every row has one.
+    #[inline]
+    pub(crate) fn event(&self, row: usize) -> usize {
+        match self.events {
+            CodesView::U8(codes) => codes[row] as usize,
+            CodesView::U16(codes) => codes[row] as usize,
+            CodesView::U32(codes) => codes[row] as usize,
+        }
+    }
+}
+
+impl File {
+    fn view(&self) -> View<'_> {
+        View {
+            times: match &self.core.time {
+                Times::Short { base, unit, steps } => TimesView::Short { base: *base, unit: *unit, steps },
+                Times::Long(times) => TimesView::Long(times),
+            },
+            events: match &self.core.event.codes {
+                Codes::U8(codes) => CodesView::U8(codes),
+                Codes::U16(codes) => CodesView::U16(codes),
+                Codes::U32(codes) => CodesView::U32(codes),
+            },
+        }
+    }
 }
 
 /// The segments of a range of time, by bucket.
@@ -232,6 +289,11 @@ impl<'a> Scan<'a> {
 
     pub(crate) fn file(&self, file: u32) -> &File {
         &self.files[file as usize]
+    }
+
+    /// By file.
+    pub(crate) fn views(&self) -> Vec<View<'_>> {
+        self.files.iter().map(File::view).collect()
     }
 
     /// Hands rows in stretches to `each`, with their tags, in no particular order: for what needs no persons.

@@ -5,7 +5,7 @@
 //! condition on a number is asked only of rows that the event name left. Conditions on the person (profile, cohort)
 //! are sets made elsewhere, asked once per person.
 
-use std::ops::Range;
+use std::ops::{BitAnd, BitAndAssign, BitOr, Range};
 use std::sync::Arc;
 
 use cofferdam_lake::columns::{NOT_SET, TIME_NOT_SET, Times, parse_list};
@@ -165,11 +165,8 @@ impl Tags {
 }
 
 /// A tag in memory: as wide as the number of matchers asks for.
-trait Tag:
-    Copy + Default + std::ops::BitOr<Output = Self> + std::ops::BitAndAssign + std::ops::BitAnd<Output = Self>
-{
+trait Tag: Copy + Default + PartialEq + BitOr<Output = Self> + BitAndAssign + BitAnd<Output = Self> {
     fn of(bits: u32) -> Self;
-    fn bits(self) -> u32;
 }
 
 impl Tag for u8 {
@@ -177,22 +174,12 @@ impl Tag for u8 {
     fn of(bits: u32) -> u8 {
         bits as u8
     }
-
-    #[inline]
-    fn bits(self) -> u32 {
-        u32::from(self)
-    }
 }
 
 impl Tag for u32 {
     #[inline]
     fn of(bits: u32) -> u32 {
         bits
-    }
-
-    #[inline]
-    fn bits(self) -> u32 {
-        self
     }
 }
 
@@ -309,17 +296,34 @@ impl Test {
                     }
                 }
             }
-            columns => {
-                for (at, tag) in tags.iter_mut().enumerate() {
-                    if tag.bits() & self.bit != 0 && columns.iter().any(|test| test.passes(first + at)) == self.negated
-                    {
-                        *tag &= T::of(!self.bit);
-                    }
+            [ColumnTest::Number { column, test }] => {
+                let Column::Number(values) = &**column else { return };
+                let values = &values[first..];
+                self.keep(tags, |at| test.passes(values[at]));
+            }
+            columns => self.keep(tags, |at| columns.iter().any(|test| test.passes(first + at))),
+        }
+    }
+
+    /// Asks the rows that have the bit, and takes it from those that do not pass.
+    #[inline]
+    fn keep<T: Tag>(&self, tags: &mut [T], passes: impl Fn(usize) -> bool) {
+        let bit = T::of(self.bit);
+        for (block, tags) in tags.chunks_mut(BLOCK).enumerate() {
+            if tags.iter().fold(T::default(), |all, tag| all | *tag) & bit == T::default() {
+                continue;
+            }
+            for (at, tag) in tags.iter_mut().enumerate() {
+                if *tag & bit != T::default() && passes(block * BLOCK + at) == self.negated {
+                    *tag &= T::of(!self.bit);
                 }
             }
         }
     }
 }
+
+/// Rows that are passed over together when none has the bit in question.
+const BLOCK: usize = 16;
 
 /// The tests of one condition, one per typed column of its property; whether the outcome is turned round.
 fn column_tests(file: &File, filter: &Filter) -> Result<(Vec<ColumnTest>, bool)> {

@@ -304,6 +304,15 @@ impl Values {
         0
     }
 
+    /// Where the property is text and nothing else in a file: its codes, and the id of each. No codes: it is never set.
+    pub(crate) fn text(&self, file: u32) -> Option<(Option<&Codes>, &[u32])> {
+        match &self.files[file as usize][..] {
+            [] => Some((None, &[])),
+            [ColumnIds::Text { codes, ids }] => Some((Some(codes), ids)),
+            _ => None,
+        }
+    }
+
     /// The ids of a row's values, ascending: none of an empty list, 0 when it is not set.
     pub(crate) fn ids(&self, hit: &Hit, out: &mut Vec<u32>) {
         out.clear();

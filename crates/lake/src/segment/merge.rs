@@ -377,3 +377,164 @@ fn gather_text(order: &Order, texts: &[Option<&Text>]) -> Text {
     let dictionary: Dictionary = entries.iter().collect();
     Text { codes: Codes::narrowest(&codes, dictionary.len()), dictionary }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Row, Whole, hot, open, rows_of};
+    use super::*;
+    use crate::columns::{Arrived, Rows};
+    use cofferdam_model::{SealedEvent, Value};
+    use proptest::prelude::*;
+
+    /// Two outputs, subjects folded in pairs, one subject's late rows dropped, one property left behind.
+    struct Busy;
+
+    impl Plan for Busy {
+        fn outputs(&self) -> usize {
+            3
+        }
+
+        fn place(&self, subject: SubjectNo, time_us: i64) -> Option<(usize, SubjectNo)> {
+            let folded = SubjectNo(subject.0 / 2 * 2);
+            (folded.0 != 4 || time_us < 3).then_some((folded.0 as usize % 4 / 2, folded))
+        }
+
+        fn folded_insert_id(&self, from: SubjectNo, insert_id: u64) -> u64 {
+            if from.0 == 1 && insert_id != 0 { insert_id + 100 } else { insert_id }
+        }
+
+        fn keeps_column(&self, key: &PropertyKey) -> bool {
+            key.name != "left"
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            (0..4_u8).prop_map(|i| Value::String(format!("text {i}"))),
+            (0..9_u8).prop_map(|i| Value::Number(f64::from(i) / 4.0)),
+            any::<bool>().prop_map(Value::Bool),
+            (-3..3_i64).prop_map(Value::Time),
+            (0..3_u8).prop_map(|i| Value::List(vec![i.to_string(), "é".into()])),
+            (0..3_u8).prop_map(|i| Value::Object(format!("{{\"k\":{i}}}"))),
+        ]
+    }
+
+    fn event() -> impl Strategy<Value = SealedEvent> {
+        let properties = proptest::collection::btree_map(
+            prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just("left".to_owned())],
+            value(),
+            0..3,
+        );
+        (0..6_u32, 0..5_i64, 0..2_u32, 0..3_u64, properties).prop_map(|(subject, time, name, insert_id, properties)| {
+            SealedEvent {
+                name: format!("event {name}"),
+                subject: SubjectNo(subject),
+                time_us: time,
+                insert_id,
+                properties: properties.into_iter().collect(),
+            }
+        })
+    }
+
+    /// What [`merge`] promises, in the plainest way.
+    fn naive(sources: &[(Segment, Vec<u32>)], plan: &dyn Plan) -> Vec<Vec<Row>> {
+        let mut outputs = vec![Vec::<Row>::new(); plan.outputs()];
+        for (segment, hidden) in sources {
+            for (at, mut row) in rows_of(segment).into_iter().enumerate() {
+                let Some((output, subject)) = plan.place(SubjectNo(row.0), row.1) else { continue };
+                if hidden.contains(&(at as u32)) {
+                    continue;
+                }
+                if subject.0 != row.0 {
+                    row.3 = plan.folded_insert_id(SubjectNo(row.0), row.3);
+                }
+                row.0 = subject.0;
+                row.5.retain(|(key, _)| plan.keeps_column(key));
+                outputs[output].push(row);
+            }
+        }
+        for rows in &mut outputs {
+            let all = rows.clone();
+            rows.retain(|row| {
+                let same = |other: &Row| (row.0, row.1, row.3, &row.4) == (other.0, other.1, other.3, &other.4);
+                row.3 == 0 || !all.iter().any(|other| same(other) && other.2 > row.2)
+            });
+            rows.sort_by_key(|row| (row.0, row.1, row.2));
+        }
+        outputs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+        #[test]
+        fn merging_equals_the_naive_merge(
+            parts in proptest::collection::vec((proptest::collection::vec(event(), 1..25), any::<u32>(), any::<bool>()), 1..5),
+            stride in 1..4_i64,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let hot = hot(folder.path(), 1 << 20);
+            let (mut sources, mut known) = (Vec::new(), Vec::new());
+            for (part, (events, hide, on_disk)) in parts.iter().enumerate() {
+                let arrived: Vec<Arrived> = events
+                    .iter()
+                    .enumerate()
+                    // Unique, and neither in the order of the sources nor of the rows.
+                    .map(|(at, event)| Arrived {
+                        received: (at as i64 * stride % 29) * 8 + (part as i64) + at as i64 * 1_000 * (stride - 2),
+                        event: event.clone(),
+                    })
+                    .collect();
+                let mut segment = Segment::in_memory(0, 0, &Rows::build(&arrived));
+                let hidden: Vec<u32> =
+                    (0..segment.rows as u32).filter(|row| hide >> (row % 32) & 1 == 1 && row % 3 == 0).collect();
+                known.push((segment.clone(), hidden.clone()));
+                if *on_disk {
+                    let path = folder.path().join(format!("p1/{part}.parquet"));
+                    let source = Source { segment: &segment, hidden: &[] };
+                    let written = merge(&hot, &[source], &Whole, &|_| (path.clone(), part as u64)).unwrap();
+                    segment = open(folder.path(), &hot, part as u64, &written[0].1);
+                }
+                sources.push((segment, hidden));
+            }
+            let borrowed: Vec<Source<'_>> =
+                sources.iter().map(|(segment, hidden)| Source { segment, hidden }).collect();
+            let expected = naive(&known, &Busy);
+
+            let path = |output: usize| (folder.path().join(format!("p1/{}.parquet", 90 + output)), 90 + output as u64);
+            let written = merge(&hot, &borrowed, &Busy, &path).unwrap();
+            let in_memory = merge_in_memory(&borrowed, &Busy, &|output| (output as u64, 7)).unwrap();
+            prop_assert_eq!(written.len(), expected.iter().filter(|rows| !rows.is_empty()).count());
+            prop_assert_eq!(in_memory.len(), written.len());
+            for ((output, written), (also, memory)) in written.iter().zip(&in_memory) {
+                prop_assert_eq!(output, also);
+                let rows = &expected[*output];
+                let bounds = |values: Vec<i64>| (*values.iter().min().unwrap(), *values.iter().max().unwrap());
+                prop_assert_eq!(written.time_us, bounds(rows.iter().map(|row| row.1).collect()));
+                prop_assert_eq!(memory.time_us, written.time_us);
+                prop_assert_eq!(written.received, bounds(rows.iter().map(|row| row.2).collect()));
+                let file = open(folder.path(), &hot, 90 + *output as u64, written);
+                prop_assert_eq!(&rows_of(&file), rows);
+                prop_assert_eq!(&rows_of(memory), rows);
+                let keys: BTreeSet<&PropertyKey> = rows.iter().flat_map(|row| row.5.iter().map(|(key, _)| key)).collect();
+                prop_assert!(file.keys().eq(keys.iter().copied()), "no key without a value");
+                prop_assert!(memory.keys().eq(keys.iter().copied()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_merge_that_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = hot(folder.path(), 1 << 20);
+        let tail = Segment::in_memory(0, 0, &Rows::build(&super::super::tests::events(100, 5)));
+        let path = |output: usize| match output {
+            0 => (folder.path().join("p1/0.parquet"), 0),
+            // A file where the folder should be.
+            _ => (folder.path().join("p2/1.parquet"), 1),
+        };
+        std::fs::write(folder.path().join("p2"), "").unwrap();
+        assert!(merge(&hot, &[Source { segment: &tail, hidden: &[] }], &Busy, &path).is_err());
+        assert_eq!(std::fs::read_dir(folder.path().join("p1")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path().join("hot/p1")).unwrap().count(), 0);
+    }
+}

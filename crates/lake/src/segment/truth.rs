@@ -1,6 +1,6 @@
 //! The truth of a segment: plain Parquet that any tool reads.
 //!
-//! Columns: `subject`, `time` and `received` (µs UTC), `insert_id`, `event`, then one per (property, type), named
+//! Columns: `subject`, `time` (ms UTC where no event has µs, else µs), `received` (µs UTC), `insert_id`, `event`, then one per (property, type), named
 //! with the type's prefix: `str.plan`, `num.price`. Lists and objects are JSON text. One row group; rows ordered
 //! by (subject, time, received).
 //!
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cofferdam_model::PropertyType;
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
+use parquet::column::page::Page;
 use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::column::writer::{ColumnWriter, ColumnWriterImpl, get_column_writer, get_typed_column_writer};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
@@ -115,7 +116,22 @@ impl Write for Checksummed {
 
 type ParquetResult<T> = std::result::Result<T, ParquetError>;
 
-fn schema(keys: &[PropertyKey]) -> ParquetResult<Type> {
+/// The unit of event times in the truth: a coarser one packs 10 bits shorter.
+fn time_unit(times: &Times) -> TimeUnit {
+    match times {
+        Times::Short { base, unit, .. } if base % 1_000 == 0 && unit % 1_000 == 0 => TimeUnit::MILLIS,
+        _ => TimeUnit::MICROS,
+    }
+}
+
+fn micros_of(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::MILLIS => 1_000,
+        _ => 1,
+    }
+}
+
+fn schema(time_unit: TimeUnit, keys: &[PropertyKey]) -> ParquetResult<Type> {
     let micros = || Some(LogicalType::timestamp(true, TimeUnit::MICROS));
     let leaf = |name: &str, physical, logical: Option<LogicalType>, repetition| {
         Type::primitive_type_builder(name, physical)
@@ -126,7 +142,7 @@ fn schema(keys: &[PropertyKey]) -> ParquetResult<Type> {
     };
     let mut fields = vec![
         leaf(CORE[0], Physical::INT64, None, Repetition::REQUIRED)?,
-        leaf(CORE[1], Physical::INT64, micros(), Repetition::REQUIRED)?,
+        leaf(CORE[1], Physical::INT64, Some(LogicalType::timestamp(true, time_unit)), Repetition::REQUIRED)?,
         leaf(CORE[2], Physical::INT64, micros(), Repetition::REQUIRED)?,
         leaf(CORE[3], Physical::INT64, None, Repetition::REQUIRED)?,
         leaf(CORE[4], Physical::BYTE_ARRAY, Some(LogicalType::String), Repetition::REQUIRED)?,
@@ -159,7 +175,7 @@ fn properties() -> WriterPropertiesBuilder {
 
 fn write_parquet(sink: &mut Checksummed, path: &Path, contents: Contents<'_>) -> Result<()> {
     let parquet = |source| Error::Parquet { path: path.to_owned(), source };
-    let schema = schema(contents.keys).map_err(parquet)?;
+    let schema = schema(time_unit(&contents.core.time), contents.keys).map_err(parquet)?;
     let metadata = vec![KeyValue::new("cofferdam.layout".to_owned(), LAYOUT_VERSION.to_owned())];
     let whole = properties().set_key_value_metadata(Some(metadata)).build();
     let schema = Arc::new(schema);
@@ -180,7 +196,8 @@ fn write_columns(mut group: Group<'_, '_>, path: &Path, contents: Contents<'_>) 
         .flat_map(|(subject, rows)| std::iter::repeat_n(i64::from(*subject), (rows[1] - rows[0]) as usize));
     let packed = || properties().set_encoding(Encoding::DELTA_BINARY_PACKED).build();
     group.required::<Int64Type>(packed(), subjects).map_err(parquet)?;
-    group.required::<Int64Type>(packed(), core.time.iter()).map_err(parquet)?;
+    let micros = micros_of(time_unit(&core.time));
+    group.required::<Int64Type>(packed(), core.time.iter().map(|time| time / micros)).map_err(parquet)?;
     group.required::<Int64Type>(packed(), contents.received).map_err(parquet)?;
     // Insert ids are as good as random: nothing makes them smaller.
     let plain = properties().set_encoding(Encoding::PLAIN).set_compression(Compression::UNCOMPRESSED).build();
@@ -395,7 +412,7 @@ impl<'a> Truth<'a> {
         let core = Core {
             subjects: subjects.into(),
             offsets: offsets.into(),
-            time: Times::shortest(&self.ints(1)?),
+            time: Times::shortest(&self.times()?),
             event: self.text(4)?,
         };
         let rows = rows as usize;
@@ -426,6 +443,20 @@ impl<'a> Truth<'a> {
         })
     }
 
+    /// µs UTC.
+    fn times(&self) -> Result<Vec<i64>> {
+        let mut times = self.ints(1)?;
+        let schema = self.reader.metadata().file_metadata().schema_descr();
+        if let Some(LogicalType::Timestamp(kind)) = schema.column(1).logical_type_ref()
+            && kind.unit == TimeUnit::MILLIS
+        {
+            for time in &mut times {
+                *time = time.checked_mul(1_000).ok_or_else(|| self.damaged("a time out of range"))?;
+            }
+        }
+        Ok(times)
+    }
+
     fn ints(&self, index: usize) -> Result<Vec<i64>> {
         let mut all = Vec::with_capacity(usize::try_from(self.rows()).unwrap_or(0));
         self.pieces::<Int64Type>(index, |values, _| {
@@ -449,40 +480,43 @@ impl<'a> Truth<'a> {
         Ok(all.into())
     }
 
+    /// Reads the codes of dictionary pages as they are, so that a text is looked at once per entry and not per row.
     fn text(&self, index: usize) -> Result<Text> {
-        let mut entries: Vec<ByteArray> = Vec::new();
-        let mut codes: FxHashMap<Bytes, u32> = FxHashMap::default();
-        let mut all = Vec::new();
-        let mut present = Vec::new();
-        self.pieces::<ByteArrayType>(index, |values, levels| {
-            // Values of a dictionary page share its bytes: the address finds most codes without hashing the text.
-            let mut by_address: FxHashMap<(usize, usize), u32> = FxHashMap::default();
-            present.clear();
-            for value in values {
-                let text = value.data();
-                let address = (text.as_ptr() as usize, text.len());
-                if let Some(&code) = by_address.get(&address) {
-                    present.push(code);
-                    continue;
-                }
-                let code = match codes.get(text) {
-                    Some(&code) => code,
-                    None => {
-                        let code = u32::try_from(entries.len()).map_err(|_| self.damaged("too many values"))?;
-                        std::str::from_utf8(text).map_err(|_| self.damaged("text that is not UTF-8"))?;
-                        entries.push(value.clone());
-                        codes.insert(Bytes::copy_from_slice(text), code);
-                        code
+        let mut texts = Texts::default();
+        let mut all = Vec::with_capacity(usize::try_from(self.rows()).unwrap_or(0));
+        for group in 0..self.reader.num_row_groups() {
+            let group = self.reader.get_row_group(group).map_err(|source| self.parquet(source))?;
+            let optional = group.metadata().column(index).column_descr().max_def_level() > 0;
+            let mut pages = group.get_column_page_reader(index).map_err(|source| self.parquet(source))?;
+            let mut page_codes = Vec::new();
+            while let Some(page) = pages.get_next_page().map_err(|source| self.parquet(source))? {
+                match &page {
+                    Page::DictionaryPage { buf, num_values, .. } => {
+                        page_codes.clear();
+                        texts
+                            .plain(buf, *num_values as usize, |code| page_codes.push(code))
+                            .ok_or_else(|| self.damaged("a dictionary that is no texts"))?;
                     }
-                };
-                by_address.insert(address, code);
-                present.push(code);
+                    Page::DataPage { buf, num_values, encoding, .. } => {
+                        let rows = *num_values as usize;
+                        decode_texts(buf, rows, *encoding, optional, &page_codes, &mut texts, &mut all)
+                            .ok_or_else(|| self.damaged("a page that is no texts"))?;
+                    }
+                    Page::DataPageV2 { .. } => return Err(self.damaged("pages of a kind that is never written")),
+                }
             }
-            spread(&mut all, present.iter().copied(), levels, NOT_SET);
-            Ok(())
-        })?;
-        let dictionary: Dictionary =
-            entries.iter().map(|entry| std::str::from_utf8(entry.data()).expect("checked above")).collect();
+        }
+        if all.len() as u64 != self.rows() {
+            return Err(self.damaged("a column shorter than its row group"));
+        }
+        let dictionary: Dictionary = texts
+            .entries
+            .iter()
+            .map(|entry| std::str::from_utf8(entry))
+            .collect::<Result<Vec<&str>, _>>()
+            .map_err(|_| self.damaged("text that is not UTF-8"))?
+            .into_iter()
+            .collect();
         Ok(Text { codes: Codes::narrowest(&all, dictionary.len()), dictionary })
     }
 
@@ -519,4 +553,141 @@ fn spread<V: Copy>(all: &mut Vec<V>, mut values: impl Iterator<Item = V>, levels
     } else {
         all.extend(levels.iter().map(|level| if *level == 0 { not_set } else { values.next().unwrap_or(not_set) }));
     }
+}
+
+/// The distinct texts of a column, in order of first appearance.
+#[derive(Default)]
+struct Texts {
+    entries: Vec<Bytes>,
+    codes: FxHashMap<Bytes, u32>,
+}
+
+impl Texts {
+    /// Reads `count` texts, each after its length, and hands out their codes. `None` when they are cut off.
+    fn plain(&mut self, page: &Bytes, count: usize, mut take: impl FnMut(u32)) -> Option<()> {
+        let mut at = 0_usize;
+        for _ in 0..count {
+            let length = page.get(at..at.checked_add(4)?)?;
+            let start = at + 4;
+            at = start.checked_add(u32::from_le_bytes(length.try_into().ok()?) as usize)?;
+            let text = page.get(start..at)?;
+            let code = match self.codes.get(text) {
+                Some(&code) => code,
+                None => {
+                    let code = u32::try_from(self.entries.len()).ok().filter(|code| *code != NOT_SET)?;
+                    let text = page.slice(start..at);
+                    self.entries.push(text.clone());
+                    self.codes.insert(text, code);
+                    code
+                }
+            };
+            take(code);
+        }
+        Some(())
+    }
+}
+
+/// Appends the codes of a data page. `None` when it is damaged.
+fn decode_texts(
+    page: &Bytes,
+    rows: usize,
+    encoding: Encoding,
+    optional: bool,
+    page_codes: &[u32],
+    texts: &mut Texts,
+    all: &mut Vec<u32>,
+) -> Option<()> {
+    let mut set: Vec<(bool, usize)> = vec![(true, rows)];
+    let mut at = 0;
+    if optional {
+        let length = u32::from_le_bytes(page.get(..4)?.try_into().ok()?) as usize;
+        at = 4_usize.checked_add(length)?;
+        set.clear();
+        hybrid(page.get(4..at)?, 1, rows, |level, count| match set.last_mut() {
+            Some((last, counted)) if *last == (level != 0) => *counted += count,
+            _ => set.push((level != 0, count)),
+        })?;
+    }
+    let present = set.iter().filter(|(set, _)| *set).map(|(_, count)| count).sum();
+    let values = page.slice(at..);
+    let mut codes = Vec::with_capacity(present);
+    match encoding {
+        Encoding::PLAIN => texts.plain(&values, present, |code| codes.push(code))?,
+        Encoding::RLE_DICTIONARY if present > 0 => {
+            let (width, indices) = values.split_first()?;
+            let mut known = true;
+            hybrid(indices, *width, present, |index, count| match page_codes.get(index as usize) {
+                Some(&code) => codes.extend(std::iter::repeat_n(code, count)),
+                None => known = false,
+            })?;
+            known.then_some(())?;
+        }
+        Encoding::RLE_DICTIONARY => {}
+        _ => return None,
+    }
+    let mut codes = codes.as_slice();
+    for (set, count) in set {
+        if set {
+            let (these, rest) = codes.split_at_checked(count)?;
+            all.extend_from_slice(these);
+            codes = rest;
+        } else {
+            all.resize(all.len() + count, NOT_SET);
+        }
+    }
+    Some(())
+}
+
+/// Decodes `count` numbers of `width` bits from Parquet's mix of runs and packed groups of eight, handing out each
+/// with how often it comes. `None` when there are fewer.
+fn hybrid(bytes: &[u8], width: u8, count: usize, mut take: impl FnMut(u32, usize)) -> Option<()> {
+    if width > 32 {
+        return None;
+    }
+    let width = usize::from(width);
+    let mask = (1_u64 << width) - 1;
+    let mut at = 0;
+    let mut left = count;
+    while left > 0 {
+        let mut header = 0_u64;
+        for shift in (0..).step_by(7) {
+            let byte = *bytes.get(at)?;
+            at += 1;
+            header |= u64::from(byte & 0x7f).checked_shl(shift).filter(|_| shift < 63)?;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let runs = usize::try_from(header >> 1).ok()?;
+        if header & 1 == 0 {
+            let end = at + width.div_ceil(8);
+            let value = bytes.get(at..end)?.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte));
+            at = end;
+            let run = runs.min(left);
+            take(value, run);
+            left -= run;
+            if run == 0 {
+                return None;
+            }
+        } else {
+            let end = at.checked_add(runs.checked_mul(width)?)?.min(bytes.len());
+            let mut packed = bytes.get(at..end)?.iter();
+            at = end;
+            let (mut bits, mut held) = (0_u64, 0);
+            for _ in 0..runs.checked_mul(8)?.min(left) {
+                while held < width {
+                    bits |= u64::from(*packed.next()?) << held;
+                    held += 8;
+                }
+                take((bits & mask) as u32, 1);
+                bits >>= width;
+                held -= width;
+                left -= 1;
+            }
+            if runs == 0 {
+                return None;
+            }
+        }
+    }
+    Some(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 /// Which of our crates each may name. `lake` and `query` cannot name `vault`: what holds plaintext is not among
 /// their dependencies, however indirect.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("cofferdam-model", &[]),
     ("cofferdam-ledger", &["cofferdam-model"]),
     ("cofferdam-lake", &["cofferdam-model"]),
@@ -19,6 +19,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
         "cofferdam-engine",
         &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"],
     ),
+    ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-engine"]),
     ("cofferdam-bench", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("xtask", &[]),

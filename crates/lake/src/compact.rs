@@ -72,6 +72,13 @@ pub(crate) struct Meta {
     pub(crate) expired_column: bool,
 }
 
+impl Meta {
+    /// The same, as if each row were `weight` rows.
+    pub(crate) fn weighed(self, weight: u64) -> Meta {
+        Meta { rows: self.rows * weight, hidden: self.hidden * weight, ..self }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     /// Everything in them is past its retention.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 /// Where the lake keeps its files. Paths are whole, folders are separated as the platform does.
 pub trait Disk: Send + Sync + 'static {
-    /// Makes a folder and those above it; those that exist are left as they are.
+    /// Makes a folder and those above it; those that exist are left as they are. Durable on return.
     fn create_folders(&self, path: &Path) -> io::Result<()>;
     /// Names of the files and folders in a folder, in no order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
@@ -51,7 +51,16 @@ pub struct LocalDisk;
 
 impl Disk for LocalDisk {
     fn create_folders(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.create_folders(above)?;
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => return Err(error),
+            _ => {}
+        }
+        self.sync_folder(above)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -94,6 +94,9 @@ pub struct Options {
     pub clock: Clock,
     pub merges: MergesOf,
     pub retention: RetentionOf,
+    /// As how many rows each counts when compaction decides what is large; 1, but where a small world has to go
+    /// through what otherwise takes millions.
+    pub rows_weight: u64,
 }
 
 impl Options {
@@ -109,6 +112,7 @@ impl Options {
             clock,
             merges: Arc::new(move |_| nobody.clone()),
             retention: Arc::new(|_| Retention::default()),
+            rows_weight: 1,
         }
     }
 }

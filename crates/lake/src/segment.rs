@@ -52,6 +52,10 @@ struct SegmentFile {
     path: PathBuf,
     id: u64,
     fingerprint: Fingerprint,
+    /// Of the whole file, as it was written.
+    crc32c: Option<u32>,
+    /// Whether that was looked at: once, before the truth is first decoded.
+    checked: AtomicBool,
     hot: Arc<HotStore>,
     core: Slot<Arc<Core>>,
     received: Slot<Buffer<i64>>,
@@ -97,6 +101,13 @@ impl SegmentFile {
             let what = "it is not the file it was when it was opened".to_owned();
             return Err(Error::Damaged { path: self.path.clone(), what });
         }
+        if !self.checked.load(Ordering::Relaxed) {
+            if self.crc32c.is_some_and(|crc32c| crc32c != truth.checksum()) {
+                let what = "its checksum is not the manifest's".to_owned();
+                return Err(Error::Damaged { path: self.path.clone(), what });
+            }
+            self.checked.store(true, Ordering::Relaxed);
+        }
         Ok(truth)
     }
 
@@ -128,12 +139,14 @@ impl Segment {
         Segment { id, bucket, rows, time_us, hidden: Arc::new([]), data: Arc::new(Data::Memory(memory)) }
     }
 
-    /// Opens a file that the manifest names; reads its footer only.
+    /// Opens a file that the manifest names; reads its footer only. `crc32c` is that of the whole file, and is
+    /// compared before anything else is read from it.
     pub(crate) fn open(
         id: u64,
         bucket: u32,
         rows: u64,
         time_us: (i64, i64),
+        crc32c: Option<u32>,
         path: PathBuf,
         hot: Arc<HotStore>,
     ) -> Result<Segment> {
@@ -148,6 +161,8 @@ impl Segment {
             path,
             id,
             fingerprint,
+            crc32c,
+            checked: AtomicBool::new(false),
             hot,
             core: Slot::empty(),
             received: Slot::empty(),
@@ -156,6 +171,14 @@ impl Segment {
             obsolete: AtomicBool::new(false),
         };
         Ok(Segment { id, bucket, rows, time_us, hidden: Arc::new([]), data: Arc::new(Data::File(file)) })
+    }
+
+    /// Opens a file on its own, without a lake and with hot columns in the folder `hot` beside it: for tools and tests
+    /// that look at files.
+    pub fn of_file(disk: Arc<dyn crate::disk::Disk>, path: &Path) -> Result<Segment> {
+        let rows = Truth::open(&*disk, path)?.0.rows();
+        let hot = HotStore::open(disk, path.with_file_name("hot"), u64::MAX);
+        Segment::open(0, 0, rows, (i64::MIN, i64::MAX), None, path.to_owned(), hot)
     }
 
     /// The same segment with other rows hidden, ascending: superseded duplicates, erased subjects.
@@ -307,7 +330,7 @@ pub(crate) mod tests {
 
     pub(crate) fn open(folder: &Path, hot: &Arc<HotStore>, id: u64, written: &merge::Written) -> Segment {
         let path = folder.join(format!("p1/{id}.parquet"));
-        Segment::open(id, 0, written.rows, written.time_us, path, hot.clone()).unwrap()
+        Segment::open(id, 0, written.rows, written.time_us, Some(written.crc32c), path, hot.clone()).unwrap()
     }
 
     pub(crate) fn hot(folder: &Path, budget_bytes: u64) -> Arc<HotStore> {

@@ -49,6 +49,7 @@ pub struct Store {
     buckets: u32,
     merges: crate::MergesOf,
     retention: crate::RetentionOf,
+    rows_weight: u64,
     clock: wal::Clock,
     hot: Arc<HotStore>,
     projects: RwLock<BTreeMap<ProjectId, Arc<Project>>>,
@@ -90,7 +91,8 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] names the file that does not hold what it once did.
     pub fn open(options: Options, keys: Vec<(ProjectId, [u8; 32])>) -> Result<Store> {
-        let Options { folder, disk, flush_events, buckets, hot_bytes_max, clock, merges, retention } = options;
+        let Options { folder, disk, flush_events, buckets, hot_bytes_max, clock, merges, retention, rows_weight } =
+            options;
         assert!(buckets.is_power_of_two(), "buckets are a power of two");
         let log_folder = folder.join("wal");
         for path in [folder.clone(), log_folder.clone(), folder.join("segments")] {
@@ -166,6 +168,7 @@ impl Store {
             buckets,
             merges,
             retention,
+            rows_weight,
             clock,
             hot,
             projects: RwLock::new(projects),
@@ -360,8 +363,12 @@ impl Store {
             for _ in 0..1_000 {
                 let _one = self.compacting.lock().expect("never left half changed");
                 let retention = (self.retention)(project.id);
-                let segments: Vec<Meta> =
-                    project.shelf().files.iter().map(|file| file.meta(&retention, now_us)).collect();
+                let segments: Vec<Meta> = project
+                    .shelf()
+                    .files
+                    .iter()
+                    .map(|file| file.meta(&retention, now_us).weighed(self.rows_weight))
+                    .collect();
                 let jobs = compact::plan(&segments, &retention, now_us, pace);
                 if jobs.is_empty() {
                     break;
@@ -404,7 +411,7 @@ impl Store {
                 };
                 let periods = match layout {
                     Layout::Together => Vec::new(),
-                    Layout::Split => own_periods(&parts, now_us)?,
+                    Layout::Split => own_periods(&parts, now_us, self.rows_weight)?,
                 };
                 let plan = Rewriting {
                     bucket,
@@ -724,7 +731,7 @@ impl Plan for Rewriting<'_> {
 }
 
 /// The periods that get segments of their own when these are split.
-fn own_periods(parts: &[Arc<Segment>], now_us: i64) -> Result<Vec<Period>> {
+fn own_periods(parts: &[Arc<Segment>], now_us: i64, rows_weight: u64) -> Result<Vec<Period>> {
     let mut rows: BTreeMap<Period, u64> = BTreeMap::new();
     for part in parts {
         let core = part.core()?;
@@ -744,6 +751,7 @@ fn own_periods(parts: &[Arc<Segment>], now_us: i64) -> Result<Vec<Period>> {
             *rows.entry(period).or_default() += count;
         }
     }
+    rows.values_mut().for_each(|rows| *rows *= rows_weight);
     Ok(compact::own_segments(&rows).into_iter().collect())
 }
 
@@ -757,7 +765,7 @@ fn open_entry(folder: &Path, entry: &Entry, hot: &Arc<HotStore>) -> Result<Segme
     if bytes != entry.bytes {
         return Err(Error::Damaged { path, what: format!("{bytes} bytes where the manifest says {}", entry.bytes) });
     }
-    Segment::open(entry.id, entry.bucket, entry.rows, entry.time_us, path, hot.clone())
+    Segment::open(entry.id, entry.bucket, entry.rows, entry.time_us, Some(entry.crc32c), path, hot.clone())
 }
 
 /// Removes what a crash left between writing a file and its transaction.

@@ -5,8 +5,9 @@
 //! 2. From the anchor the path goes on, and back, event by event in order of (time, arrival), as long as they lie
 //!    within the window (sessions: within the anchor's session and the `count - 1` next to it on that side).
 //! 3. Looked through as if they had not happened: hidden events, events that do not pass the filters, events whose
-//!    held-constant properties differ from the anchor's, and, when repeats collapse, an event that is shown like the
-//!    one before it on the path.
+//!    held-constant properties differ from the anchor's, with a window in sessions events in none, and, when repeats
+//!    collapse, an event that is shown like the one before it on the path. Lists with the same items, in whatever
+//!    order, are the same value; an event expanded by a list is shown by its first item.
 //! 4. An excluded event ends the path on its side; the anchor itself is never excluded.
 //! 5. A step is the n-th event of a path from the anchor. Its nodes are the most frequent events there (equal counts
 //!    by name), the others are summed up; a path that ends before a step has dropped off there, once, at the first
@@ -526,7 +527,9 @@ impl Walker<'_> {
                 if step == 0 || !self.reaches(hits, session_of, at, other) {
                     break;
                 }
-                if let Some(node) = self.shown(scan, &hits[at], &hits[other], shown) {
+                if self.is_seen(session_of, other)
+                    && let Some(node) = self.shown(scan, &hits[at], &hits[other], shown)
+                {
                     step -= 1;
                     steps[step] = node;
                     shown = node;
@@ -541,7 +544,9 @@ impl Walker<'_> {
                 if step == last || !self.reaches(hits, session_of, at, other) {
                     break;
                 }
-                if let Some(node) = self.shown(scan, &hits[at], &hits[other], shown) {
+                if self.is_seen(session_of, other)
+                    && let Some(node) = self.shown(scan, &hits[at], &hits[other], shown)
+                {
                     step += 1;
                     steps[step] = node;
                     shown = node;
@@ -562,10 +567,16 @@ impl Walker<'_> {
             Some(window) => (hit.time - hits[anchor].time).abs() <= window,
             None => {
                 let (own, other) = (session_of[anchor], session_of[other]);
-                // Events in no session are looked through.
+                // Those in no session end nothing.
                 own != NO_SESSION && (other == NO_SESSION || own.abs_diff(other) < self.query.window.count)
             }
         }
+    }
+
+    /// With a window in sessions, rows in none are looked through.
+    #[inline]
+    fn is_seen(&self, session_of: &[u32], row: usize) -> bool {
+        self.window.is_some() || session_of[row] != NO_SESSION
     }
 
     /// What a row is shown as on the path of an anchor, after a node; `None` when it is looked through.
@@ -576,7 +587,7 @@ impl Walker<'_> {
         }
         let node = self.nodes.of(scan, hit);
         let repeats = self.query.collapse_repeats && node == after;
-        if node == 0 || repeats || self.held.iter().any(|values| values.id(hit) != values.id(anchor)) {
+        if node == 0 || repeats || self.held.iter().any(|values| !values.same(hit, anchor)) {
             return None;
         }
         Some(node)

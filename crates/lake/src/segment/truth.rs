@@ -331,6 +331,7 @@ impl Group<'_, '_> {
 /// A Parquet file opened by its footer.
 pub(super) struct Truth<'a> {
     path: &'a Path,
+    file: Bytes,
     reader: SerializedFileReader<Bytes>,
 }
 
@@ -360,9 +361,9 @@ impl<'a> Truth<'a> {
         let file =
             disk.read(path).map_err(|source| Error::Io { what: "open a segment", path: path.to_owned(), source })?;
         let fingerprint = Fingerprint::of(&file);
-        let reader =
-            SerializedFileReader::new(file).map_err(|source| Error::Parquet { path: path.to_owned(), source })?;
-        Ok((Truth { path, reader }, fingerprint))
+        let reader = SerializedFileReader::new(file.clone())
+            .map_err(|source| Error::Parquet { path: path.to_owned(), source })?;
+        Ok((Truth { path, file, reader }, fingerprint))
     }
 
     fn parquet(&self, source: ParquetError) -> Error {
@@ -371,6 +372,11 @@ impl<'a> Truth<'a> {
 
     fn damaged(&self, what: &str) -> Error {
         Error::Damaged { path: self.path.to_owned(), what: what.to_owned() }
+    }
+
+    /// CRC32C of the whole file.
+    pub(super) fn checksum(&self) -> u32 {
+        crc32c::crc32c(&self.file)
     }
 
     pub(super) fn rows(&self) -> u64 {

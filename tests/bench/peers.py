@@ -1,6 +1,7 @@
 """Runs the seven questions of docs/benchmarks.md on ClickHouse in process (chdb) or on DuckDB.
 
-    peers.py ENGINE --data DIR --out FILE [--load] [--only Q3,Q4] [--runs 5]
+    peers.py ENGINE --data DIR --out FILE --load
+    peers.py ENGINE --data DIR --out FILE [--only Q3,Q4] [--runs 5]
 
 ENGINE is `ch-event` (sorted by event, day, subject), `ch-subject` (sorted by subject, time) or `duckdb`. DIR holds
 `raw/part-*.parquet` and gets the engine's files. A question has one form or several; a form's answer is comparable
@@ -81,6 +82,23 @@ class ClickHouse:
         size = "SELECT sum(bytes_on_disk) FROM system.parts WHERE database='d' AND table='ev' AND active"
         return int(events), int(self.rows(size)[0][0])
 
+    def attempts(self):
+        """Q4 as ours: one attempt after the other, each plan's first one counts."""
+        step = f"""multiIf(event='{VIEW}',1,event='{CART}',2,3)"""
+        over = f"a.2 > 0 AND x.1 > a.1+{WEEK_MS}"
+        reached = f"if({over}, 0, a.2)"
+        fold = f"""arrayFold((a, x) -> (
+            if({reached} = 0, x.1, a.1),
+            toUInt8(multiIf({reached} = 0, x.2 = 1, {reached} = 1, if(x.2 = 2, 2, 1), if(x.2 = 3, 0, 2))),
+            if({reached} = 0, x.3, a.3),
+            multiIf({over}, arrayPushBack(a.4, (a.3, a.2)), a.2 = 2 AND x.2 = 3, arrayPushBack(a.4, (a.3, toUInt8(3))), a.4)
+            ), rows, (toInt64(0), toUInt8(0), '', CAST([], 'Array(Tuple(String, UInt8))')))"""
+        return f"""SELECT r.1, r.2, count() FROM (SELECT arrayJoin(arrayMap(p -> (p, levels[indexOf(plans, p)]),
+            arrayDistinct(plans))) r FROM (SELECT arrayMap(x -> x.1, done) plans, arrayMap(x -> x.2, done) levels FROM
+            (SELECT {fold} s, if(s.2 > 0, arrayPushBack(s.4, (s.3, s.2)), s.4) done FROM (SELECT
+            arraySort(groupArray((toUnixTimestamp64Milli(time), toUInt8({step}), toString(plan)))) rows FROM d.ev
+            WHERE {FUNNEL} AND (event != '{CART}' OR amount > 50) AND {self.RANGE} GROUP BY subject)))) GROUP BY 1, 2"""
+
     def questions(self):
         r, day, t = self.RANGE, "toDate(time)", "toUnixTimestamp64Milli(time)"
         own = f"windowFunnel({WEEK_MS})(toUInt64({t}),event='{VIEW}',event='{CART}'%s,event='{BUY}')"
@@ -109,7 +127,8 @@ class ClickHouse:
                 WHERE {FUNNEL} AND {r} GROUP BY subject) WHERE l > 0 GROUP BY l""",
             },
             "Q4": {
-                "first entry": f"""SELECT plan, {level} l, count() FROM
+                "attempts": self.attempts(),
+                "first entry native": f"""SELECT plan, {level} l, count() FROM
                 (SELECT subject, plan, min({t}) view FROM d.ev WHERE event='{VIEW}' AND {r} GROUP BY subject, plan) v
                 LEFT JOIN (SELECT subject, {steps % ' AND amount>50'} FROM d.ev WHERE {FUNNEL} AND event!='{VIEW}' AND {r}
                 GROUP BY subject) s USING (subject) GROUP BY plan, l""",
@@ -234,7 +253,7 @@ class DuckDB:
             },
             "Q3b": {"window": window(False, "true"), "asof": asof(False, "true")},
             "Q4": {
-                "first entry": first_entry(True, "amount>50"),
+                "first entry native": first_entry(True, "amount>50"),
                 "window native": window(True, "amount>50"),
                 "asof native": asof(True, "amount>50"),
             },
@@ -247,10 +266,10 @@ class DuckDB:
                 SELECT d0,d-d0 k,count(*) FROM c JOIN a USING (subject) WHERE d>=d0 AND d<=d0+14 GROUP BY ALL""",
             },
             "Q6": {
-                "": f"""SELECT e1::VARCHAR,e2::VARCHAR,e3::VARCHAR,count(*) c FROM (SELECT event,lead(event,1) OVER w e1,
+                "": f"""SELECT coalesce(e1::VARCHAR,'') e1,coalesce(e2::VARCHAR,'') e2,coalesce(e3::VARCHAR,'') e3,count(*) c FROM (SELECT event,lead(event,1) OVER w e1,
                 lead(event,2) OVER w e2,lead(event,3) OVER w e3 FROM ev WHERE {r} WINDOW w AS
                 (PARTITION BY subject ORDER BY time)) WHERE event='{VIEW}' GROUP BY ALL
-                ORDER BY c DESC,e1::VARCHAR,e2::VARCHAR,e3::VARCHAR LIMIT 10"""
+                ORDER BY c DESC,1,2,3 LIMIT 10"""
             },
             "Q7": {"": f"SELECT count(DISTINCT subject) FROM ev WHERE starts_with(url_path,'/product/') AND {r}"},
         }
@@ -276,7 +295,7 @@ def main():
     arguments.add_argument("engine", choices=["ch-event", "ch-subject", "duckdb"])
     arguments.add_argument("--data", required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--load", action="store_true", help="fill the engine from the Parquet files first")
+    arguments.add_argument("--load", action="store_true", help="fill the engine from the Parquet files, and ask nothing")
     arguments.add_argument("--only", default="", help="names of questions, by comma")
     arguments.add_argument("--runs", type=int, default=5)
     args = arguments.parse_args()
@@ -293,6 +312,8 @@ def main():
         load = {"events": events, "wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb(), "bytes_per_event": size / events}
         result["load"] = load
         print(f"{args.engine}: loaded {events} events in {wall:.0f} s, cpu {cpu:.0f} s, {size / events:.1f} B/event", flush=True)
+        args.out.write_text(json.dumps(result, indent=1))
+        return
     only = [name for name in args.only.split(",") if name]
     for name, forms in peer.questions().items():
         if only and name not in only:
@@ -311,7 +332,6 @@ def main():
                 f"cpu {cost['cpu_s']:7.3f} s  peak {cost['peak_mb']:5.0f} MB",
                 flush=True,
             )
-            args.out.write_text(json.dumps(result, indent=1, default=str))
     args.out.write_text(json.dumps(result, indent=1, default=str))
 
 

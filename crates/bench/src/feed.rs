@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use cofferdam_lake::{Lake, Options};
-use cofferdam_model::{ProjectId, SealedEvent, SubjectNo, Value, limits};
+use cofferdam_model::{ProjectId, SealedEvent, SubjectNo, Value};
 use serde_json::{Value as Json, json};
 
 use crate::measure;

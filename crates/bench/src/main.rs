@@ -9,6 +9,7 @@ use serde_json::json;
 use world::World;
 
 mod feed;
+mod load;
 mod measure;
 mod queries;
 mod raw;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Send events to a server over HTTP and measure rate, processor time, latency and freshness
+    Load(load::LoadArgs),
 }
 
 #[derive(clap::Args)]
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
             let report = runtime()?.block_on(feed::load(World::new(args.events), &args.folder))?;
             eprintln!("{report:#}");
         }
+        Command::Load(args) => load::run(&args)?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;
             if let Some(path) = json {

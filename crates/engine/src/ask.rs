@@ -9,13 +9,12 @@ use cofferdam_model::query::EventsQuery;
 use cofferdam_model::result::{
     EventRow, EventsTable, PersonRow, PersonsTable, ProfileProperty, ResultTable, SealedProperty,
 };
-use cofferdam_model::{Action, Answer, Class, ProjectId, Query, SubjectNo};
+use cofferdam_model::{Action, Answer, Class, Query, SubjectNo};
 use cofferdam_query::calendar::utc_text;
 use cofferdam_query::{Input, Needs, Output, People};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::live::LiveEvent;
 use crate::outcomes::OutcomeCounts;
 use crate::{Engine, Error, Project, Result};
 
@@ -219,10 +218,5 @@ impl Engine {
             sealed_values,
             dropped_secrets,
         })
-    }
-
-    /// The last records of a project and those to come.
-    pub fn follow(&self, project: ProjectId) -> (Vec<LiveEvent>, tokio::sync::broadcast::Receiver<LiveEvent>) {
-        self.live.follow(project)
     }
 }

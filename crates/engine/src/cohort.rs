@@ -39,7 +39,10 @@ pub struct CohortMade {
 
 impl CohortRow {
     fn members(&self) -> SubjectSet {
-        self.members.chunks_exact(4).map(|bytes| SubjectNo(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))).collect()
+        self.members
+            .chunks_exact(4)
+            .map(|bytes| SubjectNo(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])))
+            .collect()
     }
 
     fn id(&self) -> String {

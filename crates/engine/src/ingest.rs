@@ -3,14 +3,15 @@
 //! Steps 2 to 4 of the life of an event (see the crate's head). Counting is done where a record's fate is decided,
 //! once: `received` when it is cut from the body, its outcome when it leaves this file.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 
-use cofferdam_model::{Action, Class, Outcome, ProjectId, Reason, SealedEvent, SubjectNo, Value, limits};
+use cofferdam_model::{Action, Class, Outcome, ProjectId, Reason, SubjectNo, Value, limits};
+use cofferdam_vault::Sealed;
 use cofferdam_vault::wire::{self, Door, ProfileKind, ProfileUpdate, Record, ValidEvent};
 use rustc_hash::{FxHashMap, FxHashSet};
+use twox_hash::XxHash3_128;
 
-use crate::live::{LiveEvent, LiveProperty, Source};
+use crate::live::{Arrived, LiveEvent, Source};
 use crate::{Engine, Error, Project, Result};
 
 /// What a sender is told about one request.
@@ -33,26 +34,33 @@ pub struct RefusedRecord {
 /// Records accepted lately, by keyed hash of their bytes: a retry of the same bytes is a duplicate.
 /// Two generations, so that forgetting is never all at once. Older retries are resolved when a query reads.
 pub(crate) struct Recent {
-    hashers: (RandomState, RandomState),
+    /// Random for each process: nobody can make two records that look alike.
+    secret: Box<[u8; SECRET_BYTES]>,
     generations: Mutex<(FxHashSet<u128>, FxHashSet<u128>)>,
 }
 
+/// Of the hash of a record; at least 136.
+const SECRET_BYTES: usize = 192;
+
 impl Default for Recent {
     fn default() -> Recent {
-        Recent { hashers: (RandomState::new(), RandomState::new()), generations: Mutex::default() }
+        let mut secret = Box::new([0; SECRET_BYTES]);
+        aws_lc_rs::rand::fill(&mut *secret).expect("the system has randomness");
+        Recent { secret, generations: Mutex::default() }
     }
 }
 
 impl Recent {
     fn print(&self, project: &Project, record: &[u8]) -> u128 {
-        let (first, second) = &self.hashers;
-        let key = (project.id, record);
-        u128::from(first.hash_one(key)) << 64 | u128::from(second.hash_one(key))
+        let hash = XxHash3_128::oneshot_with_secret(&self.secret[..], record).expect("the secret is long enough");
+        // Projects that send the same record do not meet.
+        hash ^ u128::from(project.id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
     }
 
-    fn seen(&self, print: u128) -> bool {
+    /// Those of the prints that were remembered.
+    fn seen(&self, prints: &[u128]) -> Vec<bool> {
         let generations = self.generations.lock().expect("never left half changed");
-        generations.0.contains(&print) || generations.1.contains(&print)
+        prints.iter().map(|print| generations.0.contains(print) || generations.1.contains(print)).collect()
     }
 
     fn remember(&self, prints: impl Iterator<Item = u128>) {
@@ -70,9 +78,10 @@ type ByProject<T> = FxHashMap<ProjectId, (Arc<Project>, T)>;
 
 /// Events of one project, checked, on their way.
 #[derive(Default)]
-struct Batch {
-    events: Vec<ValidEvent>,
-    prints: Vec<u128>,
+struct Batch<'a> {
+    /// Each with its print, if a retry of it can be told: without an insert id two equal events are two events.
+    events: Vec<(ValidEvent<'a>, Option<u128>)>,
+    ignored: usize,
 }
 
 impl Engine {
@@ -84,58 +93,56 @@ impl Engine {
     pub async fn ingest(&self, body: &[u8], door: Door, project: Option<Arc<Project>>) -> Result<Report> {
         let source = if door == Door::Track { Source::Track } else { Source::Import };
         let mut report = Report::default();
-        let Some(records) = self.split(body, source, project.as_deref(), &mut report) else { return Ok(report) };
+        let records = wire::read_events(body);
+        let Some(records) = self.bounded(records, source, project.as_deref(), &mut report) else { return Ok(report) };
         let now_us = self.now_us();
-        let mut batches: ByProject<Batch> = FxHashMap::default();
-        let mut in_request: FxHashSet<u128> = FxHashSet::default();
+        let mut batches: ByProject<Batch<'_>> = FxHashMap::default();
+        // Records of one request nearly always name the same project.
+        let mut last: Option<(String, Arc<Project>)> = None;
         for (index, record) in records.into_iter().enumerate() {
-            let object = match wire::read_object(record) {
-                Ok(object) => object,
+            let event = match record.read {
+                Ok(event) => event,
                 Err(reason) => {
                     self.refuse(&mut report, source, project.as_deref(), index, String::new(), reason);
                     continue;
                 }
             };
-            let insert_id = wire::insert_id_of(&object);
-            let owner = match self.owner(&project, wire::token_of(&object)) {
-                Ok(owner) => owner,
-                Err(reason) => {
-                    self.refuse(&mut report, source, None, index, insert_id, reason);
-                    continue;
-                }
+            let insert_id = event.insert_id().to_owned();
+            let owner = match (&project, event.token(), &last) {
+                (None, Some(token), Some((last, owner))) if token == last => owner.clone(),
+                (_, token, _) => match self.owner(&project, token) {
+                    Ok(owner) => {
+                        last = token.map(|token| (token.to_owned(), owner.clone()));
+                        owner
+                    }
+                    Err(reason) => {
+                        self.refuse(&mut report, source, None, index, insert_id, reason);
+                        continue;
+                    }
+                },
             };
-            match wire::validate(object, door, owner.mode, now_us) {
+            match wire::validate(event, door, owner.mode, now_us) {
                 Err(reason) => self.refuse(&mut report, source, Some(&owner), index, insert_id, reason),
                 Ok(Record::Ignored) => {
-                    self.outcomes.received(Some(owner.id), 1);
-                    self.outcomes.ended(Some(owner.id), Outcome::Ignored, 1);
-                    report.stored += 1;
+                    batches.entry(owner.id).or_insert_with(|| (owner, Batch::default())).1.ignored += 1;
                 }
                 Ok(Record::Event(event)) => {
-                    self.outcomes.received(Some(owner.id), 1);
-                    // Without an insert id two equal events are two events.
-                    if !insert_id.is_empty() {
-                        let print = self.recent.print(&owner, record);
-                        if !in_request.insert(print) || self.recent.seen(print) {
-                            self.outcomes.ended(Some(owner.id), Outcome::Duplicate, 1);
-                            report.stored += 1;
-                            continue;
-                        }
-                        batches
-                            .entry(owner.id)
-                            .or_insert_with(|| (owner.clone(), Batch::default()))
-                            .1
-                            .prints
-                            .push(print);
-                    }
-                    batches.entry(owner.id).or_insert_with(|| (owner, Batch::default())).1.events.push(event);
+                    let print = (!insert_id.is_empty()).then(|| self.recent.print(&owner, record.bytes));
+                    let batch = &mut batches.entry(owner.id).or_insert_with(|| (owner, Batch::default())).1;
+                    batch.events.push((event, print));
                 }
             }
         }
         let mut failed = None;
         for (owner, batch) in batches.into_values() {
-            let count = batch.events.len();
-            match self.store(&owner, batch, source).await {
+            self.outcomes.received(Some(owner.id), batch.events.len() + batch.ignored);
+            self.outcomes.ended(Some(owner.id), Outcome::Ignored, batch.ignored);
+            report.stored += batch.ignored;
+            let (events, prints, duplicates) = self.new_ones(batch.events);
+            self.outcomes.ended(Some(owner.id), Outcome::Duplicate, duplicates);
+            report.stored += duplicates;
+            let count = events.len();
+            match self.store(&owner, events, prints, source).await {
                 Ok(()) => {
                     self.outcomes.ended(Some(owner.id), Outcome::Accepted, count);
                     report.stored += count;
@@ -152,34 +159,56 @@ impl Engine {
         }
     }
 
-    /// Seals and stores the events of one project.
-    async fn store(&self, project: &Project, batch: Batch, source: Source) -> Result<()> {
-        let sealed = self.vault.seal(project.id, batch.events).await?;
-        let counts = guarded(sealed.iter().flat_map(|sealed| &sealed.trail));
-        let shown = sealed.len().saturating_sub(limits::LIVE_EVENTS_KEPT);
-        let subjects: Vec<SubjectNo> = sealed[shown..].iter().map(|sealed| sealed.event.subject).collect();
-        let mut live: Vec<(SubjectNo, LiveEvent)> = Vec::with_capacity(subjects.len());
-        let received_at = cofferdam_query::calendar::utc_text(self.now_us());
-        for sealed in &sealed[shown..] {
-            let mut event = blank(&received_at, source, Outcome::Accepted);
-            event.event = Some(sealed.event.name.clone());
-            event.time = Some(cofferdam_query::calendar::utc_text(sealed.event.time_us));
-            event.properties = live_properties(&sealed.trail, &sealed.event);
-            live.push((sealed.event.subject, event));
-        }
-        // What only links ids was done when it was sealed, durably.
-        let events: Vec<SealedEvent> = sealed
+    /// Those of a request's events that were not sent before, with their prints, and how many were.
+    fn new_ones<'a>(&self, events: Vec<(ValidEvent<'a>, Option<u128>)>) -> (Vec<ValidEvent<'a>>, Vec<u128>, usize) {
+        let prints: Vec<u128> = events.iter().filter_map(|(_, print)| *print).collect();
+        let mut seen = self.recent.seen(&prints).into_iter();
+        let mut in_request = FxHashSet::with_capacity_and_hasher(prints.len(), Default::default());
+        let all = events.len();
+        let mut fresh = Vec::with_capacity(prints.len());
+        let events: Vec<ValidEvent<'a>> = events
             .into_iter()
-            .map(|sealed| sealed.event)
-            .filter(|event| !wire::is_about_identity(&event.name))
+            .filter_map(|(event, print)| {
+                if let Some(print) = print {
+                    let seen = seen.next().unwrap_or(false);
+                    if seen || !in_request.insert(print) {
+                        return None;
+                    }
+                    fresh.push(print);
+                }
+                Some(event)
+            })
             .collect();
+        let duplicates = all - events.len();
+        (events, fresh, duplicates)
+    }
+
+    /// Seals and stores the events of one project.
+    async fn store(
+        &self,
+        project: &Project,
+        events: Vec<ValidEvent<'_>>,
+        prints: Vec<u128>,
+        source: Source,
+    ) -> Result<()> {
+        let Sealed { mut events, trails, values, secrets } =
+            self.vault.seal(project.id, events, limits::LIVE_EVENTS_KEPT).await?;
+        let received_us = self.now_us();
+        let shown = events.len() - trails.len();
+        let arrived: Vec<Arrived> = events[shown..]
+            .iter()
+            .zip(trails)
+            .map(|(event, trail)| Arrived::accepted(received_us, source, event.clone(), trail))
+            .collect();
+        // What only links ids was done when it was sealed, durably.
+        events.retain(|event| !wire::is_about_identity(&event.name));
         self.lake.append(project.id, events).await.map_err(|error| match error {
             cofferdam_lake::Error::Busy => Error::Busy,
             other => Error::Store(other),
         })?;
-        self.recent.remember(batch.prints.into_iter());
-        self.outcomes.sealed(project.id, counts.0, counts.1);
-        self.publish(project, live).await;
+        self.recent.remember(prints.into_iter());
+        self.outcomes.sealed(project.id, values, secrets);
+        self.publish(project.id, arrived).await;
         Ok(())
     }
 
@@ -195,7 +224,8 @@ impl Engine {
     ) -> Result<Report> {
         let source = if kind == ProfileKind::Person { Source::Engage } else { Source::Groups };
         let mut report = Report::default();
-        let Some(records) = self.split(body, source, project.as_deref(), &mut report) else { return Ok(report) };
+        let records = wire::split(body);
+        let Some(records) = self.bounded(records, source, project.as_deref(), &mut report) else { return Ok(report) };
         let now_us = self.now_us();
         let mut batches: ByProject<Vec<(usize, ProfileUpdate)>> = FxHashMap::default();
         for (index, record) in records.into_iter().enumerate() {
@@ -237,7 +267,7 @@ impl Engine {
                     continue;
                 }
             };
-            let received_at = cofferdam_query::calendar::utc_text(self.now_us());
+            let received_us = self.now_us();
             let mut live = Vec::new();
             for (index, result) in indices.into_iter().zip(results) {
                 match result {
@@ -246,12 +276,7 @@ impl Engine {
                         self.outcomes.sealed(owner.id, values, secrets);
                         self.outcomes.ended(Some(owner.id), Outcome::Accepted, 1);
                         report.stored += 1;
-                        let mut event = blank(&received_at, source, Outcome::Accepted);
-                        event.properties = trail
-                            .into_iter()
-                            .map(|(name, class, action)| LiveProperty { name, class, action, value: None })
-                            .collect();
-                        live.push((subject, event));
+                        live.push(Arrived::updated(received_us, source, subject, trail));
                     }
                     Err(reason) => {
                         self.outcomes.ended(Some(owner.id), Outcome::Rejected(reason), 1);
@@ -260,7 +285,7 @@ impl Engine {
                 }
             }
             let shown = live.len().saturating_sub(limits::LIVE_EVENTS_KEPT);
-            self.publish(&owner, live.split_off(shown)).await;
+            self.publish(owner.id, live.split_off(shown)).await;
         }
         match failed {
             Some(error) => Err(error),
@@ -268,15 +293,15 @@ impl Engine {
         }
     }
 
-    /// Cuts a body. A body that cannot be cut is one refused record; one with too many is refused whole.
-    fn split<'a>(
+    /// The records of a body. A body that cannot be cut is one refused record; one with too many is refused whole.
+    fn bounded<T>(
         &self,
-        body: &'a [u8],
+        records: Result<Vec<T>, Reason>,
         source: Source,
         project: Option<&Project>,
         report: &mut Report,
-    ) -> Option<Vec<&'a [u8]>> {
-        match wire::split(body) {
+    ) -> Option<Vec<T>> {
+        match records {
             Ok(records) if records.len() > limits::REQUEST_EVENTS_MAX => {
                 report.received = records.len();
                 let id = project.map(|project| project.id);
@@ -323,27 +348,42 @@ impl Engine {
         self.outcomes.received(id, 1);
         self.outcomes.ended(id, Outcome::Rejected(reason), 1);
         if let Some(id) = id {
-            let received_at = cofferdam_query::calendar::utc_text(self.now_us());
-            self.live.publish(id, vec![blank(&received_at, source, Outcome::Rejected(reason))]);
+            self.live.publish(id, vec![(Arrived::refused(self.now_us(), source, reason), None)]);
         }
         report.refused.push(RefusedRecord { index, insert_id, reason });
     }
 
-    /// Puts records into the live feed under the pseudonyms of their persons. The feed is a convenience: it never
-    /// fails a request.
-    async fn publish(&self, project: &Project, records: Vec<(SubjectNo, LiveEvent)>) {
-        let merges = self.vault.merges(project.id);
-        let subjects: Vec<SubjectNo> = records.iter().map(|(subject, _)| merges.canonical(*subject)).collect();
-        let names = self.vault.pseudonyms(project.id, &subjects).await.unwrap_or_default();
-        let events = records
-            .into_iter()
-            .zip(&subjects)
-            .map(|((_, mut event), subject)| {
-                event.pseudonym = names.get(subject).cloned();
-                event
-            })
-            .collect();
-        self.live.publish(project.id, events);
+    /// Puts records into the live feed. The feed is a convenience: it never fails a request, and what persons are
+    /// called is looked up only when somebody looks on.
+    async fn publish(&self, project: ProjectId, records: Vec<Arrived>) {
+        if self.live.is_watched(project) {
+            let records = self.named(project, records).await;
+            self.live.publish(project, records);
+        } else {
+            self.live.publish(project, records.into_iter().map(|record| (record, None)).collect());
+        }
+    }
+
+    /// Records with what their persons are called.
+    async fn named(&self, project: ProjectId, records: Vec<Arrived>) -> Vec<(Arrived, Option<String>)> {
+        let merges = self.vault.merges(project);
+        let person = |record: &Arrived| record.subject().map(|subject| merges.canonical(subject));
+        let persons: Vec<SubjectNo> = records.iter().filter_map(person).collect();
+        let names = self.vault.pseudonyms(project, &persons).await.unwrap_or_default();
+        let name = |record: &Arrived| person(record).and_then(|person| names.get(&person).cloned());
+        records.into_iter().map(|record| (name(&record), record)).map(|(name, record)| (record, name)).collect()
+    }
+
+    /// The last records of a project and those to come.
+    pub async fn follow(
+        &self,
+        project: ProjectId,
+    ) -> (Vec<LiveEvent>, tokio::sync::broadcast::Receiver<Arc<LiveEvent>>) {
+        let (recent, coming) = self.live.follow(project);
+        let (ids, records): (Vec<u64>, Vec<Arrived>) = recent.into_iter().unzip();
+        let records = self.named(project, records).await;
+        let events = ids.into_iter().zip(records).map(|(id, (record, name))| record.show(id, name)).collect();
+        (events, coming)
     }
 }
 
@@ -353,36 +393,6 @@ fn guarded<'a>(trail: impl Iterator<Item = &'a (String, Class, Action)>) -> (usi
         let sealed = matches!(action, Action::Sealed | Action::Pseudonymised);
         (values + usize::from(sealed), secrets + usize::from(*class == Class::C5))
     })
-}
-
-fn blank(received_at: &str, source: Source, outcome: Outcome) -> LiveEvent {
-    let (outcome, reason) = match outcome {
-        Outcome::Accepted => ("accepted", None),
-        Outcome::Duplicate => ("duplicate", None),
-        Outcome::Ignored => ("ignored", None),
-        Outcome::Rejected(reason) => ("rejected", Some(reason.word().to_owned())),
-    };
-    LiveEvent {
-        id: 0,
-        received_at: received_at.to_owned(),
-        time: None,
-        event: None,
-        pseudonym: None,
-        source,
-        outcome: outcome.to_owned(),
-        reason,
-        properties: Vec::new(),
-    }
-}
-
-fn live_properties(trail: &[(String, Class, Action)], event: &SealedEvent) -> Vec<LiveProperty> {
-    trail
-        .iter()
-        .map(|(name, class, action)| {
-            let kept = event.properties.iter().find(|(other, _)| other == name).map(|(_, value)| json(value));
-            LiveProperty { name: name.clone(), class: *class, action: *action, value: kept }
-        })
-        .collect()
 }
 
 /// A value as JSON for people.

@@ -4,7 +4,7 @@
 //!
 //! 1. `server::capture` has checked size, decompressed, and found body and credentials in one of the protocol's
 //!    many forms. It hands the bytes to [`Engine::ingest`].
-//! 2. [`ingest`] cuts the body into records (`vault::wire::split`), reads each and checks it against the limits
+//! 2. [`ingest`] reads the body's records (`vault::wire::read_events`) and checks each against the limits
 //!    (`vault::wire::validate`); what fails gets its one outcome here, with a reason.
 //! 3. `Vault::seal` takes identity out: the firewall judges every property, ids become subject numbers, what is
 //!    personal is sealed under the person's key, and a [`SealedEvent`](cofferdam_model::SealedEvent) comes back.
@@ -46,8 +46,8 @@ mod outcomes;
 
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
-pub use cohort::{Cohort, CohortMade};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
+pub use cohort::{Cohort, CohortMade};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};

@@ -1,10 +1,14 @@
 //! The live feed: what arrives, as it arrives, with what happened to each property. Memory only.
+//!
+//! The last records are kept as they are for somebody who opens the page; they become text for people only when
+//! somebody looks.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use cofferdam_model::{Action, Class, ProjectId, limits};
+use cofferdam_model::{Action, Class, ProjectId, Reason, SealedEvent, SubjectNo, limits};
+use cofferdam_query::calendar::utc_text;
+use cofferdam_vault::Trail;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -48,15 +52,101 @@ pub struct LiveProperty {
     pub value: Option<serde_json::Value>,
 }
 
+/// A record as it was kept.
+#[derive(Clone)]
+pub(crate) struct Arrived {
+    received_us: i64,
+    source: Source,
+    about: About,
+}
+
+#[derive(Clone)]
+enum About {
+    Event(SealedEvent, Trail),
+    Update(SubjectNo, Trail),
+    Refused(Reason),
+}
+
+impl Arrived {
+    pub(crate) fn accepted(received_us: i64, source: Source, event: SealedEvent, trail: Trail) -> Arrived {
+        Arrived { received_us, source, about: About::Event(event, trail) }
+    }
+
+    pub(crate) fn updated(received_us: i64, source: Source, subject: SubjectNo, trail: Trail) -> Arrived {
+        Arrived { received_us, source, about: About::Update(subject, trail) }
+    }
+
+    pub(crate) fn refused(received_us: i64, source: Source, reason: Reason) -> Arrived {
+        Arrived { received_us, source, about: About::Refused(reason) }
+    }
+
+    /// Whom it is about.
+    pub(crate) fn subject(&self) -> Option<SubjectNo> {
+        match &self.about {
+            About::Event(event, _) => Some(event.subject),
+            About::Update(subject, _) => Some(*subject),
+            About::Refused(_) => None,
+        }
+    }
+
+    /// As people see it.
+    pub(crate) fn show(self, id: u64, pseudonym: Option<String>) -> LiveEvent {
+        let received_at = utc_text(self.received_us);
+        let mut shown = LiveEvent {
+            id,
+            received_at,
+            time: None,
+            event: None,
+            pseudonym,
+            source: self.source,
+            outcome: "accepted".to_owned(),
+            reason: None,
+            properties: Vec::new(),
+        };
+        match self.about {
+            About::Event(event, mut trail) => {
+                trail.sort_by(|a, b| a.0.cmp(&b.0));
+                let value = |name: &str| {
+                    event
+                        .properties
+                        .iter()
+                        .find(|(other, _)| other == name)
+                        .map(|(_, value)| crate::ingest::json(value))
+                };
+                shown.properties = trail
+                    .into_iter()
+                    .map(|(name, class, action)| LiveProperty { value: value(&name), name, class, action })
+                    .collect();
+                shown.time = Some(utc_text(event.time_us));
+                shown.event = Some(event.name);
+            }
+            About::Update(_, trail) => {
+                let shut = |(name, class, action)| LiveProperty { name, class, action, value: None };
+                shown.properties = trail.into_iter().map(shut).collect();
+            }
+            About::Refused(reason) => {
+                shown.outcome = "rejected".to_owned();
+                shown.reason = Some(reason.word().to_owned());
+            }
+        }
+        shown
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Live {
-    feeds: Mutex<FxHashMap<ProjectId, Feed>>,
-    next: AtomicU64,
+    feeds: Mutex<Feeds>,
+}
+
+#[derive(Default)]
+struct Feeds {
+    projects: FxHashMap<ProjectId, Feed>,
+    last: u64,
 }
 
 struct Feed {
-    recent: VecDeque<LiveEvent>,
-    sender: broadcast::Sender<LiveEvent>,
+    recent: VecDeque<(u64, Arrived)>,
+    sender: broadcast::Sender<Arc<LiveEvent>>,
 }
 
 impl Default for Feed {
@@ -66,28 +156,38 @@ impl Default for Feed {
 }
 
 impl Live {
-    /// Shows records. Of a large batch only the last are: nobody reads more.
-    pub(crate) fn publish(&self, project: ProjectId, events: Vec<LiveEvent>) {
-        if events.is_empty() {
+    /// Whether somebody looks on at the moment.
+    pub(crate) fn is_watched(&self, project: ProjectId) -> bool {
+        let feeds = self.feeds.lock().expect("never left half changed");
+        feeds.projects.get(&project).is_some_and(|feed| feed.sender.receiver_count() > 0)
+    }
+
+    /// Shows records, each with what its person is called. Of a large batch only the last are: nobody reads more.
+    pub(crate) fn publish(&self, project: ProjectId, records: Vec<(Arrived, Option<String>)>) {
+        if records.is_empty() {
             return;
         }
         let mut feeds = self.feeds.lock().expect("never left half changed");
-        let feed = feeds.entry(project).or_default();
-        for mut event in events {
-            event.id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let Feeds { projects, last } = &mut *feeds;
+        let feed = projects.entry(project).or_default();
+        let watched = feed.sender.receiver_count() > 0;
+        for (record, name) in records {
+            *last += 1;
+            if watched {
+                // Somebody who leaves this moment misses nothing.
+                let _ = feed.sender.send(Arc::new(record.clone().show(*last, name)));
+            }
             if feed.recent.len() == limits::LIVE_EVENTS_KEPT {
                 feed.recent.pop_front();
             }
-            feed.recent.push_back(event.clone());
-            // Nobody listening is fine.
-            let _ = feed.sender.send(event);
+            feed.recent.push_back((*last, record));
         }
     }
 
     /// The last records and those to come.
-    pub(crate) fn follow(&self, project: ProjectId) -> (Vec<LiveEvent>, broadcast::Receiver<LiveEvent>) {
+    pub(crate) fn follow(&self, project: ProjectId) -> (Vec<(u64, Arrived)>, broadcast::Receiver<Arc<LiveEvent>>) {
         let mut feeds = self.feeds.lock().expect("never left half changed");
-        let feed = feeds.entry(project).or_default();
+        let feed = feeds.projects.entry(project).or_default();
         (feed.recent.iter().cloned().collect(), feed.sender.subscribe())
     }
 }

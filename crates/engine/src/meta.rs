@@ -289,16 +289,15 @@ impl Meta {
         members: &[u8],
         created_us: i64,
     ) -> Result<u32> {
-        let done = sqlx::query(
-            "INSERT INTO cohorts (project, name, rule, members, created_at) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(i64::from(project.0))
-        .bind(name)
-        .bind(rule)
-        .bind(members)
-        .bind(created_us)
-        .execute(&self.pool)
-        .await?;
+        let done =
+            sqlx::query("INSERT INTO cohorts (project, name, rule, members, created_at) VALUES ($1, $2, $3, $4, $5)")
+                .bind(i64::from(project.0))
+                .bind(name)
+                .bind(rule)
+                .bind(members)
+                .bind(created_us)
+                .execute(&self.pool)
+                .await?;
         Ok(done.last_insert_rowid() as u32)
     }
 

@@ -52,11 +52,20 @@ pub enum CohortCondition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Times {
-    AtLeast { count: u64 },
-    AtMost { count: u64 },
-    Exactly { count: u64 },
+    AtLeast {
+        count: u64,
+    },
+    AtMost {
+        count: u64,
+    },
+    Exactly {
+        count: u64,
+    },
     /// Both included.
-    Between { low: u64, high: u64 },
+    Between {
+        low: u64,
+        high: u64,
+    },
 }
 
 impl Times {

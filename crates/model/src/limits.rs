@@ -3,6 +3,9 @@
 
 /// Body of one collecting request after decompression (Mixpanel's).
 pub const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bodies of collecting requests in memory at once, over all requests, before new ones are refused with 429: what is
+/// read from a body takes two or three times as much for the milliseconds until it is stored.
+pub const BODY_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
 /// Events in one request (Mixpanel's).
 pub const REQUEST_EVENTS_MAX: usize = 2_000;
 /// One event as JSON (Mixpanel's).

@@ -214,21 +214,43 @@ pub enum Measure {
     Sessions,
     /// Persons with a matching event in the `days` days that end with the bucket's last day: 1 (DAU), 7 (WAU),
     /// 30 (MAU), at most 90. Days before the range count.
-    Active { days: u16 },
+    Active {
+        days: u16,
+    },
     /// Of a numeric property. Events without it do not count.
-    Sum { property: String },
-    Average { property: String },
-    Median { property: String },
-    Min { property: String },
-    Max { property: String },
+    Sum {
+        property: String,
+    },
+    Average {
+        property: String,
+    },
+    Median {
+        property: String,
+    },
+    Min {
+        property: String,
+    },
+    Max {
+        property: String,
+    },
     /// `percent` from 0 to 100, by linear interpolation between the two nearest ranks.
-    Percentile { property: String, percent: f64 },
+    Percentile {
+        property: String,
+        percent: f64,
+    },
     /// Different values of a property, of any type; each item of a list is a value.
-    Distinct { property: String },
+    Distinct {
+        property: String,
+    },
     /// First a number per person and bucket, then one number of those. Persons without a matching event do not count.
-    PerPerson { each: PersonMeasure, then: Aggregate },
+    PerPerson {
+        each: PersonMeasure,
+        then: Aggregate,
+    },
     /// Members of a cohort as of the end of each bucket (now, for the last one). `matching` is not looked at.
-    CohortSize { cohort: String },
+    CohortSize {
+        cohort: String,
+    },
 }
 
 /// A number per person.
@@ -240,11 +262,21 @@ pub enum PersonMeasure {
     /// Different hours, or days, with a matching event.
     Hours,
     Days,
-    Sum { property: String },
-    Average { property: String },
-    Min { property: String },
-    Max { property: String },
-    Distinct { property: String },
+    Sum {
+        property: String,
+    },
+    Average {
+        property: String,
+    },
+    Min {
+        property: String,
+    },
+    Max {
+        property: String,
+    },
+    Distinct {
+        property: String,
+    },
 }
 
 /// One number of many.

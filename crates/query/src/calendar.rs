@@ -76,6 +76,12 @@ impl<'a> Finder<'a> {
         Finder { buckets, shift, cells }
     }
 
+    /// Start and end of a bucket, µs UTC.
+    #[inline]
+    pub fn bounds(&self, bucket: usize) -> (i64, i64) {
+        (self.buckets.starts[bucket], self.buckets.starts[bucket + 1])
+    }
+
     /// The bucket of an instant within the range.
     #[inline]
     pub fn find(&self, time_us: i64) -> usize {

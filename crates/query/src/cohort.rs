@@ -341,10 +341,11 @@ mod tests {
         let mut people = People::default();
         people.everybody = Arc::new([SubjectNo(4), SubjectNo(1)].into_iter().collect());
         people.add_cohort("c", Arc::new([SubjectNo(1), SubjectNo(3), SubjectNo(9)].into_iter().collect()));
+        let zone = TimeZone::UTC;
         let mut found = Vec::new();
         for (buckets, pieces, threads) in [(1, 1, 1), (4, 3, 2)] {
             let snapshot = Snapshot::of_events(events.clone(), buckets, pieces);
-            let mut input = crate::Input::new(&snapshot, &merges, &TimeZone::UTC, at(1_000), &people);
+            let mut input = crate::Input::new(&snapshot, &merges, &zone, at(1_000), &people);
             input.threads = threads;
             let set = members(&input, condition, at(hour))?;
             found.push(set.iter().map(|subject| subject.0).collect::<Vec<_>>());

@@ -5,8 +5,9 @@
 //! 2. From the anchor the path goes on, and back, event by event in order of (time, arrival), as long as they lie
 //!    within the window (sessions: within the anchor's session and the `count - 1` next to it on that side).
 //! 3. Looked through as if they had not happened: hidden events, events that do not pass the filters, events whose
-//!    held-constant properties differ from the anchor's, and, when repeats collapse, an event that is shown like the
-//!    one before it on the path.
+//!    held-constant properties differ from the anchor's, with a window in sessions events in none, and, when repeats
+//!    collapse, an event that is shown like the one before it on the path. Lists with the same items, in whatever
+//!    order, are the same value; an event expanded by a list is shown by its first item.
 //! 4. An excluded event ends the path on its side; the anchor itself is never excluded.
 //! 5. A step is the n-th event of a path from the anchor. Its nodes are the most frequent events there (equal counts
 //!    by name), the others are summed up; a path that ends before a step has dropped off there, once, at the first
@@ -20,7 +21,7 @@ use cofferdam_model::result::{Flow, FlowLink, FlowName, FlowNode, FlowPath, Flow
 use cofferdam_model::{SubjectNo, limits};
 use rustc_hash::FxHashMap;
 
-use crate::scan::{Hit, Partial, Scan};
+use crate::scan::{Hit, Partial, Person, Scan, View};
 use crate::sessions::{self, Cutter, NO_SESSION, Session};
 use crate::split::{self, Counts, Split};
 use crate::tags::Tags;
@@ -81,7 +82,7 @@ pub(crate) fn run(input: &Input<'_>, query: &FlowsQuery) -> Result<FlowsTable> {
         let (split, omitted) = split.keep_largest(&counts, breakdown.limit);
         table.segments_omitted = omitted;
         let flows = walker.count(&scan, &tags, split.len(), |person, hit, slots| split.ids(person, hit, slots))?;
-        for (slot, paths) in flows.iter().enumerate().filter(|(_, paths)| !paths.is_empty()) {
+        for (slot, paths) in flows.iter().enumerate().filter(|(_, paths)| paths.iter().next().is_some()) {
             table.segments.push(FlowSegment { segment: split.name(slot), flow: walker.flow(paths) });
         }
     }
@@ -220,16 +221,69 @@ impl Nodes {
     #[inline]
     fn of(&self, scan: &Scan<'_>, hit: &Hit) -> u32 {
         let code = scan.file(hit.file).core.event.codes.get(hit.row as usize);
-        match self.by_event[hit.file as usize][code as usize] {
+        self.at(scan, hit.file, hit.row, code as usize)
+    }
+
+    /// The node of a row with this event code.
+    #[inline]
+    fn at(&self, scan: &Scan<'_>, file: u32, row: u32, code: usize) -> u32 {
+        match self.by_event[file as usize][code] {
             Shown::Node(node) => node,
-            Shown::By { index, first } => first + self.expanded[index as usize].id(hit),
+            Shown::By { index, first } => {
+                // Only an expansion by the time of the event looks at it.
+                let hit = Hit { time: scan.file(file).core.time.get(row as usize), tags: 0, file, row };
+                first + self.expanded[index as usize].id(&hit)
+            }
         }
     }
 }
 
 /// How often each path occurred. A path is a number: its events as digits in base "nodes", the furthest before the
 /// anchor first, 0 where there is none.
-type Paths = FxHashMap<u128, u64>;
+#[derive(Clone)]
+enum Paths {
+    /// By number, where there are few enough.
+    Dense(Vec<u64>),
+    Map(FxHashMap<u128, u64>),
+}
+
+/// Different paths that are counted in a table.
+const DENSE_MAX: u128 = 1 << 22;
+
+impl Paths {
+    fn new(different: u128) -> Paths {
+        if different <= DENSE_MAX {
+            Paths::Dense(vec![0; different as usize])
+        } else {
+            Paths::Map(FxHashMap::default())
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, path: u128, count: u64) {
+        match self {
+            Paths::Dense(counts) => counts[path as usize] += count,
+            Paths::Map(counts) => *counts.entry(path).or_default() += count,
+        }
+    }
+
+    /// Every path that occurred, with how often.
+    fn iter(&self) -> Box<dyn Iterator<Item = (u128, u64)> + '_> {
+        match self {
+            Paths::Dense(counts) => Box::new(
+                counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(path, count)| (path as u128, *count)),
+            ),
+            Paths::Map(counts) => Box::new(counts.iter().map(|(path, count)| (*path, *count))),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Paths::Dense(counts) => counts.len() * 8,
+            Paths::Map(counts) => counts.capacity() * 28,
+        }
+    }
+}
 
 /// Paths of one thread, by slot.
 struct Counting {
@@ -249,13 +303,12 @@ struct Work {
     session_of: Vec<u32>,
     slots: Vec<u64>,
     seen: Vec<u64>,
+    hits: Vec<Hit>,
 }
-
-const PATH_BYTES: usize = 28;
 
 impl Partial for Counting {
     fn bytes(&self) -> usize {
-        self.paths.iter().map(|paths| paths.capacity() * PATH_BYTES).sum()
+        self.paths.iter().map(Paths::bytes).sum::<usize>() + self.work.hits.capacity() * size_of::<Hit>()
     }
 }
 
@@ -284,7 +337,7 @@ impl Walker<'_> {
         slots_of: impl Fn(&Hit, &mut Vec<u64>),
         mut each: impl FnMut(&[u32], usize, &[u64]),
     ) {
-        let Work { sessions, session_of, slots, seen } = work;
+        let Work { sessions, session_of, slots, seen, .. } = work;
         seen.clear();
         if let Some(cutter) = &self.cutter {
             cutter.cut(hits, sessions);
@@ -330,32 +383,133 @@ impl Walker<'_> {
         slots: usize,
         slots_of: impl Fn(SubjectNo, &Hit, &mut Vec<u64>) + Sync,
     ) -> Result<Vec<Paths>> {
-        let make = || Counting { paths: vec![Paths::default(); slots], work: Work::default() };
-        let partials = scan.histories(tags, make, |partial, person, hits| {
+        let make = || Counting { paths: vec![self.paths(slots); slots], work: Work::default() };
+        // Without a breakdown there is one slot, and mostly nothing that needs the rows side by side.
+        let direct = slots == 1 && self.query.breakdown.is_none() && self.cutter.is_none() && self.held.is_empty();
+        let views = scan.views();
+        let partials = scan.persons(tags, make, |partial, person| {
+            if !person.spans.iter().any(|span| span.tags.any(ANCHOR & person.allowed)) {
+                return;
+            }
             let Counting { paths, work } = partial;
+            if direct && self.direct(scan, &views, person, &mut paths[0]) {
+                return;
+            }
+            let mut hits = std::mem::take(&mut work.hits);
+            scan.hits(person, &mut hits);
             self.anchors(
-                hits,
+                &hits,
                 work,
-                |hit, slots| slots_of(person, hit, slots),
+                |hit, slots| slots_of(person.subject, hit, slots),
                 |session_of, at, slots| {
-                    let path = self.path(scan, hits, session_of, at);
+                    let path = self.path(scan, &hits, session_of, at);
                     for slot in slots {
-                        *paths[*slot as usize].entry(path).or_default() += 1;
+                        paths[*slot as usize].add(path, 1);
                     }
                 },
             );
+            work.hits = hits;
         })?;
-        let mut all = vec![Paths::default(); slots];
+        let mut all = vec![self.paths(slots); slots];
         for partial in partials {
             for (sum, paths) in all.iter_mut().zip(partial.paths) {
-                if sum.is_empty() {
-                    *sum = paths;
-                } else {
-                    paths.into_iter().for_each(|(path, count)| *sum.entry(path).or_default() += count);
-                }
+                paths.iter().for_each(|(path, count)| sum.add(path, count));
             }
         }
         Ok(all)
+    }
+
+    fn paths(&self, slots: usize) -> Paths {
+        let different = (self.nodes.names.len() as u128).checked_pow(self.query.before + self.query.after + 1);
+        // Many tables would be mostly empty.
+        Paths::new(different.filter(|_| slots == 1).unwrap_or(u128::MAX))
+    }
+
+    /// Counts a person's paths where their rows lie, without putting them side by side. Answers false, and counts
+    /// nothing, when they are in several files that do not simply follow each other.
+    #[inline]
+    fn direct(&self, scan: &Scan<'_>, views: &[View<'_>], person: &Person<'_>, paths: &mut Paths) -> bool {
+        let spans = person.spans;
+        let time = |span: usize, at: usize| views[spans[span].file as usize].time(spans[span].row as usize + at);
+        for (index, pair) in spans.windows(2).enumerate() {
+            if time(index, pair[0].tags.len() - 1) >= time(index + 1, 0) {
+                return false;
+            }
+        }
+        let Some(window) = self.window else { return false };
+        let base = self.nodes.names.len() as u128;
+        let shown = VISIBLE & person.allowed;
+        let anchors = ANCHOR & person.allowed;
+        let excluded = self.excluded & person.allowed;
+        let before = self.query.before as usize;
+        let last = before + self.query.after as usize;
+        let node = |span: usize, at: usize| {
+            let span = &spans[span];
+            let code = views[span.file as usize].event(span.row as usize + at);
+            self.nodes.at(scan, span.file, span.row + at as u32, code)
+        };
+        for (index, span) in spans.iter().enumerate() {
+            let mut from = 0;
+            while let Some(at) = span.tags.first(from, anchors) {
+                from = at + 1;
+                let instant = time(index, at);
+                if instant < self.range.0 || instant >= self.range.1 {
+                    continue;
+                }
+                let mut steps = [0_u32; STEPS_MAX + 1];
+                let own = node(index, at);
+                steps[before] = own;
+                let (mut step, mut previous, mut place) = (before, own, (index, at));
+                while step > 0 {
+                    place = match place {
+                        (0, 0) => break,
+                        (span, 0) => (span - 1, spans[span - 1].tags.len() - 1),
+                        (span, at) => (span, at - 1),
+                    };
+                    let tags = spans[place.0].tags.get(place.1);
+                    if tags & excluded != 0 || instant - time(place.0, place.1) > window {
+                        break;
+                    }
+                    let other = if tags & shown == 0 { 0 } else { node(place.0, place.1) };
+                    if other != 0 && !(self.query.collapse_repeats && other == previous) {
+                        step -= 1;
+                        steps[step] = other;
+                        previous = other;
+                    }
+                }
+                (step, previous, place) = (before, own, (index, at));
+                while step < last {
+                    place = match place {
+                        (span, at) if at + 1 < spans[span].tags.len() => (span, at + 1),
+                        (span, _) if span + 1 < spans.len() => (span + 1, 0),
+                        _ => break,
+                    };
+                    let tags = spans[place.0].tags.get(place.1);
+                    if tags & excluded != 0 || time(place.0, place.1) - instant > window {
+                        break;
+                    }
+                    let other = if tags & shown == 0 { 0 } else { node(place.0, place.1) };
+                    if other != 0 && !(self.query.collapse_repeats && other == previous) {
+                        step += 1;
+                        steps[step] = other;
+                        previous = other;
+                    }
+                }
+                let path = match paths {
+                    // Few different paths: the number fits a word.
+                    Paths::Dense(_) => {
+                        let path = steps[..=last].iter().fold(0, |path, node| path * base as u64 + u64::from(*node));
+                        u128::from(path)
+                    }
+                    Paths::Map(_) => steps[..=last].iter().fold(0, |path, node| path * base + u128::from(*node)),
+                };
+                paths.add(path, 1);
+                if self.query.count == Count::Unique {
+                    return true;
+                }
+            }
+        }
+        true
     }
 
     /// The path of the anchor at `at`.
@@ -373,7 +527,9 @@ impl Walker<'_> {
                 if step == 0 || !self.reaches(hits, session_of, at, other) {
                     break;
                 }
-                if let Some(node) = self.shown(scan, &hits[at], &hits[other], shown) {
+                if self.is_seen(session_of, other)
+                    && let Some(node) = self.shown(scan, &hits[at], &hits[other], shown)
+                {
                     step -= 1;
                     steps[step] = node;
                     shown = node;
@@ -388,7 +544,9 @@ impl Walker<'_> {
                 if step == last || !self.reaches(hits, session_of, at, other) {
                     break;
                 }
-                if let Some(node) = self.shown(scan, &hits[at], &hits[other], shown) {
+                if self.is_seen(session_of, other)
+                    && let Some(node) = self.shown(scan, &hits[at], &hits[other], shown)
+                {
                     step += 1;
                     steps[step] = node;
                     shown = node;
@@ -409,10 +567,16 @@ impl Walker<'_> {
             Some(window) => (hit.time - hits[anchor].time).abs() <= window,
             None => {
                 let (own, other) = (session_of[anchor], session_of[other]);
-                // Events in no session are looked through.
+                // Those in no session end nothing.
                 own != NO_SESSION && (other == NO_SESSION || own.abs_diff(other) < self.query.window.count)
             }
         }
+    }
+
+    /// With a window in sessions, rows in none are looked through.
+    #[inline]
+    fn is_seen(&self, session_of: &[u32], row: usize) -> bool {
+        self.window.is_some() || session_of[row] != NO_SESSION
     }
 
     /// What a row is shown as on the path of an anchor, after a node; `None` when it is looked through.
@@ -423,7 +587,7 @@ impl Walker<'_> {
         }
         let node = self.nodes.of(scan, hit);
         let repeats = self.query.collapse_repeats && node == after;
-        if node == 0 || repeats || self.held.iter().any(|values| values.id(hit) != values.id(anchor)) {
+        if node == 0 || repeats || self.held.iter().any(|values| !values.same(hit, anchor)) {
             return None;
         }
         Some(node)
@@ -446,8 +610,8 @@ impl Walker<'_> {
         let mut at_step: Vec<FxHashMap<u32, u64>> = vec![FxHashMap::default(); width];
         let mut drop_off = vec![0; width];
         let mut pairs: Vec<FxHashMap<(u32, u32), u64>> = vec![FxHashMap::default(); width];
-        for (path, count) in paths {
-            let steps = digits(*path);
+        for (path, count) in paths.iter() {
+            let steps = digits(path);
             for step in 0..width {
                 if steps[step] != 0 || step == before {
                     *at_step[step].entry(steps[step]).or_default() += count;
@@ -507,7 +671,7 @@ impl Walker<'_> {
             of_step.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
             links.extend(of_step);
         }
-        Flow { anchors: paths.values().sum(), steps, links, paths: self.top_paths(paths, digits) }
+        Flow { anchors: paths.iter().map(|(_, count)| count).sum(), steps, links, paths: self.top_paths(paths, digits) }
     }
 
     fn top_paths(&self, paths: &Paths, digits: impl Fn(u128) -> [u32; STEPS_MAX + 1]) -> Vec<FlowPath> {
@@ -522,16 +686,16 @@ impl Walker<'_> {
         };
         let mut top: Vec<FlowPath> = Vec::new();
         let mut least = 0;
-        for (path, count) in paths.iter().filter(|(_, count)| **count > 0) {
+        for (path, count) in paths.iter() {
             // Equal counts are told apart by name: as frequent as the last one is a candidate.
-            if *count < least {
+            if count < least {
                 continue;
             }
-            let steps = digits(*path);
+            let steps = digits(path);
             let there = |step: &usize| steps[*step] != 0 || *step == before;
             let first = (0..before).find(there).unwrap_or(before);
             let events = (0..width).filter(there).map(|step| self.name(steps[step]).clone()).collect();
-            top.push(FlowPath { events, anchor: (before - first) as u32, count: *count });
+            top.push(FlowPath { events, anchor: (before - first) as u32, count });
             if top.len() >= limit * 8 {
                 top.sort_by(by_rank);
                 top.truncate(limit);

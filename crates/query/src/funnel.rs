@@ -21,9 +21,9 @@
 //!    excluded row lies more than 2 seconds after the row of step i and more than 2 seconds before that of step m;
 //!    or, when no row takes step m, anywhere later in the window. Steps taken before stay. The attempt ends with the
 //!    earliest such row; without one, with its last row when it converts, and with its window when it does not.
-//! 8. Properties held constant: a row without one of them takes no step. Each combination of values is a funnel of
-//!    its own among the rows that have it; excluded rows may have any value. Lists with the same items are the same
-//!    value, in whatever order.
+//! 8. Properties held constant: a row without one of them, or with an empty list, takes no step. Each combination of
+//!    values is a funnel of its own among the rows that have it; excluded rows may have any value. Lists with the
+//!    same items are the same value, in whatever order.
 //!
 //! *Which attempts.*
 //! 9. Re-entry `first`: the next attempt begins at the first entry after the end of the one before.
@@ -170,12 +170,12 @@ fn check(query: &FunnelQuery) -> Result<()> {
         let (after, before) = (between.after_step as usize, between.before_step as usize);
         after >= 1 && after < before && before <= steps
     };
-    if !query.exclusions.iter().chain(&query.between).all(in_order) {
-        return invalid(format!(
-            "an event between steps comes after step 1 to {} and before a later one: nothing is before the first or \
-             after the last step",
-            steps - 1
-        ));
+    let between = format!("after step 1 to {} and before a later one", steps - 1);
+    if !query.exclusions.iter().all(in_order) {
+        return invalid(format!("an exclusion is between two steps: {between}"));
+    }
+    if !query.between.iter().all(in_order) {
+        return invalid(format!("an event is counted between two steps: {between}"));
     }
     if query.hold_constant.len() > limits::HOLD_CONSTANT_MAX {
         return invalid(format!("a funnel holds at most {} properties constant", limits::HOLD_CONSTANT_MAX));
@@ -257,14 +257,16 @@ impl Lists {
         self.ids.clear();
     }
 
-    /// One id per value, of a list too; 0 when it is not set.
+    /// One id per value, of a list too; 0 when it is not set or empty.
     fn id(&mut self, values: &Values, hit: &Hit) -> u32 {
         if !values.has_lists(hit.file) {
             return values.id(hit);
         }
         values.ids(hit, &mut self.items);
-        if let [id] = self.items[..] {
-            return id;
+        match self.items[..] {
+            [] => return 0,
+            [id] => return id,
+            _ => {}
         }
         let next = u32::MAX - self.ids.len() as u32;
         if let Some(id) = self.ids.get(&self.items) {
@@ -467,7 +469,7 @@ impl Funnel<'_> {
         let make = || WithHits { partial: make(), hits: Vec::new() };
         let partials = scan.persons(tags, make, |state, person| {
             let entry = self.first_block & person.allowed;
-            if person.spans.iter().any(|span| span.tags.iter().fold(0, |all, tags| all | tags) & entry != 0) {
+            if person.spans.iter().any(|span| span.tags.any(entry)) {
                 scan.hits(person, &mut state.hits);
                 each(&mut state.partial, person.subject, &state.hits);
             }
@@ -713,7 +715,7 @@ impl Funnel<'_> {
     fn between(&self, hits: &[Hit], attempt: &Attempt) -> Option<u64> {
         let between = self.between.as_ref()?;
         let rows = attempt.rows();
-        let (from, to) = (rows[between.after - 1] as usize, *rows.get(between.before - 1)? as usize);
+        let (from, to) = (*rows.get(between.after - 1)? as usize, *rows.get(between.before - 1)? as usize);
         let inside = hits.get(from + 1..to).unwrap_or_default();
         let times = inside.iter().filter(|hit| hit.tags & between.bit != 0).count();
         let taken = rows.iter().map(|row| *row as usize).filter(|row| *row > from && *row < to);

@@ -60,17 +60,11 @@ pub(crate) fn persons(input: &Input<'_>, query: &PersonsQuery) -> Result<Output>
     let partials = scan.persons(&tags, Vec::new, |found: &mut Vec<PersonFound>, person| {
         let mut row = PersonFound { subject: person.subject, first_us: i64::MAX, last_us: i64::MIN, events: 0 };
         for span in person.spans {
-            let time = &scan.file(span.file).core.time;
-            let mut tagged = (0..span.tags.len()).filter(|at| span.tags[*at] & person.allowed != 0);
-            let Some(first) = tagged.next() else { continue };
-            row.events += 1;
-            let mut last = first;
-            for at in tagged {
+            span.tagged(&scan.file(span.file).core.time, person.allowed, |hit| {
                 row.events += 1;
-                last = at;
-            }
-            row.first_us = row.first_us.min(time.get(span.row as usize + first));
-            row.last_us = row.last_us.max(time.get(span.row as usize + last));
+                row.first_us = row.first_us.min(hit.time);
+                row.last_us = row.last_us.max(hit.time);
+            });
         }
         if row.events > 0 {
             found.push(row);
@@ -154,11 +148,7 @@ impl Partial for Newest {
 
 impl Newest {
     fn push_span(&mut self, scan: &Scan<'_>, span: &Span<'_>) {
-        let time = &scan.file(span.file).core.time;
-        for (at, tags) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
-            let row = span.row + at as u32;
-            self.push(scan, Hit { time: time.get(row as usize), tags: *tags, file: span.file, row });
-        }
+        span.tagged(&scan.file(span.file).core.time, u32::MAX, |hit| self.push(scan, hit));
     }
 
     fn push(&mut self, scan: &Scan<'_>, hit: Hit) {
@@ -204,9 +194,9 @@ pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
         || Tally(vec![0; all]),
         |tally, span| {
             let codes = &scan.file(span.file).core.event.codes;
-            for (at, _) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
+            span.tags.each(u32::MAX, |at, _| {
                 tally.0[firsts[span.file as usize] + codes.get(span.row as usize + at) as usize] += 1;
-            }
+            });
         },
     )?;
     let mut names: BTreeMap<&str, u64> = BTreeMap::new();
@@ -235,11 +225,11 @@ pub(crate) fn property_values(
         || Tally(vec![0; values.len()]),
         |tally, span| {
             let mut ids = Vec::new();
-            for (at, tags) in span.tags.iter().enumerate().filter(|(_, tags)| **tags != 0) {
-                let hit = Hit { time: 0, tags: *tags, file: span.file, row: span.row + at as u32 };
+            span.tags.each(u32::MAX, |at, tags| {
+                let hit = Hit { time: 0, tags, file: span.file, row: span.row + at as u32 };
                 values.ids(&hit, &mut ids);
                 ids.iter().for_each(|id| tally.0[*id as usize] += 1);
-            }
+            });
         },
     )?;
     let search = search.to_lowercase();
@@ -265,14 +255,14 @@ pub(crate) fn totals(input: &Input<'_>) -> Result<(u64, u64)> {
         &tags,
         || Tally(vec![0]),
         |tally, span| {
-            tally.0[0] += span.tags.iter().filter(|tags| **tags != 0).count() as u64;
+            span.tags.each(u32::MAX, |_, _| tally.0[0] += 1);
         },
     )?;
     let persons = scan.persons(
         &tags,
         || Tally(vec![0]),
         |tally, person| {
-            tally.0[0] += u64::from(person.spans.iter().any(|span| span.tags.iter().any(|tags| *tags != 0)));
+            tally.0[0] += u64::from(person.spans.iter().any(|span| span.tags.any(u32::MAX)));
         },
     )?;
     let sum = |partials: Vec<Tally>| partials.iter().map(|tally| tally.0[0]).sum();

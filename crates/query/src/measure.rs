@@ -433,7 +433,7 @@ mod tests {
                 .map(|_| {
                     let exponent = (random(&mut state) % width) as i32 - width as i32 / 2;
                     let number = (random(&mut state) as i64 as f64) * 2_f64.powi(exponent - 60);
-                    if random(&mut state) % 4 == 0 { number.round() } else { number }
+                    if random(&mut state).is_multiple_of(4) { number.round() } else { number }
                 })
                 .collect();
             let expected = sum(&numbers);
@@ -494,7 +494,7 @@ mod tests {
     fn a_tally_keeps_pairs_and_not_what_it_counted() {
         let (mut one, mut other) = (Tally::default(), Tally::default());
         for at in 0..1_000_000_u64 {
-            let half = if at % 3 == 0 { &mut one } else { &mut other };
+            let half = if at.is_multiple_of(3) { &mut one } else { &mut other };
             half.add((at % 10) as usize, at % 7);
         }
         assert!(one.bytes() + other.bytes() < 3_000_000, "{} + {}", one.bytes(), other.bytes());

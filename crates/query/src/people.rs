@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cofferdam_model::cohort::CohortCondition;
 use cofferdam_model::query::{Breakdown, Condition, EventMatch, Filter, Holder, Measure, Query, SessionRule};
-use cofferdam_model::{SubjectNo, SubjectSet, SubjectValues, Value};
+use cofferdam_model::{SubjectSet, SubjectValues, Value};
 
 use crate::tags::ValueTest;
 use crate::{Error, Result, invalid};
@@ -84,12 +84,6 @@ impl People {
                 .map(|(_, _, set)| (set.clone(), !negated))
                 .ok_or(Error::Unprepared),
         }
-    }
-
-    /// Whether a person meets a filter on persons.
-    pub(crate) fn meets(&self, person: SubjectNo, filter: &Filter) -> Result<bool> {
-        let (set, member) = self.test(filter)?;
-        Ok(set.contains(person) == member)
     }
 }
 

@@ -256,7 +256,7 @@ impl Walk<'_> {
         let State { table, hits } = state;
         // Most persons are in one file, or in a few that follow each other, and most are born once.
         let born = person.allowed & BORN;
-        if born == 0 || !person.spans.iter().any(|span| span.tags.iter().any(|tags| tags & born != 0)) {
+        if born == 0 || !person.spans.iter().any(|span| span.tags.any(born)) {
             return;
         }
         if self.query.cohorts == CohortRule::FirstTime
@@ -303,13 +303,13 @@ impl Walk<'_> {
     fn first_birth(&self, person: &Person<'_>, born: u32) -> Option<Option<(usize, Hit, u64)>> {
         let mut first: Option<(usize, usize, Hit)> = None;
         for (index, span) in person.spans.iter().enumerate() {
-            let Some(at) = span.tags.iter().position(|tags| tags & born != 0) else { continue };
+            let Some(at) = span.tags.first(0, born) else { continue };
             let row = span.row + at as u32;
             let time = self.scan.file(span.file).core.time.get(row as usize);
             match &first {
                 Some((.., birth)) if birth.time == time => return None,
                 Some((.., birth)) if birth.time < time => {}
-                _ => first = Some((index, at, Hit { time, tags: span.tags[at], file: span.file, row })),
+                _ => first = Some((index, at, Hit { time, tags: span.tags.get(at), file: span.file, row })),
             }
         }
         let Some((index, at, birth)) = first else { return Some(None) };
@@ -322,20 +322,17 @@ impl Walk<'_> {
         for (other, span) in person.spans.iter().enumerate() {
             let time = &self.scan.file(span.file).core.time;
             let from = if other == index { at + 1 } else { 0 };
-            for (offset, tags) in span.tags[from..].iter().enumerate() {
-                if tags & returned == 0 {
-                    continue;
-                }
-                let time = time.get(span.row as usize + from + offset);
+            let mut tie = false;
+            span.tags.each_while(from, returned, |at| {
+                let time = time.get(span.row as usize + at);
                 if other != index && time <= birth.time {
-                    if time == birth.time {
-                        return None;
-                    }
-                    continue;
+                    tie |= time == birth.time;
+                    return !tie;
                 }
-                if !returns.add(time) {
-                    break;
-                }
+                returns.add(time)
+            });
+            if tie {
+                return None;
             }
         }
         Some(Some((cohort, birth, returns.bits())))
@@ -348,20 +345,34 @@ struct Returns<'a> {
     cohort: usize,
     born_us: i64,
     bits: u64,
+    /// The unit of time of the last return, µs UTC: another one within it changes nothing.
+    within: (i64, i64),
 }
 
 impl<'a> Returns<'a> {
     fn new(walk: &'a Walk<'a>, cohort: usize, born_us: i64) -> Returns<'a> {
-        Returns { walk, cohort, born_us, bits: 0 }
+        Returns { walk, cohort, born_us, bits: 0, within: (0, 0) }
     }
 
     /// Notes a return; false when later ones cannot matter.
     #[inline]
     fn add(&mut self, time_us: i64) -> bool {
+        if time_us >= self.within.0 && time_us < self.within.1 {
+            return true;
+        }
         let unit = match self.walk.query.alignment {
-            Alignment::Rolling => ((time_us - self.born_us) / self.walk.length) as usize,
+            Alignment::Rolling => {
+                let unit = (time_us - self.born_us) / self.walk.length;
+                let begin = self.born_us + unit * self.walk.length;
+                self.within = (begin, begin + self.walk.length);
+                unit as usize
+            }
             Alignment::Calendar if time_us >= self.walk.intervals_until => usize::MAX,
-            Alignment::Calendar => self.walk.intervals.find(time_us) - self.cohort,
+            Alignment::Calendar => {
+                let interval = self.walk.intervals.find(time_us);
+                self.within = self.walk.intervals.bounds(interval);
+                interval - self.cohort
+            }
         };
         match self.walk.brackets.of_unit.get(unit) {
             Some(k) => {

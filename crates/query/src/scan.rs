@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cofferdam_lake::columns::Times;
-use cofferdam_lake::{Buffer, Core, Segment};
+use cofferdam_lake::{Buffer, Codes, Core, Segment};
 use cofferdam_model::merges::Group;
 use cofferdam_model::{SubjectNo, limits};
 
@@ -51,6 +51,63 @@ pub(crate) struct File {
     received: OnceLock<Buffer<i64>>,
 }
 
+/// The core columns of a file as plain slices, for walks that jump about in them.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) times: TimesView<'a>,
+    pub(crate) events: CodesView<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum TimesView<'a> {
+    Short { base: i64, unit: i64, steps: &'a [u32] },
+    Long(&'a [i64]),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum CodesView<'a> {
+    U8(&'a [u8]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
+}
+
+impl View<'_> {
+    /// The time of a row, µs UTC.
+    #[inline]
+    pub(crate) fn time(&self, row: usize) -> i64 {
+        match self.times {
+            TimesView::Short { base, unit, steps } => base + unit * i64::from(steps[row]),
+            TimesView::Long(times) => times[row],
+        }
+    }
+
+    /// The code of a row's event; every row has one.
+    #[inline]
+    pub(crate) fn event(&self, row: usize) -> usize {
+        match self.events {
+            CodesView::U8(codes) => codes[row] as usize,
+            CodesView::U16(codes) => codes[row] as usize,
+            CodesView::U32(codes) => codes[row] as usize,
+        }
+    }
+}
+
+impl File {
+    fn view(&self) -> View<'_> {
+        View {
+            times: match &self.core.time {
+                Times::Short { base, unit, steps } => TimesView::Short { base: *base, unit: *unit, steps },
+                Times::Long(times) => TimesView::Long(times),
+            },
+            events: match &self.core.event.codes {
+                Codes::U8(codes) => CodesView::U8(codes),
+                Codes::U16(codes) => CodesView::U16(codes),
+                Codes::U32(codes) => CodesView::U32(codes),
+            },
+        }
+    }
+}
+
 /// The segments of a range of time, by bucket.
 pub(crate) struct Scan<'a> {
     pub(crate) input: &'a Input<'a>,
@@ -68,24 +125,131 @@ pub(crate) struct Span<'a> {
     pub(crate) file: u32,
     /// The first row.
     pub(crate) row: u32,
-    /// One per row; 0 for a row that nothing means.
-    pub(crate) tags: &'a [u32],
+    pub(crate) tags: Tagged<'a>,
+}
+
+/// One tag per row; 0 for a row that nothing means. Questions of few matchers get along with a byte.
+#[derive(Clone, Copy)]
+pub(crate) enum Tagged<'a> {
+    Narrow(&'a [u8]),
+    Wide(&'a [u32]),
+}
+
+impl<'a> Tagged<'a> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Tagged::Narrow(tags) => tags.len(),
+            Tagged::Wide(tags) => tags.len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(self, at: usize) -> u32 {
+        match self {
+            Tagged::Narrow(tags) => u32::from(tags[at]),
+            Tagged::Wide(tags) => tags[at],
+        }
+    }
+
+    fn range(self, range: Range<usize>) -> Tagged<'a> {
+        match self {
+            Tagged::Narrow(tags) => Tagged::Narrow(&tags[range]),
+            Tagged::Wide(tags) => Tagged::Wide(&tags[range]),
+        }
+    }
+
+    /// Whether any row has one of the bits.
+    #[inline]
+    pub(crate) fn any(self, bits: u32) -> bool {
+        match self {
+            Tagged::Narrow(tags) => tags.iter().fold(0, |all, tags| all | tags) & bits as u8 != 0,
+            Tagged::Wide(tags) => tags.iter().fold(0, |all, tags| all | tags) & bits != 0,
+        }
+    }
+
+    /// The first row from `from` on that has one of the bits.
+    #[inline]
+    pub(crate) fn first(self, from: usize, bits: u32) -> Option<usize> {
+        let found = match self {
+            Tagged::Narrow(tags) => tags[from..].iter().position(|tags| tags & bits as u8 != 0),
+            Tagged::Wide(tags) => tags[from..].iter().position(|tags| tags & bits != 0),
+        };
+        found.map(|at| from + at)
+    }
+
+    /// Calls `each` with the place of every row from `from` on that has one of the bits, in order, until it says no.
+    #[inline]
+    pub(crate) fn each_while(self, from: usize, bits: u32, mut each: impl FnMut(usize) -> bool) {
+        match self {
+            Tagged::Narrow(tags) => {
+                for (at, tags) in tags[from..].iter().enumerate() {
+                    if tags & bits as u8 != 0 && !each(from + at) {
+                        return;
+                    }
+                }
+            }
+            Tagged::Wide(tags) => {
+                for (at, tags) in tags[from..].iter().enumerate() {
+                    if tags & bits != 0 && !each(from + at) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls `each` with the place and the bits of every row that has one of them, in order.
+    #[inline]
+    pub(crate) fn each(self, bits: u32, mut each: impl FnMut(usize, u32)) {
+        match self {
+            Tagged::Narrow(tags) => {
+                let (words, rest) = tags.as_chunks::<8>();
+                let wanted = u64::from_le_bytes([bits as u8; 8]);
+                for (index, word) in words.iter().enumerate() {
+                    // Eight rows at a time: most words of a rare event are 0.
+                    let mut left = u64::from_le_bytes(*word) & wanted;
+                    while left != 0 {
+                        let at = left.trailing_zeros() / 8;
+                        each(index * 8 + at as usize, (left >> (at * 8)) as u32 & 0xff);
+                        left &= !(0xff << (at * 8));
+                    }
+                }
+                for (at, tags) in rest.iter().enumerate() {
+                    if tags & bits as u8 != 0 {
+                        each(words.len() * 8 + at, u32::from(*tags) & bits);
+                    }
+                }
+            }
+            Tagged::Wide(tags) => {
+                for (at, tags) in tags.iter().enumerate() {
+                    if tags & bits != 0 {
+                        each(at, tags & bits);
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Span<'_> {
     /// Hands the rows with a tag within `allowed` to `each`, in order. `times` are those of the span's file.
     #[inline]
     pub(crate) fn tagged(&self, times: &Times, allowed: u32, mut each: impl FnMut(Hit)) {
-        let rows = self.tags.iter().enumerate().filter_map(|(at, tags)| {
-            let tags = tags & allowed;
-            (tags != 0).then_some((tags, self.row + at as u32))
-        });
-        let hit = |(tags, row): (u32, u32), time: i64| Hit { time, tags, file: self.file, row };
+        let file = self.file;
         match times {
             Times::Short { base, unit, steps } => {
-                rows.for_each(|row| each(hit(row, base + unit * i64::from(steps[row.1 as usize]))));
+                let steps = &steps[self.row as usize..];
+                self.tags.each(allowed, |at, tags| {
+                    let time = base + unit * i64::from(steps[at]);
+                    each(Hit { time, tags, file, row: self.row + at as u32 });
+                });
             }
-            Times::Long(times) => rows.for_each(|row| each(hit(row, times[row.1 as usize]))),
+            Times::Long(times) => {
+                let times = &times[self.row as usize..];
+                self.tags.each(allowed, |at, tags| {
+                    each(Hit { time: times[at], tags, file, row: self.row + at as u32 });
+                });
+            }
         }
     }
 }
@@ -127,6 +291,11 @@ impl<'a> Scan<'a> {
         &self.files[file as usize]
     }
 
+    /// By file.
+    pub(crate) fn views(&self) -> Vec<View<'_>> {
+        self.files.iter().map(File::view).collect()
+    }
+
     /// Hands rows in stretches to `each`, with their tags, in no particular order: for what needs no persons.
     /// Conditions on persons are applied to the tags, and the rows of nobody are among them.
     pub(crate) fn rows<P: Partial>(
@@ -148,13 +317,12 @@ impl<'a> Scan<'a> {
             }
         }
         self.work(&units, make, |partial, buffers, (file, rows)| {
-            let tagged = &mut buffers.tags;
-            tagged.clear();
-            tags.fill(self, *file, rows.clone(), tagged);
+            buffers.clear();
+            tags.fill(self, *file, rows.clone(), buffers);
             if tags.asks_persons() {
-                self.apply_person_tests(tags, *file, rows.clone(), tagged);
+                self.apply_person_tests(tags, *file, rows.clone(), buffers);
             }
-            each(partial, &Span { file: *file, row: rows.start as u32, tags: tagged });
+            each(partial, &Span { file: *file, row: rows.start as u32, tags: buffers.tagged(tags) });
         })
     }
 
@@ -226,22 +394,7 @@ impl<'a> Scan<'a> {
         let mut ordered = true;
         for span in person.spans {
             let from = hits.len();
-            let time = &self.files[span.file as usize].core.time;
-            let rows = span.tags.iter().enumerate().filter_map(|(at, tags)| {
-                let tags = tags & person.allowed;
-                (tags != 0).then_some((tags, span.row + at as u32))
-            });
-            match time {
-                Times::Short { base, unit, steps } => hits.extend(rows.map(|(tags, row)| Hit {
-                    time: base + unit * i64::from(steps[row as usize]),
-                    tags,
-                    file: span.file,
-                    row,
-                })),
-                Times::Long(times) => {
-                    hits.extend(rows.map(|(tags, row)| Hit { time: times[row as usize], tags, file: span.file, row }));
-                }
-            }
+            span.tagged(&self.file(span.file).core.time, person.allowed, |hit| hits.push(hit));
             // Rows of one span are in order; an equal time in two spans needs the order of arrival.
             ordered &= from == 0 || from == hits.len() || hits[from - 1].time < hits[from].time;
         }
@@ -278,7 +431,7 @@ impl<'a> Scan<'a> {
         received[hit.row as usize]
     }
 
-    fn apply_person_tests(&self, tags: &Tags, file: u32, rows: Range<usize>, tagged: &mut [u32]) {
+    fn apply_person_tests(&self, tags: &Tags, file: u32, rows: Range<usize>, buffers: &mut Buffers) {
         let core = &self.file(file).core;
         let first = core.offsets.partition_point(|offset| (*offset as usize) <= rows.start) - 1;
         for index in first..core.subjects.len() {
@@ -289,7 +442,11 @@ impl<'a> Scan<'a> {
             let allowed = tags.allowed(self.input.merges.canonical(SubjectNo(core.subjects[index])));
             if allowed != u32::MAX {
                 let range = low.max(rows.start) - rows.start..high.min(rows.end) - rows.start;
-                tagged[range].iter_mut().for_each(|tags| *tags &= allowed);
+                if tags.narrow() {
+                    buffers.narrow[range].iter_mut().for_each(|tags| *tags &= allowed as u8);
+                } else {
+                    buffers.wide[range].iter_mut().for_each(|tags| *tags &= allowed);
+                }
             }
         }
     }
@@ -374,8 +531,7 @@ impl<'a> Scan<'a> {
         buffers: &mut Buffers,
         mut each: impl FnMut(&Person<'_>),
     ) {
-        let tagged = &mut buffers.tags;
-        tagged.clear();
+        buffers.clear();
         let mut walking: Vec<Cursor<'_>> = Vec::new();
         for &file in self.by_bucket[bucket].iter().filter(|file| tags.may_match(**file)) {
             let Core { subjects, offsets, .. } = &*self.file(file).core;
@@ -383,11 +539,12 @@ impl<'a> Scan<'a> {
             let end = at + subjects[at..].partition_point(|subject| *subject < to);
             if at < end {
                 let rows = offsets[at] as usize..offsets[end] as usize;
-                let shift = tagged.len().wrapping_sub(rows.start);
-                tags.fill(self, file, rows, tagged);
+                let shift = buffers.len().wrapping_sub(rows.start);
+                tags.fill(self, file, rows, buffers);
                 walking.push(Cursor { file, at, end, shift, subjects, offsets });
             }
         }
+        let tagged = buffers.tagged(tags);
         let mut spans: Vec<Span<'_>> = Vec::with_capacity(walking.len());
         let merges = self.input.merges;
         let any_merged = merges.groups().next().is_some();
@@ -440,8 +597,7 @@ impl<'a> Scan<'a> {
         if allowed == 0 {
             return;
         }
-        let tagged = &mut buffers.tags;
-        tagged.clear();
+        buffers.clear();
         let buckets = self.by_bucket.len() as u32;
         // (file, first row, where its tags begin, where they end)
         let mut found: Vec<(u32, u32, usize, usize)> = Vec::new();
@@ -452,9 +608,9 @@ impl<'a> Scan<'a> {
                 }
                 let rows = self.file(file).core.rows_of(member);
                 if !rows.is_empty() {
-                    let from = tagged.len();
-                    tags.fill(self, file, rows.clone(), tagged);
-                    found.push((file, rows.start as u32, from, tagged.len()));
+                    let from = buffers.len();
+                    tags.fill(self, file, rows.clone(), buffers);
+                    found.push((file, rows.start as u32, from, buffers.len()));
                 }
             }
         }
@@ -463,8 +619,9 @@ impl<'a> Scan<'a> {
         }
         // Earlier files first, so that the rows mostly come in order.
         found.sort_unstable_by_key(|(file, row, ..)| (*file, *row));
+        let tagged = buffers.tagged(tags);
         let spans: Vec<Span<'_>> =
-            found.iter().map(|&(file, row, from, to)| Span { file, row, tags: &tagged[from..to] }).collect();
+            found.iter().map(|&(file, row, from, to)| Span { file, row, tags: tagged.range(from..to) }).collect();
         each(&Person { subject, allowed, spans: &spans });
     }
 }
@@ -492,21 +649,37 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    fn span<'t>(&self, index: usize, tags: &'t [u32]) -> Span<'t> {
+    #[inline]
+    fn span<'t>(&self, index: usize, tags: Tagged<'t>) -> Span<'t> {
         let (low, high) = (self.offsets[index], self.offsets[index + 1]);
         let from = (low as usize).wrapping_add(self.shift);
-        Span { file: self.file, row: low, tags: &tags[from..from + (high - low) as usize] }
+        Span { file: self.file, row: low, tags: tags.range(from..from + (high - low) as usize) }
     }
 }
 
-/// What a thread uses again for every unit.
+/// What a thread uses again for every unit: the tags of its rows, in one of the two widths.
 #[derive(Default)]
-struct Buffers {
-    tags: Vec<u32>,
+pub(crate) struct Buffers {
+    pub(crate) narrow: Vec<u8>,
+    pub(crate) wide: Vec<u32>,
 }
 
 impl Buffers {
+    fn clear(&mut self) {
+        self.narrow.clear();
+        self.wide.clear();
+    }
+
+    /// Rows tagged; the other width is empty.
+    fn len(&self) -> usize {
+        self.narrow.len() + self.wide.len()
+    }
+
+    fn tagged(&self, tags: &Tags) -> Tagged<'_> {
+        if tags.narrow() { Tagged::Narrow(&self.narrow) } else { Tagged::Wide(&self.wide) }
+    }
+
     fn bytes(&self) -> usize {
-        self.tags.capacity() * 4
+        self.narrow.capacity() + self.wide.capacity() * 4
     }
 }

@@ -495,7 +495,7 @@ mod tests {
             1 5 10:50 A id=x
             1 5 23:50 A id=x
             1 6 00:10 A id=x";
-        assert_eq!(total(&query, text), (4, 1, 2, 6, Some(47), Some(0)));
+        assert_eq!(total(&query, text), (4, 1, 2, 6, Some(197), Some(0)));
     }
 
     #[test]

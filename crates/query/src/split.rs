@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use cofferdam_lake::Codes;
 use cofferdam_model::query::{Breakdown, Holder};
 use cofferdam_model::result::Segment;
 use cofferdam_model::{SubjectNo, SubjectSet, SubjectValues, limits};
@@ -113,13 +114,29 @@ impl Split {
         self.combine_all(person, hit, out);
     }
 
+    /// For a breakdown by one property that is text and nothing else in a file: its codes (none: it is never set),
+    /// the segment of each, and that of "not set". The same as [`Split::ids`] would say, found once per file; not
+    /// where there are so many values that a table per file would weigh more than it saves.
+    pub(crate) fn by_code(&self, file: u32) -> Option<(Option<Codes>, Vec<u64>, u64)> {
+        let [Dim::Event(values)] = &self.dims[..] else { return None };
+        let (codes, ids) = values.text(file).filter(|(_, ids)| ids.len() <= 4_096)?;
+        let segments = ids.iter().map(|id| self.slot(u64::from(*id))).collect();
+        Some((codes.cloned(), segments, self.slot(0)))
+    }
+
     fn combine_all(&self, person: SubjectNo, hit: &Hit, out: &mut Vec<u64>) {
         self.combine(person, |_| Some(hit), out);
     }
 
-    /// Whether a row has a value of the property at an index of the breakdown. Persons have theirs in every row.
+    /// Whether a row has the property at an index of the breakdown, be it an empty list. Persons have theirs in every
+    /// row.
     pub(crate) fn has(&self, index: usize, hit: &Hit) -> bool {
         match &self.dims[index] {
+            Dim::Event(values) if values.has_lists(hit.file) => {
+                let mut ids = Vec::new();
+                values.ids(hit, &mut ids);
+                ids != [0]
+            }
             Dim::Event(values) => values.id(hit) != 0,
             Dim::Profile { .. } | Dim::Cohort(_) => true,
         }
@@ -269,13 +286,6 @@ impl Counts {
         match self {
             Counts::Dense(counts) => counts[raw as usize] += count,
             Counts::Map(counts) => *counts.entry(raw).or_default() += count,
-        }
-    }
-
-    pub(crate) fn get(&self, raw: u64) -> u64 {
-        match self {
-            Counts::Dense(counts) => counts[raw as usize],
-            Counts::Map(counts) => counts.get(&raw).copied().unwrap_or(0),
         }
     }
 

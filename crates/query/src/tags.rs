@@ -5,7 +5,7 @@
 //! condition on a number is asked only of rows that the event name left. Conditions on the person (profile, cohort)
 //! are sets made elsewhere, asked once per person.
 
-use std::ops::Range;
+use std::ops::{BitAnd, BitAndAssign, BitOr, Range};
 use std::sync::Arc;
 
 use cofferdam_lake::columns::{NOT_SET, TIME_NOT_SET, Times, parse_list};
@@ -14,7 +14,7 @@ use cofferdam_model::query::{Condition, EventMatch, Filter, Holder, Scalar};
 use cofferdam_model::{PropertyType, SubjectNo, SubjectSet, Value};
 use rustc_hash::FxHashSet;
 
-use crate::scan::{File, Scan};
+use crate::scan::{Buffers, File, Scan};
 use crate::{Result, invalid};
 
 /// Matchers of one scan: the bits of a tag.
@@ -22,6 +22,8 @@ pub(crate) const MATCHERS_MAX: usize = 32;
 
 /// The prepared matchers of a question.
 pub(crate) struct Tags {
+    /// A tag fits a byte.
+    narrow: bool,
     files: Vec<FileTags>,
     persons: Vec<PersonTest>,
 }
@@ -32,6 +34,10 @@ struct FileTags {
     by_event: Vec<u32>,
     /// Conditions on the event that are left to ask, in the order of matchers.
     tests: Vec<Test>,
+    /// The same for names that mean more than every event does: code and matchers.
+    few: Vec<(u8, u32)>,
+    /// Matchers that mean every event, as far as the name goes.
+    every: u32,
     /// Matchers that some row may meet.
     any: u32,
 }
@@ -74,7 +80,7 @@ impl Tags {
                 persons.push(PersonTest { bits: 1 << index, set, member });
             }
         }
-        Ok(Tags { files, persons })
+        Ok(Tags { narrow: matchers.len() <= 8, files, persons })
     }
 
     /// Whether a row of the file can have a tag at all.
@@ -97,19 +103,49 @@ impl Tags {
         allowed
     }
 
+    /// Whether a tag fits a byte.
+    #[inline]
+    pub(crate) fn narrow(&self) -> bool {
+        self.narrow
+    }
+
     /// Appends a tag for each of the rows. Rows outside the scan's range and hidden rows get 0.
-    pub(crate) fn fill(&self, scan: &Scan<'_>, index: u32, rows: Range<usize>, out: &mut Vec<u32>) {
+    pub(crate) fn fill(&self, scan: &Scan<'_>, index: u32, rows: Range<usize>, out: &mut Buffers) {
+        if self.narrow {
+            self.fill_as(scan, index, rows, &mut out.narrow);
+        } else {
+            self.fill_as(scan, index, rows, &mut out.wide);
+        }
+    }
+
+    fn fill_as<T: Tag>(&self, scan: &Scan<'_>, index: u32, rows: Range<usize>, out: &mut Vec<T>) {
         let file = scan.file(index);
         let tags = &self.files[index as usize];
         let from = out.len();
         match &file.core.event.codes {
-            Codes::U8(codes) => {
-                let mut table = [0_u32; 256];
-                table[..tags.by_event.len()].copy_from_slice(&tags.by_event);
-                out.extend(codes[rows.clone()].iter().map(|code| table[*code as usize]));
+            Codes::U8(codes) => match &tags.few[..] {
+                // Comparing whole blocks is faster than looking up each row.
+                [] => out.extend(codes[rows.clone()].iter().map(|_| T::of(tags.every))),
+                [one] => by_compare(&codes[rows.clone()], [*one], tags.every, out),
+                [one, two] => by_compare(&codes[rows.clone()], [*one, *two], tags.every, out),
+                [one, two, three] => by_compare(&codes[rows.clone()], [*one, *two, *three], tags.every, out),
+                [one, two, three, four] => {
+                    by_compare(&codes[rows.clone()], [*one, *two, *three, *four], tags.every, out);
+                }
+                _ => {
+                    let mut table = [T::of(0); 256];
+                    for (to, from) in table.iter_mut().zip(&tags.by_event) {
+                        *to = T::of(*from);
+                    }
+                    out.extend(codes[rows.clone()].iter().map(|code| table[*code as usize]));
+                }
+            },
+            Codes::U16(codes) => {
+                out.extend(codes[rows.clone()].iter().map(|code| T::of(tags.by_event[*code as usize])));
             }
-            Codes::U16(codes) => out.extend(codes[rows.clone()].iter().map(|code| tags.by_event[*code as usize])),
-            Codes::U32(codes) => out.extend(codes[rows.clone()].iter().map(|code| tags.by_event[*code as usize])),
+            Codes::U32(codes) => {
+                out.extend(codes[rows.clone()].iter().map(|code| T::of(tags.by_event[*code as usize])));
+            }
         }
         let out = &mut out[from..];
         for test in &tags.tests {
@@ -122,14 +158,46 @@ impl Tags {
         if !hidden.is_empty() {
             let first = hidden.partition_point(|row| (*row as usize) < rows.start);
             for row in hidden[first..].iter().take_while(|row| (**row as usize) < rows.end) {
-                out[*row as usize - rows.start] = 0;
+                out[*row as usize - rows.start] = T::of(0);
             }
         }
     }
 }
 
+/// A tag in memory: as wide as the number of matchers asks for.
+trait Tag: Copy + Default + PartialEq + BitOr<Output = Self> + BitAndAssign + BitAnd<Output = Self> {
+    fn of(bits: u32) -> Self;
+}
+
+impl Tag for u8 {
+    #[inline]
+    fn of(bits: u32) -> u8 {
+        bits as u8
+    }
+}
+
+impl Tag for u32 {
+    #[inline]
+    fn of(bits: u32) -> u32 {
+        bits
+    }
+}
+
+/// Tags by comparing codes with the few that mean something; every row has the bits of `every`.
+fn by_compare<T: Tag, const N: usize>(codes: &[u8], few: [(u8, u32); N], every: u32, out: &mut Vec<T>) {
+    let few = few.map(|(code, bits)| (code, T::of(bits)));
+    let every = T::of(every);
+    out.extend(codes.iter().map(|code| {
+        let mut tag = every;
+        for (wanted, bits) in few {
+            tag = tag | if *code == wanted { bits } else { T::default() };
+        }
+        tag
+    }));
+}
+
 /// Clears the tags of rows outside a range.
-fn cut(times: &Times, first: usize, (from, to): (i64, i64), tags: &mut [u32]) {
+fn cut<T: Tag>(times: &Times, first: usize, (from, to): (i64, i64), tags: &mut [T]) {
     match times {
         Times::Short { base, unit, steps } => {
             // The range in steps, rounded up: a step is inside when its instant is.
@@ -141,13 +209,13 @@ fn cut(times: &Times, first: usize, (from, to): (i64, i64), tags: &mut [u32]) {
             let (from, to) = (step(from), step(to));
             for (tag, step) in tags.iter_mut().zip(&steps[first..]) {
                 let inside = u64::from(*step) >= from && u64::from(*step) < to;
-                *tag &= 0_u32.wrapping_sub(u32::from(inside));
+                *tag = if inside { *tag } else { T::default() };
             }
         }
         Times::Long(times) => {
             for (tag, time) in tags.iter_mut().zip(&times[first..]) {
                 let inside = *time >= from && *time < to;
-                *tag &= 0_u32.wrapping_sub(u32::from(inside));
+                *tag = if inside { *tag } else { T::default() };
             }
         }
     }
@@ -156,12 +224,14 @@ fn cut(times: &Times, first: usize, (from, to): (i64, i64), tags: &mut [u32]) {
 impl FileTags {
     fn new(file: &File, matchers: &[(&EventMatch, &[Filter])]) -> Result<FileTags> {
         let names = &file.core.event.dictionary;
-        let mut tags = FileTags { by_event: vec![0; names.len()], tests: Vec::new(), any: 0 };
+        let mut tags =
+            FileTags { by_event: vec![0; names.len()], tests: Vec::new(), few: Vec::new(), every: 0, any: 0 };
         for (index, (matching, more)) in matchers.iter().enumerate() {
             let bit = 1_u32 << index;
             let named = match &matching.event {
                 None => {
                     tags.by_event.iter_mut().for_each(|tag| *tag |= bit);
+                    tags.every |= bit;
                     true
                 }
                 Some(name) => match names.iter().position(|entry| entry == name) {
@@ -188,20 +258,24 @@ impl FileTags {
                 tags.tests.extend(tests);
             } else {
                 tags.by_event.iter_mut().for_each(|tag| *tag &= !bit);
+                tags.every &= !bit;
             }
         }
+        let named = tags.by_event.iter().enumerate().filter(|(_, tag)| **tag != tags.every);
+        let named: Vec<(usize, u32)> = named.map(|(code, tag)| (code, *tag)).collect();
+        tags.few = named.iter().filter_map(|(code, tag)| Some((u8::try_from(*code).ok()?, *tag))).collect();
         Ok(tags)
     }
 }
 
 impl Test {
-    fn apply(&self, first: usize, tags: &mut [u32]) {
+    fn apply<T: Tag>(&self, first: usize, tags: &mut [T]) {
         match &self.columns[..] {
             [ColumnTest::Text { codes, passes }] if self.dense => {
                 // What each code leaves of a tag; the last one is "not set".
                 let keep = |pass: bool| if pass != self.negated { u32::MAX } else { !self.bit };
-                let table: Vec<u32> = passes.iter().map(|pass| keep(*pass)).collect();
-                let not_set = keep(false);
+                let table: Vec<T> = passes.iter().map(|pass| T::of(keep(*pass))).collect();
+                let not_set = T::of(keep(false));
                 match codes {
                     Codes::U8(codes) => {
                         let mut all = [not_set; 256];
@@ -222,16 +296,34 @@ impl Test {
                     }
                 }
             }
-            columns => {
-                for (at, tag) in tags.iter_mut().enumerate() {
-                    if *tag & self.bit != 0 && columns.iter().any(|test| test.passes(first + at)) == self.negated {
-                        *tag &= !self.bit;
-                    }
+            [ColumnTest::Number { column, test }] => {
+                let Column::Number(values) = &**column else { return };
+                let values = &values[first..];
+                self.keep(tags, |at| test.passes(values[at]));
+            }
+            columns => self.keep(tags, |at| columns.iter().any(|test| test.passes(first + at))),
+        }
+    }
+
+    /// Asks the rows that have the bit, and takes it from those that do not pass.
+    #[inline]
+    fn keep<T: Tag>(&self, tags: &mut [T], passes: impl Fn(usize) -> bool) {
+        let bit = T::of(self.bit);
+        for (block, tags) in tags.chunks_mut(BLOCK).enumerate() {
+            if tags.iter().fold(T::default(), |all, tag| all | *tag) & bit == T::default() {
+                continue;
+            }
+            for (at, tag) in tags.iter_mut().enumerate() {
+                if *tag & bit != T::default() && passes(block * BLOCK + at) == self.negated {
+                    *tag &= T::of(!self.bit);
                 }
             }
         }
     }
 }
+
+/// Rows that are passed over together when none has the bit in question.
+const BLOCK: usize = 16;
 
 /// The tests of one condition, one per typed column of its property; whether the outcome is turned round.
 fn column_tests(file: &File, filter: &Filter) -> Result<(Vec<ColumnTest>, bool)> {

@@ -14,6 +14,8 @@
 //! Bounds: 20,000 buckets and a million values per answer, whatever the unit. Hours over years are allowed: they are
 //! exact and fit.
 
+use std::ops::Range;
+
 use cofferdam_lake::Codes;
 use cofferdam_model::query::{
     Aggregate, Breakdown, Compare, DateRange, EventMatch, Filter, Holder, InsightsQuery, Measure, PersonMeasure, Touch,
@@ -208,11 +210,11 @@ impl Period {
         Ok(Period { axis: Axis::new(starts), lead })
     }
 
-    fn from_us(&self) -> i64 {
+    fn start_us(&self) -> i64 {
         self.axis.starts()[0]
     }
 
-    fn to_us(&self) -> i64 {
+    fn end_us(&self) -> i64 {
         self.axis.starts()[self.axis.len()]
     }
 
@@ -426,12 +428,21 @@ struct Segments {
     asks_person: bool,
     /// By slot: the line it is counted in. Absent: the slots themselves.
     lines: Option<Vec<Option<u32>>>,
+    /// By file, where a look-up by code is enough.
+    by_code: Vec<Option<ByCode>>,
+}
+
+/// The line of each code of a text; none: it is in no line.
+struct ByCode {
+    codes: Option<Codes>,
+    lines: Vec<Option<u64>>,
+    not_set: Option<u64>,
 }
 
 impl<'a> Plan<'a> {
     fn new(input: &'a Input<'a>, query: &'a InsightsQuery, period: &'a Period) -> Result<Plan<'a>> {
         let mut walks: Vec<(Walk, Vec<usize>)> = Vec::new();
-        let (mut from, mut to) = (period.from_us(), period.to_us());
+        let (mut from, mut to) = (period.start_us(), period.end_us());
         for (index, metric) in query.metrics.iter().enumerate() {
             let Some(walk) = walk_of(query, &metric.measure, Source::of(&metric.matching)) else { continue };
             match walks.iter_mut().find(|(known, _)| *known == walk) {
@@ -451,11 +462,10 @@ impl<'a> Plan<'a> {
         let scan = Scan::new(input, from, to)?;
         let breakdown = match &query.breakdown {
             None => None,
-            Some(breakdown) => Some(Segments {
-                split: Split::new(&scan, breakdown)?,
-                asks_person: breakdown.by.iter().any(|by| by.on != Holder::Event),
-                lines: None,
-            }),
+            Some(breakdown) => {
+                let asks_person = breakdown.by.iter().any(|by| by.on != Holder::Event);
+                Some(Segments::new(&scan, Split::new(&scan, breakdown)?, asks_person, None))
+            }
         };
         let mut plan = Plan { input, query, period, scan, passes: Vec::new(), breakdown };
         for (walk, metrics) in walks {
@@ -555,7 +565,7 @@ impl<'a> Plan<'a> {
                 | PersonMeasure::Max { property } => job.number = number(property)?,
                 PersonMeasure::Hours | PersonMeasure::Days => {
                     let unit = if *each == PersonMeasure::Hours { Unit::Hour } else { Unit::Day };
-                    let (from, to) = (self.period.from_us(), self.period.to_us());
+                    let (from, to) = (self.period.start_us(), self.period.end_us());
                     job.units = Some(Axis::new(measure::unit_starts(from, to, unit, self.input.zone)?));
                 }
                 PersonMeasure::Total | PersonMeasure::Distinct { .. } => {}
@@ -639,7 +649,7 @@ impl<'a> Plan<'a> {
                 (given.to_vec(), Some(map))
             }
         };
-        self.breakdown = Some(Segments { split, asks_person, lines });
+        self.breakdown = Some(Segments::new(&self.scan, split, asks_person, lines));
         Ok((segments, omitted))
     }
 
@@ -741,6 +751,9 @@ impl<'a> Plan<'a> {
     }
 
     fn on_person(&self, pass: &Pass<'a>, share: &mut Share, person: &Person<'_>) {
+        if !person.spans.iter().any(|span| span.tags.any(person.allowed)) {
+            return;
+        }
         share.person += 1;
         if let ([State::Persons(marks)], None) = (&mut share.states[..], &self.breakdown) {
             let mut any = false;
@@ -896,6 +909,13 @@ impl<'a> Plan<'a> {
     #[inline]
     fn segments(&self, person: SubjectNo, hit: &Hit, room: &mut Room) {
         let Some(breakdown) = &self.breakdown else { return };
+        if let Some(by_code) = &breakdown.by_code[hit.file as usize] {
+            let code = by_code.codes.as_ref().map(|codes| codes.get(hit.row as usize) as usize);
+            let line = code.and_then(|code| by_code.lines.get(code).copied()).unwrap_or(by_code.not_set);
+            room.segments.clear();
+            room.segments.extend(line);
+            return;
+        }
         breakdown.split.ids(person, hit, &mut room.segments);
         if let Some(lines) = &breakdown.lines {
             let segments = &mut room.segments;
@@ -923,9 +943,9 @@ impl<'a> Plan<'a> {
         room: &mut Room,
         (hit, visit): (&Hit, Option<&Visit<'_>>),
     ) {
-        let segments = &room.segments[..];
         if let Some(windows) = &job.windows {
             let Some((low, high)) = windows.holding(hit.time) else { return };
+            let segments = &room.segments[..];
             match state {
                 State::Active(active) => {
                     segments.iter().for_each(|line| active.mark(*line as usize, person, (low, high)));
@@ -935,7 +955,8 @@ impl<'a> Plan<'a> {
             }
             return;
         }
-        let Some(bucket) = self.period.axis.find(hit.time) else { return };
+        let Some(bucket) = room.bucket(&self.period.axis, hit.time) else { return };
+        let segments = &room.segments[..];
         let stride = self.stride();
         let in_range = bucket >= self.period.lead;
         let cells = segments.iter().map(|line| *line as usize * stride + bucket);
@@ -1004,6 +1025,20 @@ fn walk_of(query: &InsightsQuery, measure: &Measure, source: Source) -> Option<W
         (Measure::Unique | Measure::PerPerson { .. }, _) => Walk::Persons,
         _ => Walk::Rows,
     })
+}
+
+impl Segments {
+    fn new(scan: &Scan<'_>, split: Split, asks_person: bool, lines: Option<Vec<Option<u32>>>) -> Segments {
+        let line = |slot: u64| match &lines {
+            None => Some(slot),
+            Some(lines) => lines[slot as usize].map(u64::from),
+        };
+        let by_code = (0..scan.files.len() as u32).map(|file| {
+            let (codes, slots, not_set) = split.by_code(file)?;
+            Some(ByCode { codes, lines: slots.into_iter().map(line).collect(), not_set: line(not_set) })
+        });
+        Segments { by_code: by_code.collect(), split, asks_person, lines }
+    }
 }
 
 impl Windows {
@@ -1159,6 +1194,21 @@ struct Room {
     values: Vec<u64>,
     sessions: Vec<Session>,
     session_of: Vec<u32>,
+    /// The last bucket found, and the instants in it.
+    bucket: usize,
+    span: Range<i64>,
+}
+
+impl Room {
+    /// The bucket of an instant: mostly that of the row before.
+    #[inline]
+    fn bucket(&mut self, axis: &Axis, time_us: i64) -> Option<usize> {
+        if !self.span.contains(&time_us) {
+            self.bucket = axis.find(time_us)?;
+            self.span = axis.starts()[self.bucket]..axis.starts()[self.bucket + 1];
+        }
+        Some(self.bucket)
+    }
 }
 
 impl Partial for Share {
@@ -1249,6 +1299,8 @@ struct Weights {
     sparse: FxHashMap<u64, u32>,
     /// Raw id, the last person, a count.
     segments: Vec<(u64, u32, u64)>,
+    /// The last raw id and person weighed.
+    latest: (u64, u32),
     sums: Vec<Exact>,
 }
 
@@ -1399,9 +1451,9 @@ impl Folded {
         aggregate: Aggregate,
         lines: usize,
         stride: usize,
-        whole: impl Fn(usize) -> std::ops::Range<usize>,
+        whole: impl Fn(usize) -> Range<usize>,
     ) -> Vec<Line> {
-        let number: Box<dyn Fn(std::ops::Range<usize>) -> Option<f64>> = match self {
+        let number: Box<dyn Fn(Range<usize>) -> Option<f64>> = match self {
             Folded::Sum(sums) => Box::new(move |cells| {
                 let mut all = Exact::default();
                 sums[cells].iter().for_each(|sum| all.merge(sum));
@@ -1508,6 +1560,7 @@ impl Weights {
             dense: Vec::new(),
             sparse: FxHashMap::default(),
             segments: Vec::new(),
+            latest: (0, 0),
             sums: Vec::new(),
         }
     }
@@ -1541,6 +1594,10 @@ impl Weights {
 
     #[inline]
     fn person(&mut self, raw: u64, person: u32) {
+        // Most persons have one segment.
+        if std::mem::replace(&mut self.latest, (raw, person)) == (raw, person) {
+            return;
+        }
         let at = self.at(raw);
         let (_, last, count) = &mut self.segments[at];
         *count += u64::from(*last != person);

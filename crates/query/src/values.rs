@@ -34,13 +34,36 @@ pub(crate) struct Names {
 }
 
 enum ColumnIds {
-    Text { codes: Codes, ids: Vec<u32> },
-    List { codes: Codes, ids: Vec<Vec<u32>> },
-    Number { column: Arc<Column>, ids: FxHashMap<u64, u32> },
-    Ranges { column: Arc<Column>, ranges: Ranges },
-    Bool { column: Arc<Column>, ids: [u32; 2] },
-    Time { column: Arc<Column>, ids: FxHashMap<i64, u32> },
-    Dates { column: Option<Arc<Column>>, dates: Dates },
+    Text {
+        codes: Codes,
+        ids: Vec<u32>,
+    },
+    /// `first` has the first item of each list, 0 for an empty one.
+    List {
+        codes: Codes,
+        ids: Vec<Vec<u32>>,
+        first: Vec<u32>,
+    },
+    Number {
+        column: Arc<Column>,
+        ids: FxHashMap<u64, u32>,
+    },
+    Ranges {
+        column: Arc<Column>,
+        ranges: Ranges,
+    },
+    Bool {
+        column: Arc<Column>,
+        ids: [u32; 2],
+    },
+    Time {
+        column: Arc<Column>,
+        ids: FxHashMap<i64, u32>,
+    },
+    Dates {
+        column: Option<Arc<Column>>,
+        dates: Dates,
+    },
 }
 
 /// Ranges of a number, as ids.
@@ -157,11 +180,13 @@ impl Values {
     ) -> Result<ColumnIds> {
         Ok(match &*column {
             Column::Text(text) if property_type == PropertyType::List => {
-                let ids = text.dictionary.iter().map(|entry| {
+                let (mut ids, mut first) = (Vec::new(), Vec::new());
+                for entry in text.dictionary.iter() {
                     let items = parse_list(entry);
-                    self.names.ids(items.iter().map(String::as_str))
-                });
-                ColumnIds::List { ids: ids.collect::<Result<_>>()?, codes: text.codes.clone() }
+                    first.push(items.first().map_or(Ok(0), |item| self.names.id(item))?);
+                    ids.push(self.names.ids(items.iter().map(String::as_str))?);
+                }
+                ColumnIds::List { ids, first, codes: text.codes.clone() }
             }
             Column::Text(text) => ColumnIds::Text {
                 ids: text.dictionary.iter().map(|entry| self.names.id(entry)).collect::<Result<_>>()?,
@@ -292,7 +317,7 @@ impl Values {
         self.files[file as usize].iter().any(|column| matches!(column, ColumnIds::List { .. }))
     }
 
-    /// The id of a row's value; of a list, the first by id.
+    /// The id of a row's value; of a list, that of its first item.
     #[inline]
     pub(crate) fn id(&self, hit: &Hit) -> u32 {
         for column in &self.files[hit.file as usize] {
@@ -304,11 +329,32 @@ impl Values {
         0
     }
 
+    /// Whether two rows have the same value; lists do with the same items, in whatever order.
+    #[inline]
+    pub(crate) fn same(&self, one: &Hit, other: &Hit) -> bool {
+        if !self.has_lists(one.file) && !self.has_lists(other.file) {
+            return self.id(one) == self.id(other);
+        }
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        self.ids(one, &mut left);
+        self.ids(other, &mut right);
+        left == right
+    }
+
+    /// Where the property is text and nothing else in a file: its codes, and the id of each. No codes: it is never set.
+    pub(crate) fn text(&self, file: u32) -> Option<(Option<&Codes>, &[u32])> {
+        match &self.files[file as usize][..] {
+            [] => Some((None, &[])),
+            [ColumnIds::Text { codes, ids }] => Some((Some(codes), ids)),
+            _ => None,
+        }
+    }
+
     /// The ids of a row's values, ascending: none of an empty list, 0 when it is not set.
     pub(crate) fn ids(&self, hit: &Hit, out: &mut Vec<u32>) {
         out.clear();
         for column in &self.files[hit.file as usize] {
-            if let ColumnIds::List { codes, ids } = column {
+            if let ColumnIds::List { codes, ids, .. } = column {
                 if let Some(ids) = ids.get(codes.get(hit.row as usize) as usize) {
                     out.extend_from_slice(ids);
                     return;
@@ -341,9 +387,7 @@ impl ColumnIds {
         let row = hit.row as usize;
         match self {
             ColumnIds::Text { codes, ids } => ids.get(codes.get(row) as usize).copied().unwrap_or(0),
-            ColumnIds::List { codes, ids } => {
-                ids.get(codes.get(row) as usize).and_then(|ids| ids.first()).copied().unwrap_or(0)
-            }
+            ColumnIds::List { codes, first, .. } => first.get(codes.get(row) as usize).copied().unwrap_or(0),
             ColumnIds::Number { column, ids } => match &**column {
                 Column::Number(values) => ids.get(&values[row].to_bits()).copied().unwrap_or(0),
                 _ => 0,

@@ -54,11 +54,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .routes(routes!(live))
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         // An uploaded list is larger than any question.
-        .merge(
-            OpenApiRouter::new()
-                .routes(routes!(create_cohort))
-                .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)),
-        )
+        .merge(OpenApiRouter::new().routes(routes!(create_cohort)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)))
 }
 
 /// The OpenAPI document, as committed.
@@ -619,13 +615,14 @@ const FEED_LIFE: Duration = Duration::from_secs(120);
 #[utoipa::path(get, path = "/api/v1/projects/{project}/live", params(("project" = u32, Path)),
     responses((status = OK, content_type = "text/event-stream", body = LiveEvent)))]
 async fn live(State(engine): State<Arc<Engine>>, Of(project): Of) -> Response {
-    let (recent, coming) = engine.follow(project.id);
+    let (recent, coming) = engine.follow(project.id).await;
     // A reader too slow for the stream misses records; the counts on the page do not.
     let coming = BroadcastStream::new(coming).filter_map(|event| std::future::ready(event.ok()));
     // The feed ends now and then and the browser asks again: a session that was ended sees no more.
     let coming = coming.take_until(tokio::time::sleep(FEED_LIFE));
-    let stream = futures_util::stream::iter(recent).chain(coming).map(|event| {
-        let data = serde_json::to_string(&event).unwrap_or_default();
+    let recent = futures_util::stream::iter(recent.into_iter().map(Arc::new));
+    let stream = recent.chain(coming).map(|event| {
+        let data = serde_json::to_string(&*event).unwrap_or_default();
         Ok::<_, Infallible>(Event::default().event("event").data(data))
     });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()

@@ -7,12 +7,12 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
@@ -20,7 +20,9 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use cofferdam_engine::ingest::Report;
 use cofferdam_engine::{Door, Engine, Error, ProfileKind, Project, Strictness};
 use cofferdam_model::{Reason, limits};
+use futures_util::StreamExt;
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) fn router() -> Router<Arc<Engine>> {
     let mut router = Router::new();
@@ -29,8 +31,67 @@ pub(crate) fn router() -> Router<Arc<Engine>> {
     {
         router = router.route(path, any(collect)).route(slashed, any(collect));
     }
-    // One byte more than allowed tells a body that is too large from one that just fits.
-    router.layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX + 1))
+    router.layer(Extension(Room::new(limits::BODY_BYTES_IN_FLIGHT_MAX)))
+}
+
+/// Room for bodies in memory. Bytes take their part of it as they arrive, so that a sender who announces much and
+/// sends little keeps nobody out.
+#[derive(Clone)]
+struct Room(Arc<Semaphore>);
+
+/// A body, and the part of the room it takes until its request is answered.
+struct Held {
+    bytes: Bytes,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    fn new(bytes: usize) -> Room {
+        Room(Arc::new(Semaphore::new(bytes)))
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unfit> {
+        let bytes = u32::try_from(bytes).map_err(|_| Unfit::TooLarge)?;
+        self.0.clone().try_acquire_many_owned(bytes).map_err(|_| Unfit::Busy)
+    }
+
+    /// Reads a body whole. One that arrives in one piece is not copied.
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Held, Unfit> {
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > limits::BODY_BYTES_MAX) {
+            return Err(Unfit::TooLarge);
+        }
+        let mut held = Held { bytes: Bytes::new(), room: None };
+        let mut whole = Vec::new();
+        let mut pieces = body.into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            // A sender who hung up: whatever is answered reaches nobody.
+            let piece = piece.map_err(|_| Unfit::TooLarge)?;
+            held.hold(self.take(piece.len())?);
+            if announced == Some(piece.len()) {
+                held.bytes = piece;
+                return Ok(held);
+            }
+            if whole.len() + piece.len() > limits::BODY_BYTES_MAX {
+                return Err(Unfit::TooLarge);
+            }
+            if whole.is_empty() {
+                whole.reserve_exact(announced.unwrap_or(0));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        held.bytes = whole.into();
+        Ok(held)
+    }
+}
+
+impl Held {
+    fn hold(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,29 +136,26 @@ enum Unfit {
     TooLarge,
     Encoding,
     Method,
+    Busy,
 }
 
-async fn collect(
-    State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: axum::http::Uri,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Response {
-    let mut response = if method == Method::OPTIONS {
+async fn collect(State(engine): State<Arc<Engine>>, Extension(room): Extension<Room>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let origin = head.headers.get(header::ORIGIN).cloned();
+    let mut response = if head.method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        let route = match uri.path().trim_end_matches('/') {
+        let route = match head.uri.path().trim_end_matches('/') {
             "/import" => Route::Import,
             "/engage" => Route::Engage,
             "/groups" => Route::Groups,
             _ => Route::Track,
         };
+        let body = room.read(&head.headers, body).await;
         // A task of its own: a sender who hangs up half way must not leave a record without its outcome.
-        let request = headers.clone();
         let task = tokio::spawn(async move {
-            answer(&engine, route, &method, query.as_deref().unwrap_or(""), &request, body).await
+            let query = head.uri.query().unwrap_or("");
+            answer(&engine, &room, route, &head.method, query, &head.headers, body).await
         });
         match task.await {
             Ok(response) => response,
@@ -105,22 +163,23 @@ async fn collect(
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     };
-    allow_origin(&headers, response.headers_mut());
+    allow_origin(origin, response.headers_mut());
     response
 }
 
 async fn answer(
     engine: &Engine,
+    room: &Room,
     route: Route,
     method: &Method,
     query: &str,
     headers: &HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Held, Unfit>,
 ) -> Response {
     let mut params = Params::default();
     params.read(query.as_bytes());
-    let records = match records(&mut params, method, headers, body) {
-        Ok(records) => records,
+    let Held { bytes: records, room: _held } = match records(&mut params, room, method, headers, body) {
+        Ok(held) => held,
         Err(unfit) => return unfit_answer(route, &unfit),
     };
     // Old clients send forms, know nothing of strictness, and want to be answered like `/track`.
@@ -154,34 +213,40 @@ async fn answer(
 /// The bytes that hold the records.
 fn records(
     params: &mut Params,
+    room: &Room,
     method: &Method,
     headers: &HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Result<Vec<u8>, Unfit> {
+    body: Result<Held, Unfit>,
+) -> Result<Held, Unfit> {
     if method == Method::GET || method == Method::HEAD {
-        return Ok(params.data.as_deref().map(decode_data).unwrap_or_default());
+        let bytes = params.data.as_deref().map(decode_data).unwrap_or_default().into();
+        return Ok(Held { bytes, room: None });
     }
     if method != Method::POST {
         return Err(Unfit::Method);
     }
-    let body = body.map_err(|_| Unfit::TooLarge)?;
+    let Held { bytes: body, room: held } = body?;
     let encoded =
         headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"));
-    let body = if encoded || body.starts_with(&[0x1f, 0x8b]) { inflate(&body)? } else { body.to_vec() };
-    if body.len() > limits::BODY_BYTES_MAX {
-        return Err(Unfit::TooLarge);
-    }
+    let (body, held) = if encoded || body.starts_with(&[0x1f, 0x8b]) {
+        let inflated = inflate(&body)?;
+        let room = room.take(inflated.len())?;
+        (Bytes::from(inflated), Some(room))
+    } else {
+        (body, held)
+    };
     let declared_form = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let looks_json = matches!(body.trim_ascii_start().first(), Some(b'[' | b'{'));
     if !looks_json && (declared_form || body.starts_with(b"data=") || contains(&body, b"&data=")) {
         params.read(&body);
-        return Ok(params.data.as_deref().map(decode_data).unwrap_or_default());
+        let bytes = params.data.as_deref().map(decode_data).unwrap_or_default().into();
+        return Ok(Held { bytes, room: held });
     }
     // A form's options may be in the query while the records are the body.
     params.data = None;
-    Ok(body)
+    Ok(Held { bytes: body, room: held })
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -303,6 +368,7 @@ fn unfit_answer(route: Route, unfit: &Unfit) -> Response {
             &format!("request exceeds max limit of {} bytes", limits::BODY_BYTES_MAX),
         ),
         Unfit::Encoding => error_answer(route, StatusCode::BAD_REQUEST, "the body is not valid gzip"),
+        Unfit::Busy => unavailable(route, &Error::Busy),
         Unfit::Method => error_answer(route, StatusCode::METHOD_NOT_ALLOWED, "send with POST or GET"),
     }
 }
@@ -406,9 +472,9 @@ fn is_identifier(callback: &str) -> bool {
 }
 
 /// Browsers send with credentials, so that the origin has to be named.
-fn allow_origin(request: &HeaderMap, response: &mut HeaderMap) {
-    if let Some(origin) = request.get(header::ORIGIN) {
-        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+fn allow_origin(origin: Option<HeaderValue>, response: &mut HeaderMap) {
+    if let Some(origin) = origin {
+        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     } else {
         response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -462,6 +528,48 @@ mod tests {
         assert!(inflate(&gzip(limits::BODY_BYTES_MAX)).is_ok());
         assert!(matches!(inflate(&gzip(limits::BODY_BYTES_MAX + 1)), Err(Unfit::TooLarge)));
         assert!(matches!(inflate(b"\x1f\x8bnonsense"), Err(Unfit::Encoding)));
+    }
+
+    fn pieces(count: usize, bytes: usize) -> Body {
+        let piece = Bytes::from(vec![b' '; bytes]);
+        Body::from_stream(futures_util::stream::iter((0..count).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+    }
+
+    #[tokio::test]
+    async fn bodies_in_memory_are_bounded_over_all_requests() {
+        let room = Room::new(1_000);
+        let (none, mut announced) = (HeaderMap::new(), HeaderMap::new());
+        announced.insert(header::CONTENT_LENGTH, HeaderValue::from_static("600"));
+        let first = room.read(&announced, pieces(1, 600)).await.ok().expect("there is room");
+        assert_eq!((first.bytes.len(), room.0.available_permits()), (600, 400));
+        // Announcing takes nothing; what came before there was no more room is given back.
+        assert!(matches!(room.read(&announced, pieces(6, 100)).await, Err(Unfit::Busy)));
+        assert!(matches!(room.read(&none, pieces(5, 100)).await, Err(Unfit::Busy)));
+        assert_eq!(room.0.available_permits(), 400);
+        let second = room.read(&none, pieces(4, 100)).await.ok().expect("it just fits");
+        assert_eq!((second.bytes.len(), room.0.available_permits()), (400, 0));
+        drop(first);
+        drop(second);
+        assert_eq!(room.0.available_permits(), 1_000);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_is_whole_and_bounded() {
+        let room = Room::new(3 * limits::BODY_BYTES_MAX);
+        let none = HeaderMap::new();
+        let fits = room.read(&none, pieces(10, limits::BODY_BYTES_MAX / 10)).await.ok().expect("it fits");
+        assert_eq!(fits.bytes.len(), limits::BODY_BYTES_MAX);
+        assert!(matches!(room.read(&none, pieces(11, limits::BODY_BYTES_MAX / 10)).await, Err(Unfit::TooLarge)));
+        let mut announced = HeaderMap::new();
+        announced.insert(header::CONTENT_LENGTH, HeaderValue::from(limits::BODY_BYTES_MAX + 1));
+        assert!(matches!(room.read(&announced, Body::empty()).await, Err(Unfit::TooLarge)));
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_room_is_told_to_come_back() {
+        let answer = unfit_answer(Route::Track, &Unfit::Busy);
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert!(answer.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]

@@ -18,6 +18,10 @@ mod serve;
 
 use serve::{ServeArgs, Server};
 
+/// Events are many small texts that one thread makes and another drops.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Product analytics that keeps a leak from spreading.
 #[derive(Parser)]
 #[command(version, about)]

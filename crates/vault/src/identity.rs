@@ -1,15 +1,18 @@
 //! The identity map: keyed pseudonym of an id → dense subject number; and which subjects are one person.
 //!
-//! The id itself is kept sealed beside its number. Numbers are given out in order and never again, in batches, one
-//! transaction each, durable before any event that uses them. A bounded cache answers for ids seen lately.
+//! The id itself is kept sealed beside its number. Numbers are given out in order and never again, durable before any
+//! event that uses them: one transaction for everybody who waits. A bounded cache answers for ids seen lately; it
+//! knows them by a hash keyed at random for each process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, RwLock};
 
 use aws_lc_rs::hmac;
 use cofferdam_model::{Merges, ProjectId, SubjectNo, limits};
-use rustc_hash::{FxHashMap, FxHashSet};
-use sqlx::Row;
+use rustc_hash::FxHashMap;
+use sqlx::{Row, SqliteConnection};
+use tokio::sync::oneshot;
 
 use crate::keys::{ProjectKeys, aad};
 use crate::wire::LinkRule;
@@ -42,7 +45,7 @@ CREATE TABLE IF NOT EXISTS join_keys (
 /// Keyed pseudonym of an id.
 pub(crate) type Pid = [u8; 16];
 
-/// Ids remembered per process; at 60 bytes each this is about 120 MB.
+/// Ids remembered per process; at 40 bytes each this is about 80 MB.
 const CACHE_IDS_MAX: usize = 2_000_000;
 
 /// What an id is the id of: equal texts of different kinds have different pseudonyms.
@@ -51,7 +54,6 @@ pub(crate) enum Kind {
     Person,
     Group,
     JoinKey,
-    InsertId,
 }
 
 impl ProjectKeys {
@@ -60,7 +62,6 @@ impl ProjectKeys {
             Kind::Person => b"pid\0",
             Kind::Group => b"grp\0",
             Kind::JoinKey => b"join\0",
-            Kind::InsertId => b"ins\0",
         };
         let mut context = hmac::Context::with_key(&self.pseudonyms);
         context.update(domain);
@@ -71,8 +72,7 @@ impl ProjectKeys {
 
     /// An insert id as the number that stands for it; never 0.
     pub(crate) fn insert_number(&self, id: &str) -> u64 {
-        let pid = self.pid(Kind::InsertId, id);
-        u64::from_le_bytes(*pid.first_chunk().expect("a pid has 16 bytes")).max(1)
+        self.insert_ids.hash(id.as_bytes()).max(1)
     }
 }
 
@@ -101,13 +101,40 @@ fn parse_printed(prefix: &str, text: &str) -> Option<[u8; 8]> {
     u64::try_from(number).ok().map(u64::to_be_bytes)
 }
 
+/// What an id is known by in this process.
+type Print = u128;
+
 pub(crate) struct IdentityMap {
     database: Database,
-    cache: Mutex<FxHashMap<(ProjectId, Pid), SubjectNo>>,
-    join_keys_seen: Mutex<FxHashSet<(ProjectId, Pid)>>,
+    hashers: (RandomState, RandomState),
+    subjects: Mutex<FxHashMap<Print, SubjectNo>>,
+    /// Join keys whose values are kept.
+    join_keys: Mutex<FxHashMap<Print, Pid>>,
     merges: RwLock<HashMap<ProjectId, Arc<Merges>>>,
+    /// What waits for the next transaction.
+    waiting: Mutex<Vec<Wanted>>,
     /// One allocation or merge at a time: numbers are dense.
     writer: tokio::sync::Mutex<()>,
+}
+
+/// Rows that a request needs.
+struct Wanted {
+    project: ProjectId,
+    keys: Arc<ProjectKeys>,
+    rows: Arc<WantedRows>,
+    done: oneshot::Sender<HashMap<Pid, SubjectNo>>,
+}
+
+/// Each id once.
+enum WantedRows {
+    Subjects(Vec<(Pid, String)>),
+    JoinKeys(Vec<(Pid, String)>),
+}
+
+/// The pseudonym of a join key; the value behind it has to be kept when it is not yet.
+pub(crate) struct JoinKey {
+    pub(crate) pid: Pid,
+    pub(crate) is_kept: bool,
 }
 
 impl IdentityMap {
@@ -116,9 +143,11 @@ impl IdentityMap {
         let merges = read_merges(&database, None).await?;
         Ok(IdentityMap {
             database,
-            cache: Mutex::default(),
-            join_keys_seen: Mutex::default(),
+            hashers: (RandomState::new(), RandomState::new()),
+            subjects: Mutex::default(),
+            join_keys: Mutex::default(),
             merges: RwLock::new(merges.into_iter().map(|(project, merges)| (project, Arc::new(merges))).collect()),
+            waiting: Mutex::default(),
             writer: tokio::sync::Mutex::new(()),
         })
     }
@@ -127,101 +156,119 @@ impl IdentityMap {
         self.merges.read().expect("never left half changed").get(&project).cloned().unwrap_or_default()
     }
 
+    fn print(&self, project: ProjectId, kind: Kind, id: &str) -> Print {
+        let key = (project, kind as u8, id);
+        u128::from(self.hashers.0.hash_one(key)) << 64 | u128::from(self.hashers.1.hash_one(key))
+    }
+
     /// The numbers of ids, given out where they are new. Durable when this returns.
     pub(crate) async fn resolve(
         &self,
         project: ProjectId,
-        keys: &ProjectKeys,
-        ids: &[(Pid, &str)],
+        keys: &Arc<ProjectKeys>,
+        ids: &[(Kind, &str)],
     ) -> Result<Vec<SubjectNo>> {
+        let prints: Vec<Print> = ids.iter().map(|(kind, id)| self.print(project, *kind, id)).collect();
         let mut numbers: Vec<Option<SubjectNo>> = {
-            let cache = self.cache.lock().expect("never left half changed");
-            ids.iter().map(|(pid, _)| cache.get(&(project, *pid)).copied()).collect()
+            let subjects = self.subjects.lock().expect("never left half changed");
+            prints.iter().map(|print| subjects.get(print).copied()).collect()
         };
         if numbers.iter().any(Option::is_none) {
-            let mut missing: HashMap<Pid, &str> = HashMap::new();
-            for ((pid, id), number) in ids.iter().zip(&numbers) {
-                if number.is_none() {
-                    missing.insert(*pid, id);
+            let mut pids: FxHashMap<Print, Pid> = FxHashMap::default();
+            let mut wanted = Vec::new();
+            for ((print, (kind, id)), number) in prints.iter().zip(ids).zip(&numbers) {
+                if number.is_none() && !pids.contains_key(print) {
+                    let pid = keys.pid(*kind, id);
+                    pids.insert(*print, pid);
+                    wanted.push((pid, (*id).to_owned()));
                 }
             }
-            let _one = self.writer.lock().await;
-            let found = self.read_or_allocate(project, keys, &missing).await?;
-            let mut cache = self.cache.lock().expect("never left half changed");
-            if cache.len() + found.len() > CACHE_IDS_MAX {
-                cache.clear();
+            let found = self.write_together(project, keys, WantedRows::Subjects(wanted)).await?;
+            let mut subjects = self.subjects.lock().expect("never left half changed");
+            if subjects.len() + pids.len() > CACHE_IDS_MAX {
+                subjects.clear();
             }
-            cache.extend(found.iter().map(|(pid, number)| ((project, *pid), *number)));
-            for ((pid, _), number) in ids.iter().zip(&mut numbers) {
-                if number.is_none() {
-                    *number = found.get(pid).copied();
+            for (print, number) in prints.iter().zip(&mut numbers).filter(|(_, number)| number.is_none()) {
+                *number = pids.get(print).and_then(|pid| found.get(pid)).copied();
+                if let Some(number) = number {
+                    subjects.insert(*print, *number);
                 }
             }
         }
         numbers.into_iter().map(|number| number.ok_or(Error::CannotOpen)).collect()
     }
 
-    async fn read_or_allocate(
+    /// Hands rows to the next transaction, together with those of everybody else who waits. Durable when this
+    /// returns, with the numbers of the subjects.
+    async fn write_together(
         &self,
         project: ProjectId,
-        keys: &ProjectKeys,
-        missing: &HashMap<Pid, &str>,
+        keys: &Arc<ProjectKeys>,
+        rows: WantedRows,
     ) -> Result<HashMap<Pid, SubjectNo>> {
-        let mut pids: Vec<Pid> = missing.keys().copied().collect();
-        // In the order of the index, and the same for the same ids on every run.
-        pids.sort_unstable();
-        let mut found = self.find(project, &pids).await?;
-        if found.len() == pids.len() {
-            return Ok(found);
-        }
-        let mut write = self.database.write().await?;
-        let highest: Option<i64> = sqlx::query("SELECT max(subject) FROM identities WHERE project = $1")
-            .bind(i64::from(project.0))
-            .fetch_one(&mut *write.transaction)
-            .await?
-            .try_get(0)?;
-        let mut next = highest.map_or(0, |highest| highest + 1);
-        let new: Vec<Pid> = pids.into_iter().filter(|pid| !found.contains_key(pid)).collect();
-        for chunk in new.chunks(crate::SQL_VALUES / 4) {
-            let rows: Vec<String> = (0..chunk.len()).map(|row| format!("({})", crate::marks(row * 4 + 1, 4))).collect();
-            let sql = format!("INSERT INTO identities (project, pid, subject, sealed_id) VALUES {}", rows.join(", "));
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-            for pid in chunk {
-                // The last number is kept free, so that "one past the highest" always fits.
-                let subject =
-                    u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
-                let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), missing[pid].as_bytes());
-                query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(next).bind(sealed);
-                found.insert(*pid, SubjectNo(subject));
-                next += 1;
+        let rows = Arc::new(rows);
+        loop {
+            let (done, mut answer) = oneshot::channel();
+            let wanted = Wanted { project, keys: keys.clone(), rows: rows.clone(), done };
+            self.waiting.lock().expect("never left half changed").push(wanted);
+            let writing = tokio::select! {
+                biased;
+                answer = &mut answer => match answer {
+                    Ok(found) => return Ok(found),
+                    // Whoever wrote for all failed, and says so to its own sender; this one tries for itself.
+                    Err(_) => continue,
+                },
+                writing = self.writer.lock() => writing,
+            };
+            match answer.try_recv() {
+                Ok(found) => return Ok(found),
+                Err(oneshot::error::TryRecvError::Closed) => continue,
+                Err(oneshot::error::TryRecvError::Empty) => {}
             }
-            query.execute(&mut *write.transaction).await?;
+            let group = std::mem::take(&mut *self.waiting.lock().expect("never left half changed"));
+            let mut found = self.write_group(&group).await?;
+            drop(writing);
+            let mut own = HashMap::new();
+            for wanted in group {
+                let numbers = match &*wanted.rows {
+                    WantedRows::JoinKeys(_) => HashMap::new(),
+                    WantedRows::Subjects(ids) => {
+                        let numbers = found.entry(wanted.project).or_default();
+                        ids.iter().filter_map(|(pid, _)| Some((*pid, *numbers.get(pid)?))).collect()
+                    }
+                };
+                if Arc::ptr_eq(&wanted.rows, &rows) {
+                    own = numbers;
+                } else {
+                    // A request that was given up needs no answer.
+                    let _ = wanted.done.send(numbers);
+                }
+            }
+            return Ok(own);
         }
-        write.commit().await?;
-        Ok(found)
     }
 
-    /// The numbers of those that have one.
-    pub(crate) async fn find(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
-        let mut found = HashMap::with_capacity(pids.len());
-        for chunk in pids.chunks(crate::SQL_VALUES) {
-            let sql = format!(
-                "SELECT pid, subject FROM identities WHERE project = $1 AND pid IN ({})",
-                crate::marks(2, chunk.len())
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-            for pid in chunk {
-                query = query.bind(pid.to_vec());
-            }
-            for row in query.fetch_all(&self.database.pool).await? {
-                let pid: &[u8] = row.try_get(0)?;
-                found.insert(
-                    pid.try_into().map_err(|_| Error::CannotOpen)?,
-                    SubjectNo(row.try_get::<i64, _>(1)? as u32),
-                );
+    /// One transaction for all of these.
+    async fn write_group(&self, group: &[Wanted]) -> Result<HashMap<ProjectId, HashMap<Pid, SubjectNo>>> {
+        type Rows<'a> = HashMap<Pid, &'a str>;
+        let mut projects: BTreeMap<ProjectId, (&ProjectKeys, Rows<'_>, Rows<'_>)> = BTreeMap::new();
+        for wanted in group {
+            let (_, subjects, join_keys) =
+                projects.entry(wanted.project).or_insert_with(|| (&wanted.keys, HashMap::new(), HashMap::new()));
+            match &*wanted.rows {
+                WantedRows::Subjects(ids) => subjects.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str()))),
+                WantedRows::JoinKeys(ids) => join_keys.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str()))),
             }
         }
-        Ok(found)
+        let mut numbers = HashMap::new();
+        let mut write = self.database.write().await?;
+        for (project, (keys, subjects, join_keys)) in projects {
+            let found = read_or_allocate(&mut write.transaction, project, keys, &subjects).await?;
+            numbers.insert(project, found);
+            insert_join_keys(&mut write.transaction, project, keys, &join_keys).await?;
+        }
+        write.commit().await?;
+        Ok(numbers)
     }
 
     /// Makes pairs (alias, canonical) one person each, where the rules allow it. Durable when this returns.
@@ -292,42 +339,40 @@ impl IdentityMap {
         merges.get(&project).is_some_and(|merges| merges.canonical(alias) == merges.canonical(canonical))
     }
 
-    /// Remembers the values behind pseudonymised join keys, sealed.
+    /// The pseudonym of a join key.
+    pub(crate) fn join_key(&self, project: ProjectId, keys: &ProjectKeys, text: &str) -> JoinKey {
+        let print = self.print(project, Kind::JoinKey, text);
+        let kept = self.join_keys.lock().expect("never left half changed").get(&print).copied();
+        JoinKey { pid: kept.unwrap_or_else(|| keys.pid(Kind::JoinKey, text)), is_kept: kept.is_some() }
+    }
+
+    /// Remembers the values behind pseudonymised join keys, sealed. Durable when this returns.
     pub(crate) async fn keep_join_keys(
         &self,
         project: ProjectId,
-        keys: &ProjectKeys,
-        values: &[(Pid, String)],
+        keys: &Arc<ProjectKeys>,
+        mut values: Vec<(Pid, String)>,
     ) -> Result<()> {
-        let new: HashMap<Pid, &String> = {
-            let seen = self.join_keys_seen.lock().expect("never left half changed");
-            values
-                .iter()
-                .filter(|(pid, _)| !seen.contains(&(project, *pid)))
-                .map(|(pid, value)| (*pid, value))
-                .collect()
-        };
-        if new.is_empty() {
+        if values.is_empty() {
             return Ok(());
         }
-        let mut write = self.database.write().await?;
-        for (pid, value) in &new {
-            sqlx::query(
-                "INSERT INTO join_keys (project, pid, sealed_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            )
-            .bind(i64::from(project.0))
-            .bind(pid.to_vec())
-            .bind(keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes()))
-            .execute(&mut *write.transaction)
-            .await?;
+        values.sort_unstable();
+        values.dedup_by(|a, b| a.0 == b.0);
+        let prints: Vec<(Print, Pid)> =
+            values.iter().map(|(pid, value)| (self.print(project, Kind::JoinKey, value), *pid)).collect();
+        self.write_together(project, keys, WantedRows::JoinKeys(values)).await?;
+        let mut kept = self.join_keys.lock().expect("never left half changed");
+        if kept.len() + prints.len() > CACHE_IDS_MAX / 4 {
+            kept.clear();
         }
-        write.commit().await?;
-        let mut seen = self.join_keys_seen.lock().expect("never left half changed");
-        if seen.len() > CACHE_IDS_MAX / 4 {
-            seen.clear();
-        }
-        seen.extend(new.keys().map(|pid| (project, *pid)));
+        kept.extend(prints);
         Ok(())
+    }
+
+    /// The numbers of those that have one.
+    pub(crate) async fn known(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
+        let mut connection = self.database.pool.acquire().await?;
+        find(&mut connection, project, pids).await
     }
 
     /// What subjects are called: `per_…`.
@@ -339,8 +384,8 @@ impl IdentityMap {
         let mut found = HashMap::with_capacity(subjects.len());
         for chunk in subjects.chunks(crate::SQL_VALUES) {
             let sql = format!(
-                "SELECT subject, pid FROM identities WHERE project = $1 AND subject IN ({})",
-                crate::marks(2, chunk.len())
+                "SELECT subject, pid FROM identities WHERE project = ? AND subject IN ({})",
+                crate::marks(chunk.len())
             );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
             for subject in chunk {
@@ -368,6 +413,86 @@ impl IdentityMap {
             .await?;
         row.map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32))).transpose()
     }
+}
+
+/// The numbers of ids, given out where they are new, in this transaction.
+async fn read_or_allocate(
+    connection: &mut SqliteConnection,
+    project: ProjectId,
+    keys: &ProjectKeys,
+    wanted: &HashMap<Pid, &str>,
+) -> Result<HashMap<Pid, SubjectNo>> {
+    let mut pids: Vec<Pid> = wanted.keys().copied().collect();
+    // In the order of the index, and the same for the same ids on every run.
+    pids.sort_unstable();
+    let mut found = find(connection, project, &pids).await?;
+    if found.len() == pids.len() {
+        return Ok(found);
+    }
+    let highest: Option<i64> = sqlx::query("SELECT max(subject) FROM identities WHERE project = $1")
+        .bind(i64::from(project.0))
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    let mut next = highest.map_or(0, |highest| highest + 1);
+    let new: Vec<Pid> = pids.into_iter().filter(|pid| !found.contains_key(pid)).collect();
+    for chunk in new.chunks(crate::SQL_VALUES / 4) {
+        let rows = vec!["(?, ?, ?, ?)"; chunk.len()];
+        let sql = format!("INSERT INTO identities (project, pid, subject, sealed_id) VALUES {}", rows.join(", "));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for pid in chunk {
+            // The last number is kept free, so that "one past the highest" always fits.
+            let subject =
+                u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
+            let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), wanted[pid].as_bytes());
+            query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(next).bind(sealed);
+            found.insert(*pid, SubjectNo(subject));
+            next += 1;
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(found)
+}
+
+async fn find(connection: &mut SqliteConnection, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
+    let mut found = HashMap::with_capacity(pids.len());
+    for chunk in pids.chunks(crate::SQL_VALUES) {
+        let sql =
+            format!("SELECT pid, subject FROM identities WHERE project = ? AND pid IN ({})", crate::marks(chunk.len()));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
+        for pid in chunk {
+            query = query.bind(pid.to_vec());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let pid: &[u8] = row.try_get(0)?;
+            let subject = SubjectNo(row.try_get::<i64, _>(1)? as u32);
+            found.insert(pid.try_into().map_err(|_| Error::CannotOpen)?, subject);
+        }
+    }
+    Ok(found)
+}
+
+async fn insert_join_keys(
+    connection: &mut SqliteConnection,
+    project: ProjectId,
+    keys: &ProjectKeys,
+    values: &HashMap<Pid, &str>,
+) -> Result<()> {
+    let values: Vec<(&Pid, &&str)> = values.iter().collect();
+    for chunk in values.chunks(crate::SQL_VALUES / 3) {
+        let rows = vec!["(?, ?, ?)"; chunk.len()];
+        let sql = format!(
+            "INSERT INTO join_keys (project, pid, sealed_value) VALUES {} ON CONFLICT DO NOTHING",
+            rows.join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (pid, value) in chunk {
+            let sealed = keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes());
+            query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(sealed);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// The merges of one project, or of all, from their rows in order.

@@ -17,6 +17,7 @@ use std::sync::{Arc, RwLock};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use cofferdam_model::{OrgId, ProjectId, SubjectNo};
+use siphasher::sip::SipHasher24;
 use sqlx::Row;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -93,6 +94,8 @@ pub(crate) struct ProjectKeys {
     pub(crate) org: OrgId,
     /// Pseudonyms of ids and join keys.
     pub(crate) pseudonyms: hmac::Key,
+    /// Numbers that stand for insert ids: they only tell records apart, so a short keyed hash does.
+    pub(crate) insert_ids: SipHasher24,
     /// Sealed distinct ids and join values.
     pub(crate) ids: SealKey,
     /// Wraps subject keys: the organisation's key.
@@ -150,9 +153,13 @@ impl Keys {
     fn keep(&self, project: ProjectId, org: OrgId, wrapping: Arc<SealKey>, wrapped: &[u8]) -> Result<Arc<ProjectKeys>> {
         let bytes = wrapping.open(&aad("project", &[org.0, project.0]), wrapped)?;
         let [pseudonyms, log, ids] = three(&bytes)?;
+        let pseudonyms = hmac::Key::new(hmac::HMAC_SHA256, &*pseudonyms);
+        let insert_ids = hmac::sign(&pseudonyms, b"insert ids\0");
+        let insert_ids = insert_ids.as_ref().first_chunk::<16>().expect("SHA-256 has 32 bytes");
         let keys = Arc::new(ProjectKeys {
             org,
-            pseudonyms: hmac::Key::new(hmac::HMAC_SHA256, &*pseudonyms),
+            insert_ids: SipHasher24::new_with_key(insert_ids),
+            pseudonyms,
             ids: SealKey::new(&ids),
             wrapping,
             log,
@@ -265,8 +272,8 @@ impl Keys {
         let mut found = HashMap::with_capacity(subjects.len());
         for chunk in subjects.chunks(crate::SQL_VALUES) {
             let sql = format!(
-                "SELECT subject, wrapped FROM subjects WHERE project = $1 AND subject IN ({})",
-                crate::marks(2, chunk.len())
+                "SELECT subject, wrapped FROM subjects WHERE project = ? AND subject IN ({})",
+                crate::marks(chunk.len())
             );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
             for subject in chunk {

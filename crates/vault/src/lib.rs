@@ -9,11 +9,12 @@
 //! - What is sealed stays sealed: this build has no way to open a personal value. Lists show open properties and
 //!   the names of sealed ones.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cofferdam_model::{
     Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
@@ -33,10 +34,11 @@ pub mod wire;
 pub use people::{PeopleFound, PersonTest};
 pub use profile::ProfileView;
 
+use firewall::NameSays;
 use identity::{IdentityMap, Kind, Pid, printed};
 use keys::{Keys, ProjectKeys};
 use profile::{Profile, Profiles};
-use wire::{Operation, ProfileUpdate, Target, ValidEvent};
+use wire::{Operation, ProfileUpdate, Sent, Target, ValidEvent};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,10 +61,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Values in one SQL statement; SQLite allows 32,766.
 pub(crate) const SQL_VALUES: usize = 2_000;
 
-/// `$from, $from+1, …`: places for `count` values.
-pub(crate) fn marks(from: usize, count: usize) -> String {
-    let marks: Vec<String> = (from..from + count).map(|index| format!("${index}")).collect();
-    marks.join(", ")
+/// Places for `count` values. Without numbers: SQLite looks numbered ones up by their text, each among all.
+pub(crate) fn marks(count: usize) -> String {
+    vec!["?"; count].join(", ")
 }
 
 /// One of the vault's databases. Readers go on while somebody writes; writers wait for each other here rather than in
@@ -104,10 +105,19 @@ pub(crate) async fn database(path: &Path) -> Result<Database> {
     Ok(Database { pool, writer: Arc::default() })
 }
 
-/// An event that passed the door, and what happened to its properties on the way.
+/// What happened to properties at the door, by name.
+pub type Trail = Vec<(String, Class, Action)>;
+
+/// Events that passed the door, and what happened to their properties on the way.
+#[derive(Default)]
 pub struct Sealed {
-    pub event: SealedEvent,
-    pub trail: Vec<(String, Class, Action)>,
+    pub events: Vec<SealedEvent>,
+    /// Of the last events only, in their order: as many as were asked for.
+    pub trails: Vec<Trail>,
+    /// Values that were sealed or pseudonymised.
+    pub values: usize,
+    /// Secrets that were dropped.
+    pub secrets: usize,
 }
 
 /// What the door does with a property name, as far as seen.
@@ -162,16 +172,17 @@ impl Vault {
     }
 
     /// Takes identity out of events. In order, all durable before this returns: numbers for ids, merges, sealed
-    /// values, names for the data dictionary. Doing it again after a crash changes nothing.
-    pub async fn seal(&self, project: ProjectId, events: Vec<ValidEvent>) -> Result<Vec<Sealed>> {
+    /// values, names for the data dictionary. Doing it again after a crash changes nothing. Of the last `trails`
+    /// events it is told what happened to each property.
+    pub async fn seal(&self, project: ProjectId, events: Vec<ValidEvent<'_>>, trails: usize) -> Result<Sealed> {
         let keys = self.keys.project(project)?;
-        let mut ids: Vec<(Pid, &str)> = Vec::with_capacity(events.len());
+        let mut ids: Vec<(Kind, &str)> = Vec::with_capacity(events.len());
         for event in &events {
             if !event.who.id.is_empty() {
-                ids.push((keys.pid(Kind::Person, &event.who.id), &event.who.id));
+                ids.push((Kind::Person, &event.who.id));
             }
             for id in event.who.links.iter().flat_map(|link| [&link.alias, &link.canonical]) {
-                ids.push((keys.pid(Kind::Person, id), id));
+                ids.push((Kind::Person, id));
             }
         }
         let numbers = self.identities.resolve(project, &keys, &ids).await?;
@@ -189,75 +200,30 @@ impl Vault {
 
         // Known of a person, not of one of their devices.
         let merges = self.identities.merges(project);
-        let mut sealed = Vec::with_capacity(events.len());
+        let mut sealing = Sealing {
+            vault: self,
+            project,
+            keys: &keys,
+            sealed: Sealed { events: Vec::with_capacity(events.len()), ..Sealed::default() },
+            personal: Vec::new(),
+            join_keys: Vec::new(),
+        };
         let mut personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>> = BTreeMap::new();
-        let mut join_keys = Vec::new();
-        for (event, subject) in events.into_iter().zip(subjects) {
-            let mut own = Vec::new();
-            sealed.push(self.seal_one(project, &keys, event, subject, &mut own, &mut join_keys));
-            if !own.is_empty() && subject != SubjectNo::NOBODY {
-                personal.entry(merges.canonical(subject)).or_default().extend(own);
+        let quiet = events.len().saturating_sub(trails);
+        for (at, (event, subject)) in events.into_iter().zip(subjects).enumerate() {
+            sealing.seal(event, subject, at >= quiet);
+            if !sealing.personal.is_empty() {
+                let own = std::mem::take(&mut sealing.personal);
+                if subject != SubjectNo::NOBODY {
+                    personal.entry(merges.canonical(subject)).or_default().extend(own);
+                }
             }
         }
-        self.identities.keep_join_keys(project, &keys, &join_keys).await?;
+        let Sealing { sealed, join_keys, .. } = sealing;
+        self.identities.keep_join_keys(project, &keys, join_keys).await?;
         self.keep_personal(project, personal).await?;
         self.dictionary.flush(project).await?;
         Ok(sealed)
-    }
-
-    fn seal_one(
-        &self,
-        project: ProjectId,
-        keys: &ProjectKeys,
-        event: ValidEvent,
-        subject: SubjectNo,
-        personal: &mut Vec<(String, serde_json::Value)>,
-        join_keys: &mut Vec<(Pid, String)>,
-    ) -> Sealed {
-        let mut properties = Vec::with_capacity(event.properties.len());
-        let mut trail = Vec::with_capacity(event.properties.len());
-        let mut overflow = serde_json::Map::new();
-        for (name, value) in event.properties {
-            if value.is_null() {
-                continue;
-            }
-            let verdict = firewall::judge(&name, &value);
-            let name = firewall::mask_name(&name);
-            let known = self.dictionary.note(project, &name, verdict.class, verdict.action);
-            trail.push((name.clone(), verdict.class, verdict.action));
-            let kept = match verdict.action {
-                Action::Kept => typed(value),
-                Action::Reduced => verdict.reduced.and_then(typed),
-                Action::Pseudonymised => {
-                    let text = match value {
-                        serde_json::Value::String(text) => text,
-                        other => other.to_string(),
-                    };
-                    let pid = keys.pid(Kind::JoinKey, &text);
-                    join_keys.push((pid, text));
-                    Some(Value::String(printed("key_", &pid)))
-                }
-                Action::Sealed => {
-                    personal.push((name, value));
-                    continue;
-                }
-                Action::Dropped => None,
-            };
-            match kept {
-                Some(kept) if known => properties.push((name, kept)),
-                // Beyond the cap on columns: kept together, readable, not queryable one by one.
-                Some(kept) => {
-                    overflow.insert(name, as_json(kept));
-                }
-                None => {}
-            }
-        }
-        if !overflow.is_empty() {
-            properties.push(("$overflow".to_owned(), Value::Object(serde_json::Value::Object(overflow).to_string())));
-        }
-        let insert_id = event.insert_id.map_or(0, |id| keys.insert_number(&id));
-        let name = cut_text(firewall::mask_name(&event.name));
-        Sealed { event: SealedEvent { name, subject, time_us: event.time_us, insert_id, properties }, trail }
     }
 
     /// Seals personal values that came with events into the persons' records. A value that would break the limits
@@ -267,6 +233,9 @@ impl Vault {
         project: ProjectId,
         personal: BTreeMap<SubjectNo, Vec<(String, serde_json::Value)>>,
     ) -> Result<()> {
+        if personal.is_empty() {
+            return Ok(());
+        }
         let is_fresh = |subject: SubjectNo, name: &str, value: &serde_json::Value| {
             let name_hash = self.hasher.hash_one(name);
             let text = Zeroizing::new(value.to_string());
@@ -322,7 +291,7 @@ impl Vault {
         &self,
         project: ProjectId,
         updates: Vec<ProfileUpdate>,
-    ) -> Result<Vec<Result<(SubjectNo, Vec<(String, Class, Action)>), Reason>>> {
+    ) -> Result<Vec<Result<(SubjectNo, Trail), Reason>>> {
         let keys = self.keys.project(project)?;
         let names: Vec<(Kind, String)> = updates
             .iter()
@@ -331,7 +300,7 @@ impl Vault {
                 Target::Group { key, id } => (Kind::Group, format!("{key}\0{id}")),
             })
             .collect();
-        let ids: Vec<(Pid, &str)> = names.iter().map(|(kind, id)| (keys.pid(*kind, id), id.as_str())).collect();
+        let ids: Vec<(Kind, &str)> = names.iter().map(|(kind, id)| (*kind, id.as_str())).collect();
         let numbers = self.identities.resolve(project, &keys, &ids).await?;
         let merges = self.identities.merges(project);
         let subjects: Vec<SubjectNo> = updates
@@ -416,7 +385,7 @@ impl Vault {
         let keys = self.keys.project(project)?;
         let pids: Vec<Pid> = ids.iter().map(|id| keys.pid(Kind::Person, id)).collect();
         let merges = self.identities.merges(project);
-        let found = self.identities.find(project, &pids).await?;
+        let found = self.identities.known(project, &pids).await?;
         let known = pids.iter().filter(|pid| found.contains_key(*pid)).count() as u64;
         Ok((found.into_values().map(|subject| merges.canonical(subject)).collect(), known))
     }
@@ -441,6 +410,94 @@ impl Vault {
     }
 }
 
+/// A batch of events on its way through the door.
+struct Sealing<'a> {
+    vault: &'a Vault,
+    project: ProjectId,
+    keys: &'a ProjectKeys,
+    sealed: Sealed,
+    /// Personal values of the last event.
+    personal: Vec<(String, serde_json::Value)>,
+    /// Values behind pseudonyms that are not kept yet.
+    join_keys: Vec<(Pid, String)>,
+}
+
+impl Sealing<'_> {
+    fn seal(&mut self, event: ValidEvent<'_>, subject: SubjectNo, with_trail: bool) {
+        let mut properties = Vec::with_capacity(event.properties.len());
+        let mut trail = Vec::new();
+        let mut overflow = serde_json::Map::new();
+        let mut names = self.vault.dictionary.reading();
+        for (name, value) in event.properties {
+            if matches!(value, Sent::Null) {
+                continue;
+            }
+            let entry = names.as_ref().and_then(|names| names.get(self.project, &name));
+            let says = entry.map_or_else(|| firewall::name_says(&name), |entry| entry.says);
+            let verdict = firewall::judge_sent(&name, says, &value);
+            let (name, has_column) = match entry {
+                Some(entry) if entry.covers(verdict.class, verdict.action) => (name, true),
+                _ => {
+                    // Noting takes the right to write.
+                    drop(names.take());
+                    let masked = Cow::Owned(firewall::mask_name(&name).into_owned());
+                    let known = self.vault.dictionary.note(self.project, &masked, verdict.class, verdict.action);
+                    names = self.vault.dictionary.reading();
+                    (masked, known)
+                }
+            };
+            if with_trail {
+                trail.push((name.clone().into_owned(), verdict.class, verdict.action));
+            }
+            self.sealed.secrets += usize::from(verdict.class == Class::C5);
+            let kept = match verdict.action {
+                Action::Kept => typed(value),
+                Action::Reduced => verdict.reduced.and_then(typed_json),
+                Action::Pseudonymised => {
+                    self.sealed.values += 1;
+                    Some(Value::String(self.pseudonym(value)))
+                }
+                Action::Sealed => {
+                    self.sealed.values += 1;
+                    self.personal.push((name.into_owned(), value.into_json()));
+                    continue;
+                }
+                Action::Dropped => None,
+            };
+            match kept {
+                Some(kept) if has_column => properties.push((name.into_owned(), kept)),
+                // Beyond the cap on columns: kept together, readable, not queryable one by one.
+                Some(kept) => {
+                    overflow.insert(name.into_owned(), as_json(kept));
+                }
+                None => {}
+            }
+        }
+        drop(names);
+        if !overflow.is_empty() {
+            properties.push(("$overflow".to_owned(), Value::Object(serde_json::Value::Object(overflow).to_string())));
+        }
+        let insert_id = event.insert_id.map_or(0, |id| self.keys.insert_number(&id));
+        let name = cut_text(firewall::mask_name(&event.name).into_owned());
+        self.sealed.events.push(SealedEvent { name, subject, time_us: event.time_us, insert_id, properties });
+        if with_trail {
+            self.sealed.trails.push(trail);
+        }
+    }
+
+    fn pseudonym(&mut self, value: Sent<'_>) -> String {
+        let text = match value {
+            Sent::Text(text) => text,
+            other => Cow::Owned(other.into_json().to_string()),
+        };
+        let key = self.vault.identities.join_key(self.project, self.keys, &text);
+        if !key.is_kept {
+            self.join_keys.push((key.pid, text.into_owned()));
+        }
+        printed("key_", &key.pid)
+    }
+}
+
 /// What a batch of updates does to records.
 #[derive(Default)]
 struct Changes {
@@ -459,7 +516,7 @@ impl Changes {
         subject: SubjectNo,
         members: &[SubjectNo],
         update: ProfileUpdate,
-    ) -> Result<Vec<(String, Class, Action)>, Reason> {
+    ) -> Result<Trail, Reason> {
         let mut trail = Vec::new();
         let mut edited = profile.clone();
         let (mut deleted, mut present) = (false, !self.removed.contains(&subject));
@@ -500,8 +557,19 @@ pub(crate) fn cut_text(mut text: String) -> String {
     text
 }
 
+/// A value as sent, in the types of the lake.
+fn typed(value: Sent<'_>) -> Option<Value> {
+    Some(match value {
+        Sent::Null => return None,
+        Sent::Bool(value) => Value::Bool(value),
+        Sent::Number(number) => Value::Number(number.as_f64().filter(|number| number.is_finite())?),
+        Sent::Text(text) => Value::String(cut_text(text.into_owned())),
+        Sent::Nested(value) => return typed_json(*value),
+    })
+}
+
 /// A JSON value in the types of the lake.
-fn typed(value: serde_json::Value) -> Option<Value> {
+fn typed_json(value: serde_json::Value) -> Option<Value> {
     use serde_json::Value as Json;
     Some(match value {
         Json::Null => return None,
@@ -541,10 +609,42 @@ struct Dictionary {
 
 #[derive(Default)]
 struct Names {
-    known: FxHashMap<String, (Class, Action)>,
+    known: FxHashMap<String, NameKnown>,
     /// Names that go on with events: each is a column.
     columns: usize,
     unsaved: Vec<String>,
+}
+
+/// What is known of a name.
+#[derive(Clone, Copy)]
+struct NameKnown {
+    class: Class,
+    action: Action,
+    says: NameSays,
+    /// It is what a sender may use: nothing in it is masked.
+    is_plain: bool,
+}
+
+impl NameKnown {
+    fn new(name: &str, class: Class, action: Action) -> NameKnown {
+        let is_plain = matches!(firewall::mask_name(name), Cow::Borrowed(_));
+        NameKnown { class, action, says: firewall::name_says(name), is_plain }
+    }
+
+    /// Whether there is nothing new in this having happened to the name: it keeps the strictest that ever did.
+    fn covers(&self, class: Class, action: Action) -> bool {
+        self.class > class || (self.class == class && self.action == action)
+    }
+}
+
+/// The right to look at names.
+struct Reading<'a>(RwLockReadGuard<'a, FxHashMap<ProjectId, Names>>);
+
+impl Reading<'_> {
+    /// What is known of a name as it was sent.
+    fn get(&self, project: ProjectId, name: &str) -> Option<NameKnown> {
+        self.0.get(&project)?.known.get(name).filter(|known| known.is_plain).copied()
+    }
 }
 
 impl Dictionary {
@@ -565,33 +665,45 @@ impl Dictionary {
             sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&database.pool).await?
         {
             let names = projects.entry(ProjectId(row.try_get::<i64, _>(0)? as u32)).or_default();
+            let name: String = row.try_get(1)?;
+            let class = CLASSES[row.try_get::<i64, _>(2)? as usize % CLASSES.len()];
             let action = ACTIONS[row.try_get::<i64, _>(3)? as usize % ACTIONS.len()];
             names.columns += usize::from(is_column(action));
-            names.known.insert(row.try_get(1)?, (CLASSES[row.try_get::<i64, _>(2)? as usize % CLASSES.len()], action));
+            let known = NameKnown::new(&name, class, action);
+            names.known.insert(name, known);
         }
         Ok(Dictionary { database, projects: RwLock::new(projects) })
     }
 
+    fn reading(&self) -> Option<Reading<'_>> {
+        Some(Reading(self.projects.read().expect("never left half changed")))
+    }
+
     /// Notes what happened to a name. Answers whether it may have a column of its own.
-    /// A name keeps the strictest thing that ever happened to it.
     fn note(&self, project: ProjectId, name: &str, class: Class, action: Action) -> bool {
         {
             let projects = self.projects.read().expect("never left half changed");
-            if let Some((known_class, known_action)) = projects.get(&project).and_then(|names| names.known.get(name))
-                && (*known_class > class || (*known_class == class && *known_action == action))
+            if projects
+                .get(&project)
+                .and_then(|names| names.known.get(name))
+                .is_some_and(|known| known.covers(class, action))
             {
                 return true;
             }
         }
         let mut projects = self.projects.write().expect("never left half changed");
         let names = projects.entry(project).or_default();
-        if !names.known.contains_key(name) {
-            if names.columns >= limits::SEGMENT_COLUMNS_MAX || names.known.len() >= limits::SEGMENT_COLUMNS_MAX * 2 {
-                return false;
+        match names.known.get_mut(name) {
+            Some(known) => (known.class, known.action) = (class, action),
+            None => {
+                if names.columns >= limits::SEGMENT_COLUMNS_MAX || names.known.len() >= limits::SEGMENT_COLUMNS_MAX * 2
+                {
+                    return false;
+                }
+                names.columns += usize::from(is_column(action));
+                names.known.insert(name.to_owned(), NameKnown::new(name, class, action));
             }
-            names.columns += usize::from(is_column(action));
         }
-        names.known.insert(name.to_owned(), (class, action));
         names.unsaved.push(name.to_owned());
         true
     }
@@ -612,7 +724,7 @@ impl Dictionary {
             let unsaved = std::mem::take(&mut names.unsaved);
             unsaved
                 .into_iter()
-                .filter_map(|name| names.known.get(&name).map(|(class, action)| (name.clone(), *class, *action)))
+                .filter_map(|name| names.known.get(&name).map(|known| (name.clone(), known.class, known.action)))
                 .collect()
         };
         let result = self.save(project, &unsaved).await;
@@ -648,7 +760,7 @@ impl Dictionary {
                 names
                     .known
                     .iter()
-                    .map(|(name, (class, action))| Known { name: name.clone(), class: *class, action: *action })
+                    .map(|(name, known)| Known { name: name.clone(), class: known.class, action: known.action })
                     .collect()
             })
             .unwrap_or_default();
@@ -685,11 +797,12 @@ mod tests {
         object
     }
 
-    async fn seal(vault: &Vault, properties: serde_json::Value) -> Sealed {
-        let record = object(json!({"event": "e", "properties": properties}));
-        let valid = wire::validate(record, Door::Track, IdentityMode::Simplified, 1_800_000_000_000_000);
+    async fn seal(vault: &Vault, properties: serde_json::Value) -> SealedEvent {
+        let body = json!({"event": "e", "properties": properties}).to_string();
+        let Ok(sent) = wire::read_events(body.as_bytes()).unwrap().remove(0).read else { panic!("an event") };
+        let valid = wire::validate(sent, Door::Track, IdentityMode::Simplified, 1_800_000_000_000_000);
         let Ok(Record::Event(event)) = valid else { panic!("a valid event") };
-        vault.seal(PROJECT, vec![event]).await.unwrap().remove(0)
+        vault.seal(PROJECT, vec![event], 0).await.unwrap().events.remove(0)
     }
 
     async fn update(vault: &Vault, updates: &[serde_json::Value]) -> Vec<Option<Reason>> {
@@ -716,9 +829,8 @@ mod tests {
     async fn what_a_device_told_is_part_of_the_person_and_goes_with_them() {
         let folder = tempfile::tempdir().unwrap();
         let vault = vault(folder.path()).await;
-        let before = seal(&vault, json!({"$device_id": "d", "email": "a@b.io"})).await.event.subject;
-        let after =
-            seal(&vault, json!({"$device_id": "d", "$user_id": "u", "phone": "+34 612 345 678"})).await.event.subject;
+        let before = seal(&vault, json!({"$device_id": "d", "email": "a@b.io"})).await.subject;
+        let after = seal(&vault, json!({"$device_id": "d", "$user_id": "u", "phone": "+34 612 345 678"})).await.subject;
         assert_ne!(before, after);
         let (_, sealed) = view(&vault, before).await;
         assert_eq!(sealed, ["email", "phone"]);
@@ -787,20 +899,73 @@ mod tests {
         assert!(bytes as usize <= limits::PROFILE_BYTES_MAX + 100, "{bytes}");
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ids_that_are_new_to_many_requests_at_once_have_one_number_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Arc::new(vault(folder.path()).await);
+        let seal_both = |vault: Arc<Vault>, at: usize| async move {
+            let own = seal(&vault, json!({"$user_id": format!("u{at}"), "org_id": format!("o{at}")})).await;
+            // Each of these is new to four requests.
+            let shared = seal(&vault, json!({"$user_id": format!("s{}", at % 10), "org_id": format!("o{at}")})).await;
+            assert_eq!(own.properties, shared.properties, "one pseudonym for one organisation");
+            [(format!("u{at}"), own.subject), (format!("s{}", at % 10), shared.subject)]
+        };
+        let tasks: Vec<_> = (0..40).map(|at| tokio::spawn(seal_both(first.clone(), at))).collect();
+        let mut numbers: BTreeMap<String, SubjectNo> = BTreeMap::new();
+        for task in tasks {
+            for (id, subject) in task.await.unwrap() {
+                assert_eq!(*numbers.entry(id.clone()).or_insert(subject), subject, "{id}");
+            }
+        }
+        let given: BTreeSet<SubjectNo> = numbers.values().copied().collect();
+        assert_eq!(given, (0..50).map(SubjectNo).collect(), "dense, and no two ids share one");
+        let kept = "SELECT count(*) FROM join_keys";
+        let row = sqlx::query(kept).fetch_one(&first.dictionary.database.pool).await.unwrap();
+        assert_eq!(row.try_get::<i64, _>(0).unwrap(), 40);
+        drop(first);
+        let again = Arc::new(vault(folder.path()).await);
+        for at in 0..40 {
+            for (id, subject) in seal_both(again.clone(), at).await {
+                assert_eq!(numbers[&id], subject, "{id}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn of_the_last_events_it_is_told_what_happened() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
+        let body: Vec<serde_json::Value> = (0..3)
+            .map(|at| json!({"event": "e", "properties": {"n": at, "email": "a@b.io", "password": "x", "org_id": 7}}))
+            .collect();
+        let body = serde_json::Value::from(body).to_string();
+        let events = wire::read_events(body.as_bytes()).unwrap().into_iter().map(|record| {
+            let Ok(sent) = record.read else { panic!("an event") };
+            let valid = wire::validate(sent, Door::Track, IdentityMode::Simplified, 0);
+            let Ok(Record::Event(event)) = valid else { panic!("a valid event") };
+            event
+        });
+        let sealed = vault.seal(PROJECT, events.collect(), 2).await.unwrap();
+        let lengths: Vec<usize> = sealed.trails.iter().map(Vec::len).collect();
+        assert_eq!((sealed.events.len(), lengths, sealed.values, sealed.secrets), (3, vec![4, 4], 6, 3));
+        let names: Vec<&str> = sealed.events[2].properties.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["n", "org_id"]);
+    }
+
     #[tokio::test]
     async fn merges_and_numbers_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let first = vault(folder.path()).await;
-        let device = seal(&first, json!({"$device_id": "d"})).await.event.subject;
-        let user = seal(&first, json!({"$device_id": "d", "$user_id": "u"})).await.event.subject;
+        let device = seal(&first, json!({"$device_id": "d"})).await.subject;
+        let user = seal(&first, json!({"$device_id": "d", "$user_id": "u"})).await.subject;
         // Another user on the same device stays another person.
-        let other = seal(&first, json!({"$device_id": "d", "$user_id": "v"})).await.event.subject;
+        let other = seal(&first, json!({"$device_id": "d", "$user_id": "v"})).await.subject;
         drop(first);
         let again = vault(folder.path()).await;
         let merges = again.merges(PROJECT);
         assert_eq!(merges.canonical(device), user);
         assert_eq!(merges.canonical(other), other);
-        assert_eq!(seal(&again, json!({"$user_id": "v"})).await.event.subject, other);
+        assert_eq!(seal(&again, json!({"$user_id": "v"})).await.subject, other);
         std::fs::write(folder.path().join("root.key"), "00".repeat(32)).unwrap();
         drop(again);
         assert!(matches!(Vault::open(folder.path(), &folder.path().join("root.key")).await, Err(Error::WrongRootKey)));

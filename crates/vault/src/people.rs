@@ -119,7 +119,7 @@ impl Table {
         let Some(open) = open.filter(|open| !open.contains_key(GROUP_MARK)) else { return };
         self.persons.insert(subject);
         for (name, json) in open {
-            let Some(value) = crate::typed(json.clone()) else { continue };
+            let Some(value) = crate::typed_json(json.clone()) else { continue };
             let column = self.columns.entry(name.clone()).or_default();
             let code = *column.index.entry(json.to_string()).or_insert_with(|| {
                 column.values.push(value);
@@ -204,8 +204,13 @@ mod tests {
         let find = || tables.find(project, &merges, &[("plan", &pro), ("n", &any)], &["plan"]).unwrap();
         let list = |set: &SubjectSet| set.iter().map(|subject| subject.0).collect::<Vec<_>>();
         let found = find();
-        assert_eq!((list(&found.sets[0]), list(&found.sets[1]), list(&found.everybody)), (vec![5], vec![7], vec![5, 7]));
-        let value = |found: &PeopleFound, subject| found.values[0].code(s(subject)).map(|code| found.values[0].values[code as usize].clone());
+        assert_eq!(
+            (list(&found.sets[0]), list(&found.sets[1]), list(&found.everybody)),
+            (vec![5], vec![7], vec![5, 7])
+        );
+        let value = |found: &PeopleFound, subject| {
+            found.values[0].code(s(subject)).map(|code| found.values[0].values[code as usize].clone())
+        };
         assert_eq!(value(&found, 7), Some(Value::String("free".into())));
         assert_eq!(value(&found, 2), None);
         tables.changed(project, s(5), None);

@@ -160,7 +160,7 @@ impl Profile {
 
     /// Puts a property where its class belongs, and nowhere else.
     pub(crate) fn put(&mut self, name: String, value: Option<Value>, trail: &mut Trail) {
-        let name = crate::firewall::mask_name(&name);
+        let name = crate::firewall::mask_name(&name).into_owned();
         self.open.remove(&name);
         self.personal.remove(&name);
         let Some(value) = value.filter(|value| !value.is_null()) else { return };
@@ -279,8 +279,8 @@ impl Profiles {
         let mut profiles = HashMap::with_capacity(subjects.len());
         for chunk in subjects.chunks(crate::SQL_VALUES) {
             let sql = format!(
-                "SELECT subject, open, personal FROM records WHERE project = $1 AND subject IN ({})",
-                crate::marks(2, chunk.len())
+                "SELECT subject, open, personal FROM records WHERE project = ? AND subject IN ({})",
+                crate::marks(chunk.len())
             );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
             for subject in chunk {

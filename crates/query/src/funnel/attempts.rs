@@ -132,8 +132,6 @@ pub(super) enum Wanted {
 /// Where the window of an entry ends.
 #[derive(Clone, Copy)]
 struct Window {
-    /// µs UTC, included.
-    deadline: i64,
     /// Sessions from..to; all of them when time alone decides.
     sessions: (u32, u32),
     /// The first row after the window.
@@ -215,7 +213,7 @@ impl Course<'_> {
                 let deadline = self.time(entry).saturating_add(us);
                 let after = &self.hits[entry as usize..];
                 let end = entry as usize + after.partition_point(|hit| hit.time <= deadline);
-                Window { deadline, sessions: (0, u32::MAX), end: end as u32 }
+                Window { sessions: (0, u32::MAX), end: end as u32 }
             }
             Limit::Sessions(count) => {
                 let first = self.session_of[entry as usize];
@@ -224,7 +222,7 @@ impl Course<'_> {
                 let deadline = self.time(entry).saturating_add(longest);
                 let rows = &self.hits[entry as usize..=self.sessions[last].last];
                 let end = entry as usize + rows.partition_point(|hit| hit.time <= deadline);
-                Window { deadline, sessions: (first, first + count), end: end as u32 }
+                Window { sessions: (first, first + count), end: end as u32 }
             }
         }
     }

@@ -326,6 +326,8 @@ fn events_between_steps_are_counted_without_the_steps() {
     };
     assert_eq!(times(&query), [(0, 2), (1, 1)]);
     query.steps.insert(1, step("U"));
+    query.between = Some(Exclusion { matching: named("S"), after_step: 2, before_step: 3 });
+    assert_eq!(times(&query), [(0, 1)], "whoever does not get there is not asked");
     query.between = Some(Exclusion { matching: EventMatch::default(), after_step: 1, before_step: 3 });
     assert_eq!(times(&query), [(0, 1)], "step 2 itself is none of them");
 }

@@ -66,17 +66,19 @@ impl Naive<'_> {
                 for (side, others, most) in [(1, later, query.after), (-1, earlier, query.before)] {
                     let mut at = 0;
                     for other in others {
-                        if at == most as i32 || !self.is_near(query, person, anchor, other, &session_of) {
-                            break;
-                        }
                         let event = &person.events[other];
-                        if query.exclusions.iter().any(|matching| self.matches(person.no, event, matching)) {
+                        let excluded = query.exclusions.iter().any(|matching| self.matches(person.no, event, matching));
+                        if at == most as i32 || excluded || !self.is_near(query, person, anchor, other, &session_of) {
                             break;
                         }
-                        let held = query.hold_constant.iter().all(|name| {
-                            first_text(property(event, name)) == first_text(property(&person.events[anchor], name))
-                        });
+                        let held = query
+                            .hold_constant
+                            .iter()
+                            .all(|name| items(property(event, name)) == items(property(&person.events[anchor], name)));
+                        // With a window in sessions, what is in none is looked through.
+                        let in_none = query.window.us().is_none() && session_of(other).is_none();
                         if query.hidden.contains(&event.name)
+                            || in_none
                             || !held
                             || !self.passes_all(person.no, event, &query.filters)
                         {
@@ -106,10 +108,9 @@ impl Naive<'_> {
     ) -> bool {
         match query.window.us() {
             Some(window) => (person.events[other].time_us - person.events[anchor].time_us).abs() <= window,
-            None => match (session_of(anchor), session_of(other)) {
-                (Some(anchor), Some(other)) => anchor.abs_diff(other) < query.window.count as usize,
-                _ => false,
-            },
+            None => session_of(anchor).is_some_and(|anchor| {
+                session_of(other).is_none_or(|other| anchor.abs_diff(other) < query.window.count as usize)
+            }),
         }
     }
 
@@ -186,6 +187,11 @@ fn flow(query: &FlowsQuery, paths: &[&Path]) -> Flow {
             .map(|(events, anchor)| FlowPath { count: whole[&(events.clone(), anchor)], events, anchor })
             .collect(),
     }
+}
+
+/// Lists with the same items are the same value.
+fn items(value: Option<&Value>) -> Option<BTreeSet<String>> {
+    value.map(|value| texts(value).into_iter().collect())
 }
 
 /// Of a list, the first item stands.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cofferdam_model::query::{Attribution, Breakdown, BreakdownBy, Count, FunnelQuery, Holder, Reentry, WindowUnit};
+use cofferdam_model::SubjectNo;
+use cofferdam_model::query::{Attribution, Breakdown, Count, FunnelQuery, Holder, Reentry, WindowUnit};
 use cofferdam_model::result::{
     BetweenCount, FunnelBucket, FunnelResult, FunnelSegment, FunnelStep, FunnelTable, Segment, TimeToConvert,
 };
-use cofferdam_model::{SubjectNo, Value};
 
 use super::sessions::Session;
 use super::{Naive, Segments, folded, largest, passes, property, texts};
@@ -154,11 +154,14 @@ impl Naive<'_> {
                 (0..query.steps.len()).filter(matches).collect()
             })
             .collect();
-        let key = |row: usize| -> Option<Vec<String>> {
-            let first = |name: &String| texts(property(&person.events[row], name)?).first().cloned();
-            query.hold_constant.iter().map(first).collect()
+        let key = |row: usize| -> Option<Vec<BTreeSet<String>>> {
+            let items = |name: &String| {
+                let items: BTreeSet<String> = texts(property(&person.events[row], name)?).into_iter().collect();
+                (!items.is_empty()).then_some(items)
+            };
+            query.hold_constant.iter().map(items).collect()
         };
-        let keys: BTreeSet<Vec<String>> = (0..person.events.len()).filter_map(key).collect();
+        let keys: BTreeSet<Vec<BTreeSet<String>>> = (0..person.events.len()).filter_map(key).collect();
         let mut attempts = Vec::new();
         for value in keys {
             let course = Course {
@@ -200,26 +203,16 @@ impl Naive<'_> {
 
     fn attributed(&self, query: &FunnelQuery, attempt: &Attempt, breakdown: &Breakdown) -> BTreeSet<Segments> {
         let person = &self.persons[attempt.person];
-        let of_events: Vec<&BreakdownBy> = breakdown.by.iter().filter(|by| by.on == Holder::Event).collect();
-        let picked: BTreeSet<Option<usize>> =
-            of_events.iter().map(|by| self.attributed_event(query, attempt, &by.property)).collect();
-        // Of different events (or none), the first item of a list stands.
-        let of_one = picked.len() <= 1 && !picked.contains(&None);
         let mut combinations: BTreeSet<Segments> = [Vec::new()].into();
         for by in &breakdown.by {
             let event = match by.on {
                 Holder::Event => self.attributed_event(query, attempt, &by.property),
                 Holder::Profile | Holder::Cohort => Some(attempt.rows[0]),
             };
-            let mut values = match event {
+            let values = match event {
                 Some(event) => self.values(person.no, &person.events[event], by),
                 None => [Segment::NotSet].into(),
             };
-            if !of_one
-                && let Some(Value::List(items)) = event.and_then(|event| property(&person.events[event], &by.property))
-            {
-                values = items.first().map(|item| Segment::Value(item.clone())).into_iter().collect();
-            }
             combinations = combinations
                 .iter()
                 .flat_map(|left| values.iter().map(|value| [left.as_slice(), std::slice::from_ref(value)].concat()))
@@ -309,7 +302,8 @@ impl Course<'_> {
                 if let Some(second) = attempt.rows.get(1).copied() {
                     let later = (entry + 1..second).rev().filter(|row| self.is_entry(*row));
                     let mut later = later.map(|row| self.follow(floor, row));
-                    if let Some(later) = later.find(|later| later.rows.get(1) == Some(&second)) {
+                    let as_far = |later: &Attempt| later.rows.len() >= attempt.rows.len();
+                    if let Some(later) = later.find(|later| later.rows.get(1) == Some(&second) && as_far(later)) {
                         attempt = later;
                     }
                 }

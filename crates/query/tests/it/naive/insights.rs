@@ -85,7 +85,10 @@ impl Naive<'_> {
             }
             for name in names {
                 let weight = self.measure(&touch_every, &counted, time, &name, None).unwrap_or_default();
-                *weights.entry(name).or_default() += weight;
+                // Events in no session are in no number of sessions.
+                if weight != 0.0 || counted.measure != Measure::Sessions {
+                    *weights.entry(name).or_default() += weight;
+                }
             }
         }
         weights

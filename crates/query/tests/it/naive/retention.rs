@@ -77,7 +77,9 @@ impl Naive<'_> {
                     retained[k] += 1;
                 }
             }
-            let begun = (0..width).filter(|k| self.interval(query, *start, *k).0 <= self.world.now_us).count();
+            // The range may begin within the unit of its first interval.
+            let begins = |k: &usize| self.interval(query, *start, *k).0.max(*start);
+            let begun = (0..width).filter(|k| begins(k) <= self.world.now_us).count();
             let complete = (0..width)
                 .filter(|k| {
                     let over = match query.alignment {

@@ -50,7 +50,10 @@ impl Naive<'_> {
             }
             SessionRule::Property { property: name } => {
                 // A run of events with one value; those without any are looked through.
-                let value = |at: usize| property(&events[at], name).and_then(|value| texts(value).first().cloned());
+                let value = |at: usize| {
+                    let items: BTreeSet<String> = property(&events[at], name).into_iter().flat_map(texts).collect();
+                    if items.len() == 1 { items.into_iter().next() } else { None }
+                };
                 for at in (0..events.len()).filter(|at| value(*at).is_some()) {
                     match sessions.last_mut() {
                         Some(session) if value(session[0]) == value(at) && date(session[0]) == date(at) => {

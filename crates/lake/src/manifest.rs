@@ -147,7 +147,8 @@ impl Manifest {
         }
         drop(bytes);
         // What was just read may be in the page cache alone, and a sync that failed once is not made up for by another.
-        let (file, position) = write_anew(&*disk, folder, &contents, number).map_err(io)?;
+        let position = write_beside(&*disk, folder, &contents, number).map_err(io)?;
+        let file = put_in_place(&*disk, folder).map_err(io)?;
         Ok(Manifest {
             disk,
             folder: folder.to_owned(),

@@ -155,6 +155,14 @@ impl Cutter {
         }
     }
 
+    /// Whether a row between the first and last of a session is of it.
+    fn holds(&self, hit: &Hit) -> bool {
+        match &self.rule {
+            Rule::Property(values) => session_id(values, hit).is_some(),
+            Rule::Timeout { .. } | Rule::Events { .. } => true,
+        }
+    }
+
     /// Clears `of` and gives each row the index of its session, or [`NO_SESSION`].
     pub(crate) fn assign(&self, hits: &[Hit], sessions: &[Session], of: &mut Vec<u32>) {
         of.clear();
@@ -307,7 +315,8 @@ impl Report<'_> {
         for session in sessions.iter() {
             let start = hits[session.first].time;
             let rows = &hits[session.first..=session.last];
-            if start >= from && start < to && rows.iter().any(|hit| hit.tags & MATCHING != 0) {
+            if start >= from && start < to && rows.iter().any(|hit| hit.tags & MATCHING != 0 && self.cutter.holds(hit))
+            {
                 each(session, ids);
             }
         }

@@ -421,8 +421,8 @@ fn a_funnel_by_segment_counts_the_first_entry_with_each_value() {
         .iter()
         .map(|line| (line["segment"][0]["value"].as_str().expect("a value").to_owned(), reached(&line["result"])))
         .collect();
-    let expected: BTreeMap<String, Vec<u64>> =
-        [("shirt".into(), vec![2, 1]), ("jeans".into(), vec![1, 1]), ("shoes".into(), vec![1, 0])].into();
+    // The jeans come while the attempt that began with the shirt is under way.
+    let expected: BTreeMap<String, Vec<u64>> = [("shirt".into(), vec![2, 1]), ("shoes".into(), vec![1, 0])].into();
     assert_eq!(segments, expected);
     assert_eq!(table["segments"][0]["segment"][0]["value"], "shirt", "the largest first");
 }

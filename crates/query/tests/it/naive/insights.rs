@@ -9,6 +9,9 @@ use cofferdam_model::{SealedEvent, SubjectNo};
 use super::{Naive, Segments, folded, mean, number, percentile, property, texts};
 use crate::world::Person;
 
+/// Values by bucket, and the total.
+type Line = (Vec<Option<f64>>, Option<f64>);
+
 type Bucket = (i64, i64);
 
 impl Naive<'_> {
@@ -155,7 +158,7 @@ impl Naive<'_> {
         }
         let mut series = Vec::new();
         // By (segment, metric): formulas need all metrics of a segment.
-        let mut values: BTreeMap<(usize, usize), (Vec<Option<f64>>, Option<f64>)> = BTreeMap::new();
+        let mut values: BTreeMap<(usize, usize), Line> = BTreeMap::new();
         for (at, segment) in shown.iter().enumerate() {
             for (index, metric) in query.metrics.iter().enumerate() {
                 let fold = query.breakdown.as_ref().map(|_| kept);
@@ -168,9 +171,8 @@ impl Naive<'_> {
                 values.insert((at, index), (each, total));
             }
             for (index, formula) in query.formulas.iter().enumerate() {
-                let of = |pick: &dyn Fn(&(Vec<Option<f64>>, Option<f64>)) -> Option<f64>| {
-                    evaluate(formula, &|metric| pick(&values[&(at, metric)]))
-                };
+                let of =
+                    |pick: &dyn Fn(&Line) -> Option<f64>| evaluate(formula, &|metric| pick(&values[&(at, metric)]));
                 let each = (0..long.len()).map(|bucket| of(&|cell| cell.0[bucket])).collect();
                 let total = of(&|cell| cell.1);
                 values.insert((at, query.metrics.len() + index), (each, total));

@@ -290,19 +290,8 @@ impl Asker {
 
     /// Events of a name that a report counts.
     async fn total(&self, event: &str) -> anyhow::Result<u64> {
-        let day = |offset: i64| {
-            // Civil date of a day number, after Hinnant.
-            let z = (now_ms() as i64 / 86_400_000) + offset + 719_468;
-            let era = z.div_euclid(146_097);
-            let doe = z.rem_euclid(146_097);
-            let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-            let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-            let mp = (5 * doy + 2) / 153;
-            let (d, m) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-            format!("{:04}-{m:02}-{d:02}", yoe + era * 400 + i64::from(m <= 2))
-        };
         let query = json!({
-            "kind": "insights", "range": {"from": day(-6), "to": day(1)}, "unit": "day",
+            "kind": "insights", "range": {"kind": "last", "count": 2, "unit": "day"}, "unit": "day",
             "metrics": [{"matching": {"event": event}, "measure": "total"}],
         });
         let answer = self.api("POST", &format!("/api/v1/projects/{}/query", self.project), &query).await?;
@@ -324,6 +313,7 @@ async fn probe(asker: Asker, over: Arc<AtomicBool>) -> anyhow::Result<Vec<Durati
         let acknowledged = Instant::now();
         while asker.total("Freshness Probe").await? < times.len() as u64 + 1 {
             ensure!(acknowledged.elapsed() < Duration::from_secs(30), "an acknowledged event is in no report");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         times.push(acknowledged.elapsed());
         tokio::time::sleep(Duration::from_millis(300)).await;

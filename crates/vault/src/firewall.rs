@@ -464,11 +464,12 @@ fn has_secret(text: &str, marks: Marks) -> bool {
     {
         return true;
     }
-    // A page's address loses its user info instead.
-    marks.all(AT | COLON | SLASH)
-        && text.contains("://")
-        && (!text.starts_with("http") || text.contains(char::is_whitespace))
-        && URL_PASSWORD.is_match(text)
+    if marks.all(AT | COLON | SLASH) && text.contains("://") {
+        // A page's address loses its user info instead.
+        let page = text.starts_with("http") && !text.contains(char::is_whitespace);
+        return !page && URL_PASSWORD.is_match(text);
+    }
+    false
 }
 
 fn has_identity(text: &str, marks: Marks, version: bool) -> bool {

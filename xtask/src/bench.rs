@@ -71,7 +71,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
-    let tools = Tools::prepare()?;
+    let tools = Tools::prepare(&args)?;
     if args.only.as_deref() != Some("ingest") {
         queries(&tools, &folder, &args)?;
         publish("queries", &queries_report(&folder)?)?;
@@ -90,10 +90,13 @@ struct Tools {
 }
 
 impl Tools {
-    fn prepare() -> Result<Tools> {
-        crate::console()?;
-        let packages = ["--package", "cofferdam-bench", "--package", "cofferdam"];
-        run("", "cargo", &[&["build", "--release", "--quiet"][..], &packages].concat(), &[])?;
+    fn prepare(args: &Args) -> Result<Tools> {
+        let build = ["build", "--release", "--quiet", "--package"];
+        run("", "cargo", &[&build[..], &["cofferdam-bench"]].concat(), &[])?;
+        if args.only.as_deref() != Some("queries") {
+            crate::console()?;
+            run("", "cargo", &[&build[..], &["cofferdam"]].concat(), &[])?;
+        }
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
         // Beside the results, so that a fresh folder for these does not install the peers again.
         let venv = root().join("target/bench-venv");

@@ -459,6 +459,7 @@ pub struct Arrived {
 }
 
 impl Rows {
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.core.time.len()
     }

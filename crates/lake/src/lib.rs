@@ -146,6 +146,9 @@ struct Bells {
     compact: Bell,
 }
 
+/// What a thread does until the lake closes.
+type Work = Box<dyn FnOnce(&Store, &Bells) + Send>;
+
 /// Bytes that one group commit writes at most.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A tail that waited so long is flushed, which keeps recovery short, and compaction looks whether something is due.
@@ -163,7 +166,7 @@ impl Lake {
         let bells = Arc::new(Bells::default());
         let (log, receiver) = mpsc::channel(4_096);
         let mut inner = Inner { store: store.clone(), log: Some(log), bells: bells.clone(), threads: Vec::new() };
-        let mut start = |name: &str, work: Box<dyn FnOnce(&Store, &Bells) + Send>| {
+        let mut start = |name: &str, work: Work| {
             let (store, bells) = (store.clone(), bells.clone());
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&store, &bells));
             let thread = thread.map_err(|source| Error::Io { what: "start a thread", path: folder.clone(), source })?;

@@ -141,20 +141,21 @@ impl Manifest {
             });
         }
         let bytes = disk.read(&path).map_err(io)?;
-        let Read { contents, number, end, first_end } = read(&path, &bytes)?;
+        let Read { contents, number, end } = read(&path, &bytes)?;
         if end < bytes.len() {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - end, "the manifest ends in an unfinished transaction, which is dropped");
-            drop(bytes);
-            disk.truncate(&path, end as u64).map_err(io)?;
         }
-        let file = disk.append(&path).map_err(io)?;
+        drop(bytes);
+        // What was just read may be in the page cache alone, and a sync that failed once is not made up for by another.
+        let position = write_beside(&*disk, folder, &contents, number).map_err(io)?;
+        let file = put_in_place(&*disk, folder).map_err(io)?;
         Ok(Manifest {
             disk,
             folder: folder.to_owned(),
             file,
-            position: end as u64,
-            content_bytes: first_end as u64,
-            number,
+            position,
+            content_bytes: position,
+            number: number + 1,
             contents,
             broken: None,
         })
@@ -328,9 +329,8 @@ struct Read {
     contents: Contents,
     /// Of the next transaction.
     number: u64,
-    /// Where the last good transaction ends, and the first.
+    /// Where the last good transaction ends.
     end: usize,
-    first_end: usize,
 }
 
 fn read(path: &Path, bytes: &Bytes) -> Result<Read> {
@@ -339,7 +339,7 @@ fn read(path: &Path, bytes: &Bytes) -> Result<Read> {
         return Err(damaged("not a manifest of a version this build reads".to_owned()));
     }
     let mut contents = Contents { floor: 1, segments: BTreeMap::new(), erased: BTreeMap::new(), next_id: 1 };
-    let (mut end, mut first_end, mut next) = (MAGIC.len(), 0, None);
+    let (mut end, mut next) = (MAGIC.len(), None);
     while end < bytes.len() {
         let Some((number, transaction, len)) = parse(&bytes[end..]) else {
             let rest = &bytes[end..];
@@ -357,14 +357,11 @@ fn read(path: &Path, bytes: &Bytes) -> Result<Read> {
         }
         contents.apply(&transaction);
         end += len;
-        if next.is_none() {
-            first_end = end;
-        }
         next = Some(number + 1);
     }
     // It is renamed into place with its first transaction.
     let number = next.ok_or_else(|| damaged("it is empty: restore it from a backup".to_owned()))?;
-    Ok(Read { contents, number, end, first_end })
+    Ok(Read { contents, number, end })
 }
 
 fn frame(number: u64, transaction: &Transaction) -> Vec<u8> {
@@ -578,7 +575,7 @@ mod tests {
             std::fs::write(&path, &whole[..len]).unwrap();
             let contents = open(folder.path()).unwrap().contents().clone();
             assert!(contents.segments.contains_key(&1) && !contents.segments.contains_key(&7));
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), ends[1] as u64);
+            assert_eq!(*open(folder.path()).unwrap().contents(), contents);
         }
         for at in MAGIC.len()..ends[1] {
             let mut spoilt = whole.clone();

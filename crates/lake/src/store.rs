@@ -466,8 +466,8 @@ impl Store {
         let mut shelf = project.shelf();
         let mut transaction = Transaction::default();
         for segment in shelf.segments() {
-            if !found.contains_key(&segment.id) {
-                found.insert(segment.id, erased_rows(segment, &new)?);
+            if let std::collections::hash_map::Entry::Vacant(missing) = found.entry(segment.id) {
+                missing.insert(erased_rows(segment, &new)?);
             }
         }
         let now_us = self.now_us();

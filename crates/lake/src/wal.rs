@@ -16,6 +16,8 @@
 //! - a bad frame that was durable once is damage, and an error, since acknowledged events are in it. Only when a
 //!   file with the same name and the extension `skip` lies beside does recovery go on with the next good frame.
 //!
+//! What recovery reads may be in the page cache alone: it is written anew before the next file declares it durable.
+//!
 //! A write that fails (a full disk) is cut back, and the log goes on. A sync that fails leaves unknown what the disk
 //! holds, so the log then refuses everything until it is opened again.
 
@@ -317,20 +319,31 @@ pub(crate) fn replay<'k>(
             let rest = &bytes[end..];
             tracing::warn!(path = %path.display(), bytes = rest.len(), "the log ends in an unfinished write, which was never acknowledged");
             // Kept apart: should it be damage after all, what lies behind it is not lost.
-            let aside = path.with_extension("cut");
-            let keep = || {
-                let mut file = disk.create(&aside)?;
-                file.write_all(rest)?;
-                file.flush()?;
-                file.sync()?;
-                disk.sync_folder(folder)?;
-                disk.truncate(&path, end as u64)
-            };
-            keep().map_err(|source| Error::Io { what: "cut an unfinished write off a log file", path, source })?;
+            put_durably(disk, folder, &path.with_extension("cut"), rest)?;
+        }
+        if durable.is_none_or(|durable| end as u64 > durable) {
+            // What was just read may be in the page cache alone, and a sync that failed once is not made up for by
+            // another. The next file will declare it durable.
+            put_durably(disk, folder, &path, &bytes[..end])?;
         }
         next = Next { number: number + 1, previous_end: end as u64 };
     }
     Ok(next)
+}
+
+/// Puts a file there, whole and durable, in the place of another or not.
+fn put_durably(disk: &dyn Disk, folder: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let put = || {
+        let mut file = disk.create(&temporary)?;
+        file.write_all(bytes)?;
+        file.flush()?;
+        file.sync()?;
+        drop(file);
+        disk.rename(&temporary, path)?;
+        disk.sync_folder(folder)
+    };
+    put().map_err(|source| Error::Io { what: "make a recovered log file durable", path: path.to_owned(), source })
 }
 
 /// Checks the frames of every file from `floor` on without decrypting or changing anything.

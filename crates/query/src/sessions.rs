@@ -50,7 +50,8 @@ pub(crate) fn matchers(rule: &SessionRule) -> Result<Vec<EventMatch>> {
     match rule {
         SessionRule::Timeout { minutes } => {
             if *minutes == 0 || *minutes > limits::SESSION_MINUTES_MAX {
-                return invalid(format!("a session's timeout is 1 to {} minutes", limits::SESSION_MINUTES_MAX));
+                let (thousands, rest) = (limits::SESSION_MINUTES_MAX / 1_000, limits::SESSION_MINUTES_MAX % 1_000);
+                return invalid(format!("a session's timeout is 1 to {thousands},{rest:03} minutes"));
             }
         }
         SessionRule::Events { start, end } => {

@@ -553,6 +553,7 @@ impl Disk for SimDisk {
         }
         if world.bytes_free == Some(0) && !world.quiet {
             world.note("create", path, 0, "disk full");
+            world.failures += 1;
             return Err(full());
         }
         let file = match world.now.get(path) {

@@ -27,7 +27,7 @@ use cofferdam_model::{Merges, ProjectId, SealedEvent, SubjectNo, Value};
 use jiff::tz::TimeZone;
 
 use crate::disk::{Crash, Faults, SimDisk};
-use crate::model::{Batch, Erasure, Fate, Project, Resolution, Row, SERIAL, rows_of, serial};
+use crate::model::{Batch, Erasure, Fate, Project, Resolution, Row, SERIAL, rows_of};
 use crate::oracle::{Asker, Numbers, PLAN, Question};
 use crate::rng::Rng;
 
@@ -254,35 +254,35 @@ impl Run {
 
     fn one_step(&mut self) -> Checked {
         match self.rng.below(100) {
-            0..46 => self.append(),
-            46..57 => self.flush(),
-            57..67 => {
+            0..42 => self.append(),
+            42..52 => self.flush(),
+            52..61 => {
                 let days = *self.rng.pick(&[0, 0, 1, 3, 8, 35]);
                 self.jump(days);
                 self.compact()
             }
-            67..70 => self.erase(),
-            70..74 => {
+            61..64 => self.erase(),
+            64..68 => {
                 self.link();
                 Ok(())
             }
-            74..78 => self.hold(),
-            78..81 => {
+            68..72 => self.hold(),
+            72..75 => {
                 let at = self.rng.index(self.held.len().max(1));
                 self.release_held(at)
             }
-            81..87 => {
+            75..85 => {
                 self.worsen();
                 Ok(())
             }
-            87..92 => {
+            85..92 => {
                 let operations = self.rng.within(1, 60);
                 self.say(format_args!("a crash is due in {operations} operations"));
                 self.disk.crash_after(Some(operations));
                 Ok(())
             }
             92..94 => self.restart(),
-            94..97 => self.flip(),
+            94..96 => self.flip(),
             _ => self.check(Depth::Answers),
         }
     }
@@ -350,7 +350,7 @@ impl Run {
         let mut group = Vec::new();
         for _ in 0..count {
             let project = self.rng.index(self.projects.len());
-            let size = if self.rng.chance(100) { self.rng.within(60, 200) } else { self.rng.within(1, 25) };
+            let size = if self.rng.chance(50) { self.rng.within(60, 150) } else { self.rng.within(1, 16) };
             let events: Vec<SealedEvent> = (0..size).map(|_| self.event(project)).collect();
             self.report.events += size;
             self.projects[project].batches.push(Batch { events: events.clone(), fate: Fate::Unknown });

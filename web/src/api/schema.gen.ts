@@ -22,6 +22,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/cohorts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The cohorts of a project, oldest first. */
+        get: operations["list_cohorts"];
+        put?: never;
+        /** Make a cohort. */
+        post: operations["create_cohort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/cohorts/{cohort}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a cohort. Persons and events stay. */
+        delete: operations["delete_cohort"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/events": {
         parameters: {
             query?: never;
@@ -186,6 +221,13 @@ export interface components {
          * @enum {string}
          */
         Action: "kept" | "reduced" | "pseudonymised" | "sealed" | "dropped";
+        /** @description One number of many. */
+        Aggregate: "sum" | "average" | "median" | "min" | "max" | {
+            percentile: {
+                /** Format: double */
+                percent: number;
+            };
+        };
         /**
          * @description Where interval k begins.
          * @enum {string}
@@ -211,18 +253,49 @@ export interface components {
             /** @description IANA name of the zone in which days were cut. */
             time_zone: string;
         };
+        /** @description The step whose value of a property stands for the whole conversion. */
+        Attribution: "first" | "last" | {
+            /** @description This step, counted from 1; not set for those who do not reach it. */
+            step: {
+                /** Format: int32 */
+                step: number;
+            };
+        };
         BeginSetupBody: {
             email: string;
             /** @description Printed by the server in its terminal. */
             setup_code: string;
         };
-        /** @description Split the answer by the values of one property. */
+        BetweenCount: {
+            /**
+             * Format: int64
+             * @description For how many persons (attempts, sessions).
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description How often the event happened.
+             */
+            times: number;
+        };
+        /** @description Split the answer by the values of one property or several: a segment is a combination of values. */
         Breakdown: {
+            /** @description 1 to 4. */
+            by: components["schemas"]["BreakdownBy"][];
             /**
              * Format: int32
              * @description How many segments to list, largest first, 1 to 200; the rest is summed up as `other`.
              */
             limit?: number;
+            /** @description For persons who had several segments in one bucket of time (Insights, unique): which of them count. */
+            touch?: components["schemas"]["Touch"];
+        };
+        /** @description One property of a breakdown. */
+        BreakdownBy: {
+            buckets?: components["schemas"]["ValueBuckets"] | null;
+            /** @description Whose property; the event's unless told otherwise. */
+            on?: components["schemas"]["Holder"];
+            /** @description The property's name; on a cohort its id, and the segments are `in` and `not in`. */
             property: string;
         };
         /**
@@ -230,11 +303,83 @@ export interface components {
          * @enum {string}
          */
         Class: "C0" | "C1" | "C2" | "C3" | "C4" | "C5";
-        /**
-         * @description Which cohorts a person belongs to.
-         * @enum {string}
-         */
-        CohortRule: "first_time" | "each_interval";
+        /** @description A cohort as the console shows it. */
+        Cohort: {
+            /** @description RFC 3339, UTC. */
+            created_at: string;
+            /** @description What filters and breakdowns call it: `c12`. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Persons in the uploaded list; absent for a dynamic cohort, of which the size is a question.
+             */
+            listed?: number | null;
+            name: string;
+            rule: components["schemas"]["CohortRule"];
+        };
+        /** @description A condition on a person. At most 4 levels deep, at most 50 conditions in all. */
+        CohortCondition: {
+            /** @enum {string} */
+            kind: "all";
+            of: components["schemas"]["CohortCondition"][];
+        } | {
+            /** @enum {string} */
+            kind: "any";
+            of: components["schemas"]["CohortCondition"][];
+        } | {
+            /** @enum {string} */
+            kind: "not";
+            of: components["schemas"]["CohortCondition"];
+        } | {
+            distinct?: components["schemas"]["Unit"] | null;
+            /** @enum {string} */
+            kind: "did";
+            matching: components["schemas"]["EventMatch"];
+            times: components["schemas"]["Times"];
+            window?: components["schemas"]["DateRange"] | null;
+        } | {
+            filter: components["schemas"]["Filter"];
+            /** @enum {string} */
+            kind: "is";
+        };
+        /** @description What became of an upload. */
+        CohortMade: {
+            cohort: components["schemas"]["Cohort"];
+            /**
+             * Format: int64
+             * @description Ids of the upload that no event and no profile ever had: they are not in the cohort.
+             */
+            unknown: number;
+        };
+        /** @description How a cohort is made. */
+        CohortRule: {
+            condition: components["schemas"]["CohortCondition"];
+            /** @enum {string} */
+            kind: "dynamic";
+        } | {
+            /** @enum {string} */
+            kind: "static";
+        };
+        CohortsBody: {
+            cohorts: components["schemas"]["Cohort"][];
+        };
+        /** @description Which earlier period to compare with. */
+        Compare: {
+            /** @enum {string} */
+            kind: "previous_period";
+        } | {
+            /** Format: int32 */
+            count: number;
+            /** @enum {string} */
+            kind: "ago";
+            unit: components["schemas"]["Unit"];
+        };
+        /** @description The earlier period of a comparison. */
+        Compared: {
+            buckets: string[];
+            /** @description The same lines, in the same order, as the series of the present period; a segment without events then is 0. */
+            series: components["schemas"]["Series"][];
+        };
         /**
          * @description A test of one property value. A property that is not set passes only `does_not_equal`,
          *     `does_not_contain` and `is_not_set`. On a list, a positive test passes when any item does.
@@ -297,6 +442,18 @@ export interface components {
             low: number;
             /** @enum {string} */
             op: "between";
+        };
+        /**
+         * @description What a funnel or a flow counts.
+         * @enum {string}
+         */
+        Count: "unique" | "total" | "sessions";
+        /** @description A rule, or a list of distinct ids. The ids are turned into numbers and forgotten. */
+        CreateCohortBody: {
+            /** @description Distinct ids of a static cohort's members, at most 500,000. */
+            ids?: string[];
+            name: string;
+            rule: components["schemas"]["CohortRule"];
         };
         CreateProjectBody: {
             identity_mode: components["schemas"]["IdentityMode"];
@@ -370,66 +527,294 @@ export interface components {
         EventsTable: {
             events: components["schemas"]["EventRow"][];
         };
-        /** @description A condition on one property of an event. All conditions of a list must hold. */
+        /** @description An event between two steps. */
+        Exclusion: {
+            /**
+             * Format: int32
+             * @description After this step, counted from 1.
+             */
+            after_step: number;
+            /**
+             * Format: int32
+             * @description Before this step, later than `after_step`.
+             */
+            before_step: number;
+            matching: components["schemas"]["EventMatch"];
+        };
+        /** @description A condition on one property. All conditions of a list must hold. */
         Filter: {
             condition: components["schemas"]["Condition"];
+            /** @description Whose property; the event's unless told otherwise. */
+            on?: components["schemas"]["Holder"];
+            /** @description The property's name. On a cohort: its id, and the condition is `is_set` (a member) or `is_not_set`. */
             property: string;
         };
+        Flow: {
+            /**
+             * Format: int64
+             * @description Anchors: persons, occurrences or sessions.
+             */
+            anchors: number;
+            /** @description Between neighbouring steps, the anchor (`at` 0) included. */
+            links: components["schemas"]["FlowLink"][];
+            /** @description The most frequent whole paths, equal counts by name. */
+            paths: components["schemas"]["FlowPath"][];
+            /** @description Every step, from the furthest before the anchor (negative `at`) to the furthest after it; not the anchor. */
+            steps: components["schemas"]["FlowStep"][];
+        };
+        /** @description An event of a flow that is told apart by a property. */
+        FlowExpansion: {
+            event: string;
+            property: string;
+        };
+        FlowLink: {
+            /**
+             * Format: int32
+             * @description From the event at `at` to the one at `at + 1`. Absent: one of the other events.
+             */
+            at: number;
+            /** Format: int64 */
+            count: number;
+            from?: components["schemas"]["FlowName"] | null;
+            to?: components["schemas"]["FlowName"] | null;
+        };
+        /** @description What a path shows at a step. */
+        FlowName: {
+            event: string;
+            value?: components["schemas"]["Segment"] | null;
+        };
+        FlowNode: {
+            /** Format: int64 */
+            count: number;
+            name: components["schemas"]["FlowName"];
+        };
+        FlowPath: {
+            /**
+             * Format: int32
+             * @description Index of the anchor in `events`.
+             */
+            anchor: number;
+            /** Format: int64 */
+            count: number;
+            /** @description In order of time, the anchor included; shorter where a path begins late or ends early. */
+            events: components["schemas"]["FlowName"][];
+        };
+        FlowSegment: {
+            flow: components["schemas"]["Flow"];
+            segment: components["schemas"]["Segment"][];
+        };
+        FlowStep: {
+            /**
+             * Format: int32
+             * @description Distance from the anchor: −1 is the event right before it.
+             */
+            at: number;
+            /**
+             * Format: int64
+             * @description Paths that reach the step on the anchor's side and have nothing here.
+             */
+            drop_off: number;
+            /** @description Most frequent first. */
+            nodes: components["schemas"]["FlowNode"][];
+            /**
+             * Format: int64
+             * @description Paths whose event here is none of `nodes`.
+             */
+            other: number;
+        };
+        /** @description Which events came before or after an anchor, as paths. */
+        FlowsQuery: {
+            /** Format: int32 */
+            after: number;
+            /** @description Every event within the range that matches is an anchor (`unique`: a person's first; `sessions`: a session's). */
+            anchor: components["schemas"]["EventMatch"];
+            /**
+             * Format: int32
+             * @description Steps to look back, 0 to 5, and ahead, 0 to 10; together at least 1.
+             */
+            before?: number;
+            breakdown?: components["schemas"]["Breakdown"] | null;
+            /** @description Repetitions of an event in a row are one step. */
+            collapse_repeats?: boolean;
+            count?: components["schemas"]["Count"];
+            /** @description A path ends (before, after the anchor) where one of these happens, and does not show it. */
+            exclusions?: components["schemas"]["EventMatch"][];
+            /** @description Show this event as one node per value of a property. At most 5. */
+            expand?: components["schemas"]["FlowExpansion"][];
+            /** @description Apply to anchors and steps: other events are looked through. */
+            filters?: components["schemas"]["Filter"][];
+            /** @description Names of events that are looked through as if they had not happened. */
+            hidden?: string[];
+            /** @description Steps must have the anchor's value of these properties. At most 3. */
+            hold_constant?: string[];
+            /**
+             * Format: int32
+             * @description Nodes listed per step, 1 to 50; the rest is summed up as other events.
+             */
+            nodes?: number;
+            /**
+             * Format: int32
+             * @description How many of the most frequent whole paths to list, 0 to 50.
+             */
+            paths?: number;
+            range: components["schemas"]["DateRange"];
+            sessions?: components["schemas"]["SessionRule"];
+            /** @description How far from the anchor a step may be. */
+            window?: components["schemas"]["Window"];
+        };
+        FlowsTable: {
+            /** @description Everybody's paths. */
+            overall: components["schemas"]["Flow"];
+            /** @description One flow per segment, most anchors first; empty without a breakdown. */
+            segments?: components["schemas"]["FlowSegment"][];
+            /** Format: int32 */
+            segments_omitted: number;
+        };
+        FrequencyPeriod: {
+            /** @description Element i: persons with exactly (or at least) i + 1 different hours or days; as many as the longest period has. */
+            counts: number[];
+            /**
+             * Format: int64
+             * @description Persons with a matching event in it.
+             */
+            persons: number;
+            /** @description Start of the period: RFC 3339 with the project's offset. */
+            start: string;
+        };
+        /** @description On how many different hours or days of a period persons did something. */
+        FrequencyQuery: {
+            /** @description Count persons with at least k hours or days, instead of exactly k. */
+            cumulative?: boolean;
+            filters?: components["schemas"]["Filter"][];
+            matching?: components["schemas"]["EventMatch"];
+            /** @description The period: `day` (hours of a day), `week` or `month` (days of it). */
+            period: components["schemas"]["Unit"];
+            range: components["schemas"]["DateRange"];
+        };
+        FrequencyTable: {
+            /** @description The last period reaches beyond now. */
+            last_incomplete: boolean;
+            /** @description Over all periods: how many (person, period) pairs there are per number of hours or days. */
+            overall: number[];
+            /** @description One row per period of the range. */
+            periods: components["schemas"]["FrequencyPeriod"][];
+        };
+        FunnelBucket: {
+            result: components["schemas"]["FunnelResult"];
+            /** @description Start of the bucket: RFC 3339 with the project's offset. */
+            start: string;
+        };
+        /** @description A step of a funnel. */
+        FunnelMatch: {
+            /** @description Neighbouring steps with this mark may come in any order; the next step without it comes after them all. */
+            any_order?: boolean;
+            event?: string | null;
+            filters?: components["schemas"]["Filter"][];
+        };
         /**
-         * @description How many persons went through steps in order, and where they stopped.
-         *     A person enters at their first matching step 1 within the range; other events between steps are allowed.
+         * @description How many persons went through steps, and where they stopped.
+         *
+         *     Somebody enters at a matching step 1 within the range; other events between steps are allowed; the window runs
+         *     from the entry. Steps that happen within 2 seconds of each other may come in any order.
          */
         FunnelQuery: {
+            /** @description Which step's value of a property a conversion has, for filters and the breakdown. */
+            attribution?: components["schemas"]["Attribution"];
+            between?: components["schemas"]["Exclusion"] | null;
             breakdown?: components["schemas"]["Breakdown"] | null;
+            /** @description What is counted. */
+            count?: components["schemas"]["Count"];
+            /** @description Events that must not happen between two steps. At most 5. */
+            exclusions?: components["schemas"]["Exclusion"][];
+            /**
+             * @description Decide about whole conversions, by the values that `attribution` picks: they do not change which events are
+             *     steps. (A step's own filters do.)
+             */
             filters?: components["schemas"]["Filter"][];
+            /** @description Properties that must keep the value they have at step 1 through all steps. At most 3. */
+            hold_constant?: string[];
             range: components["schemas"]["DateRange"];
+            /** @description Which of several entries counts (`count` unique), or begins the next attempt (totals, sessions). */
+            reentry?: components["schemas"]["Reentry"];
+            sessions?: components["schemas"]["SessionRule"];
             /** @description 2 to 20. */
-            steps: components["schemas"]["EventMatch"][];
+            steps: components["schemas"]["FunnelMatch"][];
+            trend?: components["schemas"]["Unit"] | null;
             /** @description At most 366 days. */
             window: components["schemas"]["Window"];
         };
         FunnelResult: {
             steps: components["schemas"]["FunnelStep"][];
+            time_to_convert?: components["schemas"]["TimeToConvert"] | null;
         };
         FunnelSegment: {
             result: components["schemas"]["FunnelResult"];
-            segment: components["schemas"]["Segment"];
+            segment: components["schemas"]["Segment"][];
+            /**
+             * Format: double
+             * @description How sure it is that this segment's conversion differs from that of all others, 0 to 1, by the hypergeometric
+             *     distribution: above 0.95 it is significant. Absent with fewer than 30 entries on either side.
+             */
+            significance?: number | null;
         };
         FunnelStep: {
+            /**
+             * Format: int64
+             * @description Mean of the same.
+             */
+            average_ms_from_previous?: number | null;
+            /**
+             * Format: int64
+             * @description Persons (attempts, sessions) that reached this step.
+             */
+            count: number;
             /**
              * Format: int64
              * @description Median time from the previous step, in milliseconds; absent for step 1 or when nobody got here.
              */
             median_ms_from_previous?: number | null;
-            /**
-             * Format: int64
-             * @description Persons who reached this step.
-             */
-            persons: number;
         };
         FunnelTable: {
+            /** @description How often the event asked for happened between its two steps, among those who reached the later one. */
+            between?: components["schemas"]["BetweenCount"][];
             /** @description The funnel over everybody. */
             overall: components["schemas"]["FunnelResult"];
             /** @description One funnel per segment, largest entry first; empty without a breakdown. */
             segments: components["schemas"]["FunnelSegment"][];
             /** Format: int32 */
             segments_omitted: number;
+            /** @description One funnel per bucket of entry; empty unless asked for. */
+            trend?: components["schemas"]["FunnelBucket"][];
         };
+        /**
+         * @description What a filter or a breakdown looks at.
+         * @enum {string}
+         */
+        Holder: "event" | "profile" | "cohort";
         /** @enum {string} */
         IdentityMode: "simplified" | "original";
         /** @description How often, and by how many persons, events happened over time. */
         InsightsQuery: {
             breakdown?: components["schemas"]["Breakdown"] | null;
+            compare?: components["schemas"]["Compare"] | null;
             /** @description Apply to every metric. */
             filters?: components["schemas"]["Filter"][];
-            /** @description 1 to 10. */
+            /**
+             * @description Arithmetic over metrics, named A, B, …, Z, AA, …: `A / B * 100`, with + − * / ( ), numbers. At most 10.
+             *     A bucket in which a formula divides by zero has no value.
+             */
+            formulas?: string[];
+            /** @description 1 to 40. */
             metrics: components["schemas"]["Metric"][];
             range: components["schemas"]["DateRange"];
+            sessions?: components["schemas"]["SessionRule"];
+            transform?: components["schemas"]["Transform"] | null;
             unit: components["schemas"]["Unit"];
         };
         InsightsTable: {
             /** @description Start of each bucket: RFC 3339 with the project's offset. */
             buckets: string[];
+            compared?: components["schemas"]["Compared"] | null;
             /** @description The last bucket reaches beyond now: draw it as unfinished. */
             last_incomplete: boolean;
             /**
@@ -464,16 +849,75 @@ export interface components {
             /** @description Absent when sealed or dropped. */
             value?: Record<string, never> | null;
         };
+        /** @description How a matching event counts. */
+        Measure: "total" | "unique" | "sessions" | {
+            /**
+             * @description Persons with a matching event in the `days` days that end with the bucket's last day: 1 (DAU), 7 (WAU),
+             *     30 (MAU), at most 90. Days before the range count.
+             */
+            active: {
+                /** Format: int32 */
+                days: number;
+            };
+        } | {
+            /** @description Of a numeric property. Events without it do not count. */
+            sum: {
+                property: string;
+            };
+        } | {
+            average: {
+                property: string;
+            };
+        } | {
+            median: {
+                property: string;
+            };
+        } | {
+            min: {
+                property: string;
+            };
+        } | {
+            max: {
+                property: string;
+            };
+        } | {
+            /** @description `percent` from 0 to 100, by linear interpolation between the two nearest ranks. */
+            percentile: {
+                /** Format: double */
+                percent: number;
+                property: string;
+            };
+        } | {
+            /** @description Different values of a property, of any type; each item of a list is a value. */
+            distinct: {
+                property: string;
+            };
+        } | {
+            /** @description First a number per person and bucket, then one number of those. Persons without a matching event do not count. */
+            per_person: {
+                each: components["schemas"]["PersonMeasure"];
+                then: components["schemas"]["Aggregate"];
+            };
+        } | {
+            /** @description Members of a cohort as of the end of each bucket (now, for the last one). `matching` is not looked at. */
+            cohort_size: {
+                cohort: string;
+            };
+        };
         /**
-         * @description How a matching event counts.
-         * @enum {string}
+         * @description One line of an Insights report. The events `$session_start` and `$session_end` happen at the first and last event
+         *     of every session, with the numbers `$duration_s` and `$event_count`, and `$origin_start` and `$origin_end`, the
+         *     names of the first and last event.
          */
-        Measure: "total" | "unique";
-        /** @description One line of an Insights report. */
         Metric: {
             matching: components["schemas"]["EventMatch"];
             measure: components["schemas"]["Measure"];
         };
+        /**
+         * Format: double
+         * @description A number of an answer: whole numbers are written without a fraction.
+         */
+        Number: number;
         OrganisationBody: {
             name: string;
         };
@@ -491,6 +935,28 @@ export interface components {
             rejected: components["schemas"]["ReasonCount"][];
             /** @description RFC 3339, UTC: when counting began. */
             since: string;
+        };
+        /** @description A number per person. */
+        PersonMeasure: "total" | "hours" | "days" | {
+            sum: {
+                property: string;
+            };
+        } | {
+            average: {
+                property: string;
+            };
+        } | {
+            min: {
+                property: string;
+            };
+        } | {
+            max: {
+                property: string;
+            };
+        } | {
+            distinct: {
+                property: string;
+            };
         };
         PersonRow: {
             /**
@@ -576,6 +1042,15 @@ export interface components {
         }) | (components["schemas"]["RetentionQuery"] & {
             /** @enum {string} */
             kind: "retention";
+        }) | (components["schemas"]["FlowsQuery"] & {
+            /** @enum {string} */
+            kind: "flows";
+        }) | (components["schemas"]["FrequencyQuery"] & {
+            /** @enum {string} */
+            kind: "frequency";
+        }) | (components["schemas"]["SessionsQuery"] & {
+            /** @enum {string} */
+            kind: "sessions";
         }) | (components["schemas"]["PersonsQuery"] & {
             /** @enum {string} */
             kind: "persons";
@@ -588,6 +1063,11 @@ export interface components {
             count: number;
             reason: string;
         };
+        /**
+         * @description Which entry an attempt counts from when step 1 happens again before the end.
+         * @enum {string}
+         */
+        Reentry: "first" | "optimized";
         ResultTable: (components["schemas"]["InsightsTable"] & {
             /** @enum {string} */
             kind: "insights";
@@ -597,6 +1077,15 @@ export interface components {
         }) | (components["schemas"]["RetentionTable"] & {
             /** @enum {string} */
             kind: "retention";
+        }) | (components["schemas"]["FlowsTable"] & {
+            /** @enum {string} */
+            kind: "flows";
+        }) | (components["schemas"]["FrequencyTable"] & {
+            /** @enum {string} */
+            kind: "frequency";
+        }) | (components["schemas"]["SessionsTable"] & {
+            /** @enum {string} */
+            kind: "sessions";
         }) | (components["schemas"]["PersonsTable"] & {
             /** @enum {string} */
             kind: "persons";
@@ -624,7 +1113,7 @@ export interface components {
          * @description When somebody counts as retained in interval k.
          * @enum {string}
          */
-        RetentionMode: "on" | "on_or_after";
+        RetentionMode: "on" | "on_or_after" | "on_or_before" | "streak";
         /**
          * @description Of those who did `born` in an interval, how many did `returned`, after it, k intervals later.
          *     Interval 0 is the interval of birth. Returns after the range's end count; births do not.
@@ -632,6 +1121,9 @@ export interface components {
         RetentionQuery: {
             alignment: components["schemas"]["Alignment"];
             born: components["schemas"]["EventMatch"];
+            /** @description Lengths of the intervals after birth in units, instead of 1 each; as many as `intervals`. */
+            brackets?: number[];
+            breakdown?: components["schemas"]["Breakdown"] | null;
             cohorts?: components["schemas"]["CohortRule"];
             filters?: components["schemas"]["Filter"][];
             /**
@@ -645,6 +1137,11 @@ export interface components {
             /** @description `day`, `week` or `month`. */
             unit: components["schemas"]["Unit"];
         };
+        RetentionSegment: {
+            average: (number | null)[];
+            cohorts: components["schemas"]["RetentionCohort"][];
+            segment: components["schemas"]["Segment"][];
+        };
         RetentionTable: {
             /**
              * @description Share retained in interval k over cohorts for which it is complete, each weighted by its size:
@@ -653,6 +1150,10 @@ export interface components {
             average: (number | null)[];
             /** @description One row per interval of the range in which somebody was born, oldest first. */
             cohorts: components["schemas"]["RetentionCohort"][];
+            /** @description One table per segment, largest first; empty without a breakdown. */
+            segments?: components["schemas"]["RetentionSegment"][];
+            /** Format: int32 */
+            segments_omitted: number;
         };
         /** @description A value as a person types it. */
         Scalar: boolean | number | string;
@@ -664,7 +1165,7 @@ export interface components {
         Segment: {
             /** @enum {string} */
             kind: "value";
-            /** @description The property's value, as text. */
+            /** @description The property's value, as text. Of a bucket of values, its name: `10 – 20`, `< 10`, `≥ 20`, a date. */
             value: string;
         } | {
             /** @enum {string} */
@@ -673,21 +1174,18 @@ export interface components {
             /** @enum {string} */
             kind: "other";
         };
-        /** @description One line: a metric, and one segment of it when there is a breakdown. */
+        /** @description One line: a metric or formula, and one segment of it when there is a breakdown. */
         Series: {
             /**
              * Format: int32
-             * @description Index into the query's metrics.
+             * @description Index into the query's metrics; formulas follow them.
              */
             metric: number;
-            segment?: components["schemas"]["Segment"] | null;
-            /**
-             * Format: int64
-             * @description Over the whole range. For `unique` the number of distinct persons, which is not the sum of the values.
-             */
-            total: number;
-            /** @description One value per bucket. */
-            values: number[];
+            /** @description One value per property of the breakdown, or `other` alone; empty without one. */
+            segment?: components["schemas"]["Segment"][];
+            total?: components["schemas"]["Number"] | null;
+            /** @description One value per bucket; `null` where there is none: the average of nothing, a division by zero. */
+            values: (components["schemas"]["Number"] | null)[];
         };
         SessionBody: {
             organisation?: components["schemas"]["OrganisationBody"] | null;
@@ -695,8 +1193,76 @@ export interface components {
             user?: components["schemas"]["UserBody"] | null;
             version: string;
         };
+        /** @description How a person's events are cut into sessions. Every session also ends at midnight of the project's time zone. */
+        SessionRule: {
+            /** @enum {string} */
+            kind: "timeout";
+            /** Format: int32 */
+            minutes: number;
+        } | {
+            end: components["schemas"]["EventMatch"];
+            /** @enum {string} */
+            kind: "events";
+            start: components["schemas"]["EventMatch"];
+        } | {
+            /** @enum {string} */
+            kind: "property";
+            property: string;
+        };
         /** @enum {string} */
         SessionState: "setup_needed" | "signed_out" | "signed_in";
+        SessionsCell: {
+            /**
+             * Format: int64
+             * @description From first to last event; absent without a session.
+             */
+            average_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Sessions of a single event.
+             */
+            bounced: number;
+            /**
+             * Format: int64
+             * @description Events in sessions.
+             */
+            events: number;
+            /** Format: int64 */
+            median_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Persons with a session.
+             */
+            persons: number;
+            /** Format: int64 */
+            sessions: number;
+        };
+        /** @description How many sessions there were, how long and how full. */
+        SessionsQuery: {
+            breakdown?: components["schemas"]["Breakdown"] | null;
+            /** @description Only sessions with a matching event. */
+            matching?: components["schemas"]["EventMatch"];
+            range: components["schemas"]["DateRange"];
+            sessions?: components["schemas"]["SessionRule"];
+            /** @description Sessions count in the bucket of their first event. */
+            unit: components["schemas"]["Unit"];
+        };
+        SessionsSeries: {
+            segment?: components["schemas"]["Segment"][];
+            /** @description Over the whole range. */
+            total: components["schemas"]["SessionsCell"];
+            /** @description One per bucket. */
+            values: components["schemas"]["SessionsCell"][];
+        };
+        SessionsTable: {
+            /** @description Start of each bucket: RFC 3339 with the project's offset. */
+            buckets: string[];
+            last_incomplete: boolean;
+            /** Format: int32 */
+            segments_omitted: number;
+            /** @description One line; with a breakdown one per segment, most sessions first. */
+            series: components["schemas"]["SessionsSeries"][];
+        };
         SetUpBody: {
             email: string;
             name: string;
@@ -746,6 +1312,55 @@ export interface components {
              */
             sealed_values: number;
         };
+        /** @description How long whole conversions took. */
+        TimeToConvert: {
+            /** Format: int64 */
+            average_ms: number;
+            counts: number[];
+            /** @description Conversions by duration: bucket i is `[edges_ms[i], edges_ms[i + 1])`, the last one closed. */
+            edges_ms: number[];
+            /** Format: int64 */
+            median_ms: number;
+        };
+        /** @description How often. */
+        Times: {
+            /** Format: int64 */
+            count: number;
+            /** @enum {string} */
+            op: "at_least";
+        } | {
+            /** Format: int64 */
+            count: number;
+            /** @enum {string} */
+            op: "at_most";
+        } | {
+            /** Format: int64 */
+            count: number;
+            /** @enum {string} */
+            op: "exactly";
+        } | {
+            /** Format: int64 */
+            high: number;
+            /** Format: int64 */
+            low: number;
+            /** @enum {string} */
+            op: "between";
+        };
+        /**
+         * @description Which of a person's segments within one bucket of time count.
+         * @enum {string}
+         */
+        Touch: "every" | "first" | "last";
+        /** @description A change of each line of an Insights report; totals stay. */
+        Transform: {
+            /** Format: int32 */
+            buckets: number;
+            /** @enum {string} */
+            kind: "rolling";
+        } | {
+            /** @enum {string} */
+            kind: "cumulative";
+        };
         /**
          * @description The length of one time bucket, cut in the project's time zone. Weeks start on Monday.
          * @enum {string}
@@ -754,6 +1369,21 @@ export interface components {
         UserBody: {
             email: string;
             name: string;
+        };
+        /** @description How values of a breakdown are grouped. */
+        ValueBuckets: {
+            /** @enum {string} */
+            kind: "width";
+            /** Format: double */
+            size: number;
+        } | {
+            bounds: number[];
+            /** @enum {string} */
+            kind: "bounds";
+        } | {
+            /** @enum {string} */
+            kind: "time";
+            unit: components["schemas"]["Unit"];
         };
         ValuesBody: {
             values: components["schemas"]["PropertyValue"][];
@@ -765,10 +1395,10 @@ export interface components {
             unit: components["schemas"]["WindowUnit"];
         };
         /**
-         * @description Units of a conversion window; each is a fixed length (a day is 24 hours, a month 30 days).
+         * @description Units of a conversion window; each is a fixed length (a day is 24 hours, a month 30 days), but for sessions.
          * @enum {string}
          */
-        WindowUnit: "second" | "minute" | "hour" | "day" | "week" | "month";
+        WindowUnit: "second" | "minute" | "hour" | "day" | "week" | "month" | "session";
     };
     responses: never;
     parameters: never;
@@ -819,6 +1449,96 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_cohorts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CohortsBody"];
+                };
+            };
+        };
+    };
+    create_cohort: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateCohortBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CohortMade"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_cohort: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+                cohort: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

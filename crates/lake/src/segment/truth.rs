@@ -363,7 +363,37 @@ impl<'a> Truth<'a> {
         let fingerprint = Fingerprint::of(&file);
         let reader = SerializedFileReader::new(file.clone())
             .map_err(|source| Error::Parquet { path: path.to_owned(), source })?;
-        Ok((Truth { path, file, reader }, fingerprint))
+        let truth = Truth { path, file, reader };
+        truth.check_shape()?;
+        Ok((truth, fingerprint))
+    }
+
+    /// That the columns are those that are read below, since the decoder takes their types for granted.
+    fn check_shape(&self) -> Result<()> {
+        let metadata = self.reader.metadata();
+        let schema = metadata.file_metadata().schema_descr();
+        let core = [Physical::INT64, Physical::INT64, Physical::INT64, Physical::INT64, Physical::BYTE_ARRAY];
+        let mut right = metadata.num_row_groups() == 1
+            && schema.num_columns() >= core.len()
+            && metadata.row_group(0).num_columns() == schema.num_columns();
+        for (index, column) in schema.columns().iter().enumerate() {
+            let (name, levels) = (column.name(), (column.max_def_level(), column.max_rep_level()));
+            right &= match core.get(index) {
+                Some(physical) => {
+                    name == CORE[index] && column.physical_type() == *physical && levels.0 <= 1 && levels.1 == 0
+                }
+                None => parse_column_name(name).is_none_or(|key| {
+                    let physical = match key.property_type {
+                        PropertyType::Number => Physical::DOUBLE,
+                        PropertyType::Bool => Physical::BOOLEAN,
+                        PropertyType::Time => Physical::INT64,
+                        PropertyType::String | PropertyType::List | PropertyType::Object => Physical::BYTE_ARRAY,
+                    };
+                    column.physical_type() == physical && levels == (1, 0)
+                }),
+            };
+        }
+        if right { Ok(()) } else { Err(self.damaged("its columns are not those of a segment")) }
     }
 
     fn parquet(&self, source: ParquetError) -> Error {

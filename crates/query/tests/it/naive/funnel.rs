@@ -50,12 +50,11 @@ impl Naive<'_> {
                 .cloned()
                 .chain(rest)
                 .map(|segment| {
-                    let inside = |attempt: &Attempt| {
-                        let known = names(attempt).into_iter().filter(|name| sizes.contains_key(name)).collect();
-                        folded(known, &kept).contains(&segment)
-                    };
+                    let inside = |attempt: &Attempt| folded(names(attempt), &kept).contains(&segment);
                     (segment.clone(), self.counted(query, &attempts, inside))
                 })
+                // The first attempt of the rest may be one that the filters refuse: then it counts nothing.
+                .filter(|(_, inside)| !inside.is_empty())
                 .collect();
             let converted = |attempts: &[Attempt]| {
                 attempts.iter().filter(|attempt| attempt.rows.len() == query.steps.len()).count()

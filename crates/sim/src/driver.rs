@@ -64,7 +64,7 @@ pub enum Sabotage {
 
 impl Scenario {
     pub fn new(seed: u64) -> Scenario {
-        Scenario { seed, steps: 60, sabotage: None, words: Words::None }
+        Scenario { seed, steps: 50, sabotage: None, words: Words::None }
     }
 }
 

@@ -50,7 +50,8 @@ pub(crate) fn matchers(rule: &SessionRule) -> Result<Vec<EventMatch>> {
     match rule {
         SessionRule::Timeout { minutes } => {
             if *minutes == 0 || *minutes > limits::SESSION_MINUTES_MAX {
-                return invalid(format!("a session's timeout is 1 to {} minutes", limits::SESSION_MINUTES_MAX));
+                let (thousands, rest) = (limits::SESSION_MINUTES_MAX / 1_000, limits::SESSION_MINUTES_MAX % 1_000);
+                return invalid(format!("a session's timeout is 1 to {thousands},{rest:03} minutes"));
             }
         }
         SessionRule::Events { start, end } => {
@@ -152,6 +153,14 @@ impl Cutter {
         }
         for session in out {
             session.events = (session.last - session.first + 1) as u32;
+        }
+    }
+
+    /// Whether a row between the first and last of a session is of it.
+    fn holds(&self, hit: &Hit) -> bool {
+        match &self.rule {
+            Rule::Property(values) => session_id(values, hit).is_some(),
+            Rule::Timeout { .. } | Rule::Events { .. } => true,
         }
     }
 
@@ -307,7 +316,8 @@ impl Report<'_> {
         for session in sessions.iter() {
             let start = hits[session.first].time;
             let rows = &hits[session.first..=session.last];
-            if start >= from && start < to && rows.iter().any(|hit| hit.tags & MATCHING != 0) {
+            if start >= from && start < to && rows.iter().any(|hit| hit.tags & MATCHING != 0 && self.cutter.holds(hit))
+            {
                 each(session, ids);
             }
         }

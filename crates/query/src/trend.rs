@@ -950,7 +950,9 @@ impl<'a> Plan<'a> {
                 State::Active(active) => {
                     segments.iter().for_each(|line| active.mark(*line as usize, person, (low, high)));
                 }
-                State::Weight(weights) => segments.iter().for_each(|raw| weights.person(*raw, person)),
+                State::Weight(weights) if high as usize > weights.from_bucket => {
+                    segments.iter().for_each(|raw| weights.person(*raw, person));
+                }
                 _ => {}
             }
             return;

@@ -489,7 +489,7 @@ mod tests {
         let middle = shape(&[0..1, 1..3, 3..4], Limit::Time(60 * MINUTE));
         assert_eq!(attempts(&middle, Reentry::First, "A 0,C 10,B 20,D 30"), [[0, 1, 2, 3]]);
         assert_eq!(attempts(&middle, Reentry::First, "A 0,D 5,C 10,D 15,B 20"), [[0, 2, 4]]);
-        let all = shape(&[0..3], Limit::Time(60 * MINUTE));
+        let all = shape(std::slice::from_ref(&(0..3)), Limit::Time(60 * MINUTE));
         assert_eq!(attempts(&all, Reentry::First, "C 0,C 5,A 10,B 20,B 30"), [vec![0, 2, 3], vec![4]]);
         assert_eq!(attempts(&all, Reentry::Optimized, "C 0,C 5,A 10,B 20"), [vec![1, 2, 3]]);
     }

@@ -688,7 +688,7 @@ fn a_bad_question_is_refused_with_a_reason() {
         ("an unknown kind", json!({"kind": "sorcery"})),
         ("an unknown field", json!({"kind": "events", "range": range, "limit": 5, "matching": {"evnt": "x"}})),
         ("no metric", insights(range.clone(), "day", json!([]))),
-        ("eleven metrics", insights(range.clone(), "day", (0..11).map(|_| metric.clone()).collect())),
+        ("too many metrics", insights(range.clone(), "day", (0..41).map(|_| metric.clone()).collect())),
         (
             "a range that ends before it begins",
             insights(json!({"kind": "between", "from": "2026-02-01", "to": "2026-01-01"}), "day", json!([metric])),
@@ -732,7 +732,7 @@ fn a_bad_question_is_refused_with_a_reason() {
         ),
         ("a breakdown of nothing", {
             let mut query = insights(range.clone(), "day", json!([metric]));
-            query["breakdown"] = json!({"property": "x", "limit": 0});
+            query["breakdown"] = json!({"by": [{"property": "x"}], "limit": 0});
             query
         }),
         (

@@ -361,7 +361,7 @@ fn ask_everything(server: &Server, said: &mut Said) {
         questions.push(json!({
             "kind": "insights", "range": range(), "unit": "month",
             "metrics": [{"matching": {}, "measure": "total"}],
-            "breakdown": {"property": entry["name"], "limit": 200},
+            "breakdown": {"by": [{"property": entry["name"]}], "limit": 200},
         }));
     }
     for question in questions {

@@ -100,5 +100,5 @@ fn check(server: &Server, oracle: &Value) {
         "window": {"count": 30, "unit": "day"},
     }));
     let steps = &table["overall"]["steps"];
-    assert_eq!(json!([steps[0]["persons"], steps[1]["persons"]]), oracle["repeat"]);
+    assert_eq!(json!([steps[0]["count"], steps[1]["count"]]), oracle["repeat"]);
 }

@@ -107,7 +107,7 @@ fn look_around(port: u16, email: &str, password: &str, key: &str) {
         .as_array()
         .expect("steps")
         .iter()
-        .map(|step| step["persons"].as_u64().expect("a count"))
+        .map(|step| step["count"].as_u64().expect("a count"))
         .collect();
     assert!(persons[0] > persons[1] && persons[1] > persons[2] && persons[2] > 0, "visits became users: {persons:?}");
     let retention = ask(json!({"kind": "retention", "range": range, "born": {"event": "Signed Up"}, "returned": {},

@@ -249,14 +249,14 @@ impl Server {
         let table = self.ask(&json!({
             "kind": "insights", "range": range(), "unit": "month",
             "metrics": [{"matching": {"event": event}, "measure": "total"}],
-            "breakdown": {"property": property, "limit": 200},
+            "breakdown": {"by": [{"property": property}], "limit": 200},
         }));
         assert_eq!(table["segments_omitted"], 0, "{table}");
         let series = table["series"].as_array().expect("series");
-        let values = series.iter().filter(|line| line["segment"]["kind"] == "value");
+        let values = series.iter().filter(|line| line["segment"][0]["kind"] == "value");
         values
             .map(|line| {
-                let value = line["segment"]["value"].as_str().expect("a segment's value");
+                let value = line["segment"][0]["value"].as_str().expect("a segment's value");
                 (value.to_owned(), line["total"].as_u64().expect("a total"))
             })
             .collect()

@@ -52,21 +52,25 @@ impl Naive<'_> {
     fn weights(&self, query: &InsightsQuery, breakdown: &Breakdown, bounds: Bucket) -> BTreeMap<Segments, f64> {
         let mut weights: BTreeMap<Segments, f64> = BTreeMap::new();
         for metric in &query.metrics {
-            let mut time = bounds;
             if let Measure::Active { days } = metric.measure {
-                time.0 = self.world.shifted(
-                    self.last_day(self.world.buckets(bounds, query.unit)[0]),
-                    Unit::Day,
-                    1 - i64::from(days),
-                );
-                time.1 = self.world.shifted(
-                    self.last_day(*self.world.buckets(bounds, query.unit).last().unwrap()),
-                    Unit::Day,
-                    1,
-                );
+                // Only events in days that count for some bucket.
+                let buckets = self.world.buckets(bounds, query.unit);
+                let times: Vec<Bucket> = buckets.iter().map(|bucket| self.active_days(*bucket, days)).collect();
+                let mut persons: BTreeMap<Segments, BTreeSet<SubjectNo>> = BTreeMap::new();
+                for person in self.somebody() {
+                    for event in times.iter().flat_map(|time| self.matching(query, metric, person, *time)) {
+                        for name in self.segments(person.no, &event, &breakdown.by) {
+                            persons.entry(name).or_default().insert(person.no);
+                        }
+                    }
+                }
+                persons.into_iter().for_each(|(name, persons)| {
+                    *weights.entry(name).or_default() += persons.len() as f64;
+                });
+                continue;
             }
             let measure = match &metric.measure {
-                Measure::Unique | Measure::Active { .. } | Measure::PerPerson { .. } => Measure::Unique,
+                Measure::Unique | Measure::PerPerson { .. } => Measure::Unique,
                 Measure::Sum { property } => Measure::Sum { property: property.clone() },
                 Measure::Sessions => Measure::Sessions,
                 _ => Measure::Total,
@@ -79,12 +83,12 @@ impl Naive<'_> {
             let about_persons = matches!(counted.measure, Measure::Unique | Measure::Sessions);
             let mut names = BTreeSet::new();
             for person in self.persons.iter().filter(|person| !about_persons || person.no != SubjectNo::NOBODY) {
-                for event in self.matching(query, metric, person, time) {
+                for event in self.matching(query, metric, person, bounds) {
                     names.extend(self.segments(person.no, &event, &breakdown.by));
                 }
             }
             for name in names {
-                let weight = self.measure(&touch_every, &counted, time, &name, None).unwrap_or_default();
+                let weight = self.measure(&touch_every, &counted, bounds, &name, None).unwrap_or_default();
                 // Events in no session are in no number of sessions.
                 if weight != 0.0 || counted.measure != Measure::Sessions {
                     *weights.entry(name).or_default() += weight;
@@ -99,6 +103,12 @@ impl Naive<'_> {
         let now = self.world.now_us;
         let last = if bucket.0 <= now { now.min(bucket.1 - 1) } else { bucket.1 - 1 };
         self.world.floor(last, Unit::Day)
+    }
+
+    fn active_days(&self, bucket: Bucket, days: u16) -> Bucket {
+        let last_day = self.last_day(bucket);
+        let back = 1 - i64::from(days);
+        (self.world.shifted(last_day, Unit::Day, back), self.world.shifted(last_day, Unit::Day, 1))
     }
 
     fn earlier(&self, range: DateRange, bounds: Bucket, compare: Compare) -> Bucket {
@@ -261,11 +271,7 @@ impl Naive<'_> {
                 Some(count as f64)
             }
             Measure::Active { days } => {
-                let last_day = self.last_day(bucket);
-                let window = (
-                    self.world.shifted(last_day, Unit::Day, 1 - i64::from(*days)),
-                    self.world.shifted(last_day, Unit::Day, 1),
-                );
+                let window = self.active_days(bucket, *days);
                 Some(self.somebody().filter(|person| !found(person, window).is_empty()).count() as f64)
             }
             Measure::Sum { property } => Some(numbers(property).iter().sum()),

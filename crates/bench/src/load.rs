@@ -98,7 +98,7 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
     let server = Server::start(&args.server, &args.data).await?;
     let mut events = Events::new(&server.token, args.persons);
     if args.known {
-        let requests: Vec<Vec<u8>> = events.everybody().chunks(2_000).map(|bodies| request(bodies)).collect();
+        let requests: Vec<Vec<u8>> = events.everybody().chunks(2_000).map(request).collect();
         send(server.address, Arc::new(requests), 2, None).await?;
     }
     let mut rendered = 0;

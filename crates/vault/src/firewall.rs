@@ -467,7 +467,7 @@ fn has_secret(text: &str, marks: Marks) -> bool {
     // A page's address loses its user info instead.
     marks.all(AT | COLON | SLASH)
         && text.contains("://")
-        && !(text.starts_with("http") && !text.contains(char::is_whitespace))
+        && (!text.starts_with("http") || text.contains(char::is_whitespace))
         && URL_PASSWORD.is_match(text)
 }
 

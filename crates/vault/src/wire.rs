@@ -996,8 +996,11 @@ mod tests {
         assert!(records[1].read.is_ok());
     }
 
+    /// The records of a body, each with what it was refused for.
+    type Fates = Result<Vec<(Vec<u8>, Option<Reason>)>, Reason>;
+
     /// What [`read_events`] makes of a body, with the fates that cutting first would give it.
-    fn fates(body: &[u8]) -> [Result<Vec<(Vec<u8>, Option<Reason>)>, Reason>; 2] {
+    fn fates(body: &[u8]) -> [Fates; 2] {
         let read = read_events(body)
             .map(|records| records.into_iter().map(|record| (record.bytes.to_vec(), record.read.err())).collect());
         let cut = split(body)

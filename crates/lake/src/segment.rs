@@ -53,7 +53,7 @@ struct SegmentFile {
     id: u64,
     fingerprint: Fingerprint,
     /// Of the whole file, as it was written.
-    crc32c: Option<u32>,
+    crc32c: u32,
     /// Whether that was looked at: once, before the truth is first decoded.
     checked: AtomicBool,
     hot: Arc<HotStore>,
@@ -102,7 +102,7 @@ impl SegmentFile {
             return Err(Error::Damaged { path: self.path.clone(), what });
         }
         if !self.checked.load(Ordering::Relaxed) {
-            if self.crc32c.is_some_and(|crc32c| crc32c != truth.checksum()) {
+            if self.crc32c != truth.checksum() {
                 let what = "its checksum is not the manifest's".to_owned();
                 return Err(Error::Damaged { path: self.path.clone(), what });
             }
@@ -146,7 +146,7 @@ impl Segment {
         bucket: u32,
         rows: u64,
         time_us: (i64, i64),
-        crc32c: Option<u32>,
+        crc32c: u32,
         path: PathBuf,
         hot: Arc<HotStore>,
     ) -> Result<Segment> {
@@ -174,11 +174,11 @@ impl Segment {
     }
 
     /// Opens a file on its own, without a lake and with hot columns in the folder `hot` beside it: for tools and tests
-    /// that look at files.
-    pub fn of_file(disk: Arc<dyn crate::disk::Disk>, path: &Path) -> Result<Segment> {
+    /// that look at files. `crc32c` is that of the whole file as it was written.
+    pub fn of_file(disk: Arc<dyn crate::disk::Disk>, path: &Path, crc32c: u32) -> Result<Segment> {
         let rows = Truth::open(&*disk, path)?.0.rows();
         let hot = HotStore::open(disk, path.with_file_name("hot"), u64::MAX);
-        Segment::open(0, 0, rows, (i64::MIN, i64::MAX), None, path.to_owned(), hot)
+        Segment::open(0, 0, rows, (i64::MIN, i64::MAX), crc32c, path.to_owned(), hot)
     }
 
     /// The same segment with other rows hidden, ascending: superseded duplicates, erased subjects.
@@ -330,7 +330,7 @@ pub(crate) mod tests {
 
     pub(crate) fn open(folder: &Path, hot: &Arc<HotStore>, id: u64, written: &merge::Written) -> Segment {
         let path = folder.join(format!("p1/{id}.parquet"));
-        Segment::open(id, 0, written.rows, written.time_us, Some(written.crc32c), path, hot.clone()).unwrap()
+        Segment::open(id, 0, written.rows, written.time_us, written.crc32c, path, hot.clone()).unwrap()
     }
 
     pub(crate) fn hot(folder: &Path, budget_bytes: u64) -> Arc<HotStore> {

@@ -765,7 +765,7 @@ fn open_entry(folder: &Path, entry: &Entry, hot: &Arc<HotStore>) -> Result<Segme
     if bytes != entry.bytes {
         return Err(Error::Damaged { path, what: format!("{bytes} bytes where the manifest says {}", entry.bytes) });
     }
-    Segment::open(entry.id, entry.bucket, entry.rows, entry.time_us, Some(entry.crc32c), path, hot.clone())
+    Segment::open(entry.id, entry.bucket, entry.rows, entry.time_us, entry.crc32c, path, hot.clone())
 }
 
 /// Removes what a crash left between writing a file and its transaction.

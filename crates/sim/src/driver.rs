@@ -64,7 +64,7 @@ pub enum Sabotage {
 
 impl Scenario {
     pub fn new(seed: u64) -> Scenario {
-        Scenario { seed, steps: 60, sabotage: None, words: Words::None }
+        Scenario { seed, steps: 50, sabotage: None, words: Words::None }
     }
 }
 
@@ -474,7 +474,7 @@ impl Run {
             name_permille: chance(),
         };
         let free = self.rng.chance(400).then(|| self.rng.below(20_000));
-        self.storm = self.rng.within(1, 6) as u32;
+        self.storm = self.rng.within(2, 10) as u32;
         self.disk.set_faults(faults);
         self.disk.set_bytes_free(free);
         self.say(format_args!("{faults:?}, bytes free {free:?}"));

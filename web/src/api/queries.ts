@@ -2,6 +2,7 @@
 // contract with the server is read in this file alone.
 import { queryOptions } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
+import type { components } from './schema.gen';
 import type { Query } from './types';
 
 const SECOND_MS = 1_000;
@@ -75,7 +76,7 @@ export const answerQuery = (project: number, query: Query) =>
       bodyOf(
         await client.POST('/api/v1/projects/{project}/query', {
           params: { path: { project } },
-          body: query,
+          body: query as components['schemas']['Query'],
           signal,
         }),
       ),

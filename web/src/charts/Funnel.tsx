@@ -5,9 +5,9 @@ import { IconArrowDown } from '@tabler/icons-react';
 import type { FunnelQuery, FunnelResult, FunnelTable } from '../api/types';
 import { useTranslation } from '../i18n';
 import { useProjectFormat } from '../ui/project';
+import { breakdownName, segmentKey, useSegmentName } from '../ui/segments';
 import { DataTable } from './DataTable';
 import classes from './Funnel.module.css';
-import { useSegmentName } from './Insights';
 
 interface FunnelProps {
   query: FunnelQuery;
@@ -26,8 +26,8 @@ export function FunnelChart({ query, table }: FunnelProps) {
   const format = useProjectFormat();
   const names = useStepNames(query);
   const { steps } = table.overall;
-  const first = steps[0]?.persons ?? 0;
-  const last = steps.at(-1)?.persons ?? 0;
+  const first = steps[0]?.count ?? 0;
+  const last = steps.at(-1)?.count ?? 0;
 
   return (
     <>
@@ -43,21 +43,21 @@ export function FunnelChart({ query, table }: FunnelProps) {
       </div>
       <ol className={classes.steps}>
         {steps.map((step, at) => {
-          const before = steps[at - 1]?.persons;
-          const ofFirst = share(step.persons, first);
+          const before = steps[at - 1]?.count;
+          const ofFirst = share(step.count, first);
           return (
             <li key={at} className={classes.item}>
               {before !== undefined && (
                 <div className={classes.between}>
                   <IconArrowDown size={14} aria-hidden="true" />
                   <span className={classes.went}>
-                    {t('funnel.continued', { share: format.percent(share(step.persons, before)) })}
+                    {t('funnel.continued', { share: format.percent(share(step.count, before)) })}
                   </span>
                   <span>
                     {t('funnel.dropped', {
-                      count: before - step.persons,
-                      number: format.count(before - step.persons),
-                      share: format.percent(share(before - step.persons, before)),
+                      count: before - step.count,
+                      number: format.count(before - step.count),
+                      share: format.percent(share(before - step.count, before)),
                     })}
                   </span>
                   {step.median_ms_from_previous !== null && step.median_ms_from_previous !== undefined && (
@@ -74,7 +74,7 @@ export function FunnelChart({ query, table }: FunnelProps) {
                   <div className={classes.bar} style={{ width: `${100 * ofFirst}%` }} />
                 </div>
                 <div className={classes.figures}>
-                  <strong>{format.count(step.persons)}</strong>
+                  <strong>{format.count(step.count)}</strong>
                   <span>{format.alignedPercent(ofFirst)}</span>
                 </div>
               </div>
@@ -99,7 +99,7 @@ export function FunnelTableView({ query, table }: FunnelProps) {
 
   if (table.segments.length === 0) {
     const { steps } = table.overall;
-    const first = steps[0]?.persons ?? 0;
+    const first = steps[0]?.count ?? 0;
     return (
       <DataTable
         caption={t('funnel.caption')}
@@ -112,14 +112,14 @@ export function FunnelTableView({ query, table }: FunnelProps) {
         ]}
         rows={steps.map((step, at) => {
           const median = step.median_ms_from_previous;
-          const before = steps[at - 1]?.persons;
+          const before = steps[at - 1]?.count;
           return {
             key: String(at),
             name: `${at + 1}. ${names[at]}`,
             cells: [
-              format.count(step.persons),
-              format.alignedPercent(share(step.persons, first)),
-              before === undefined ? '–' : format.alignedPercent(share(step.persons, before)),
+              format.count(step.count),
+              format.alignedPercent(share(step.count, first)),
+              before === undefined ? '–' : format.alignedPercent(share(step.count, before)),
               median === null || median === undefined ? '–' : format.duration(median),
             ],
           };
@@ -129,19 +129,19 @@ export function FunnelTableView({ query, table }: FunnelProps) {
   }
 
   const cellsOf = ({ steps }: FunnelResult) => {
-    const first = steps[0]?.persons ?? 0;
+    const first = steps[0]?.count ?? 0;
     return [
       ...steps.map((step, at) =>
         at === 0 ? (
-          format.count(step.persons)
+          format.count(step.count)
         ) : (
           <>
-            {format.count(step.persons)}{' '}
-            <span className={classes.cellShare}>{format.alignedPercent(share(step.persons, first))}</span>
+            {format.count(step.count)}{' '}
+            <span className={classes.cellShare}>{format.alignedPercent(share(step.count, first))}</span>
           </>
         ),
       ),
-      format.alignedPercent(share(steps.at(-1)?.persons ?? 0, first)),
+      format.alignedPercent(share(steps.at(-1)?.count ?? 0, first)),
     ];
   };
   return (
@@ -149,12 +149,12 @@ export function FunnelTableView({ query, table }: FunnelProps) {
       <DataTable
         caption={t('funnel.caption_segments')}
         head={[
-          query.breakdown?.property ?? '',
+          breakdownName(query.breakdown),
           ...names.map((name, at) => `${at + 1}. ${name}`),
           t('funnel.conversion'),
         ]}
         rows={table.segments.map(({ segment, result }) => ({
-          key: `${segment.kind} ${segment.kind === 'value' ? segment.value : ''}`,
+          key: segmentKey(segment),
           name: segmentName(segment),
           cells: cellsOf(result),
         }))}

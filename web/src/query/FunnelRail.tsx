@@ -3,7 +3,7 @@
 
 import { ActionIcon } from '@mantine/core';
 import { IconArrowDown, IconArrowUp, IconPlus, IconX } from '@tabler/icons-react';
-import type { EventMatch, FunnelQuery, WindowUnit } from '../api/types';
+import type { FunnelMatch, FunnelQuery, WindowUnit } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Picker } from '../ui/Picker';
 import classes from './Builder.module.css';
@@ -13,7 +13,7 @@ import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
 import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
 
-const WINDOW_UNITS: WindowUnit[] = ['second', 'minute', 'hour', 'day', 'week', 'month'];
+const WINDOW_UNITS: WindowUnit[] = ['second', 'minute', 'hour', 'day', 'week', 'month', 'session'];
 const WINDOW_DAYS_MAX = 366;
 const UNITS_PER_DAY: Record<WindowUnit, number> = {
   second: 86_400,
@@ -22,6 +22,8 @@ const UNITS_PER_DAY: Record<WindowUnit, number> = {
   day: 1,
   week: 1 / 7,
   month: 1 / 30,
+  // As the server bounds it.
+  session: 1 / 30,
 };
 const longest = (unit: WindowUnit) => Math.floor(WINDOW_DAYS_MAX * UNITS_PER_DAY[unit]);
 
@@ -32,8 +34,8 @@ interface FunnelRailProps {
 
 export function FunnelRail({ query, onChange }: FunnelRailProps) {
   const { t } = useTranslation();
-  const setSteps = (steps: EventMatch[]) => onChange({ ...query, steps });
-  const setStep = (at: number, step: EventMatch) =>
+  const setSteps = (steps: FunnelMatch[]) => onChange({ ...query, steps });
+  const setStep = (at: number, step: FunnelMatch) =>
     setSteps(query.steps.map((one, i) => (i === at ? step : one)));
   const move = (at: number, to: number) => {
     const steps = [...query.steps];

@@ -1,22 +1,28 @@
 // "Those who first did … and came back to do …, week by week": the question of a Retention report.
 
-import type { Alignment, CohortRule, EventMatch, RetentionMode, RetentionQuery, Unit } from '../api/types';
+import type {
+  Alignment,
+  EventMatch,
+  RetentionGroups,
+  RetentionMode,
+  RetentionQuery,
+  Unit,
+} from '../api/types';
 import { useTranslation } from '../i18n';
 import { Picker } from '../ui/Picker';
 import classes from './Builder.module.css';
 import { CountInput } from './CountInput';
-import { INTERVALS_MAX, RETENTION_UNITS } from './codec';
+import { INTERVALS_MAX, RETENTION_MODES, RETENTION_UNITS } from './codec';
 import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
-import { Clause, orNone, Rail, WhereClause } from './Rail';
+import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
 
 interface RetentionRailProps {
   query: RetentionQuery;
   onChange: (query: RetentionQuery) => void;
 }
 
-const MODES: RetentionMode[] = ['on', 'on_or_after'];
-const COHORT_RULES: CohortRule[] = ['first_time', 'each_interval'];
+const GROUPS: RetentionGroups[] = ['first_time', 'each_interval'];
 const ALIGNMENTS: Alignment[] = ['calendar', 'rolling'];
 
 export function RetentionRail({ query, onChange }: RetentionRailProps) {
@@ -45,8 +51,8 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
           <Picker
             label={t('query.cohorts')}
             value={query.cohorts ?? 'first_time'}
-            options={COHORT_RULES.map((rule) => ({ value: rule, label: t(`cohorts.${rule}`) }))}
-            onChange={(cohorts) => onChange({ ...query, cohorts: cohorts as CohortRule })}
+            options={GROUPS.map((rule) => ({ value: rule, label: t(`cohorts.${rule}`) }))}
+            onChange={(cohorts) => onChange({ ...query, cohorts: cohorts as RetentionGroups })}
           />
         </div>
       </Clause>
@@ -72,7 +78,7 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
           <Picker
             label={t('query.mode')}
             value={query.mode}
-            options={MODES.map((mode) => ({ value: mode, label: t(`modes.${mode}`) }))}
+            options={RETENTION_MODES.map((mode) => ({ value: mode, label: t(`modes.${mode}`) }))}
             onChange={(mode) => onChange({ ...query, mode: mode as RetentionMode })}
           />
         </div>
@@ -90,6 +96,7 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
         filters={query.filters}
         onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
       />
+      <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
     </Rail>
   );
 }

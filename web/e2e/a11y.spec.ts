@@ -2,7 +2,7 @@
 // and without scrolling sideways on a narrow phone.
 import { expect, expectAccessible, settled, test, watch } from './fixtures';
 
-const PAGES = ['insights', 'funnels', 'retention', 'persons', 'live', 'start'];
+const PAGES = ['insights', 'funnels', 'retention', 'flows', 'persons', 'live', 'start'];
 const SHAPES = ['bars', 'stacked', 'number', 'table'];
 
 for (const scheme of ['light', 'dark'] as const) {

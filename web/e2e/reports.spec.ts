@@ -125,6 +125,60 @@ test('a filter narrows and a breakdown splits', async ({ page, house }) => {
   }
 });
 
+test('flows say where people go', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/flows`);
+  await expect(page).toHaveURL(/anchor=Page\+view&after=3/);
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/flows?range=30d&anchor=Sign+up&before=1&after=2`,
+  );
+  await settled(page);
+  const { overall } = await ask(page, house.project.id, {
+    kind: 'flows',
+    range: LAST_30_DAYS,
+    anchor: { event: 'Sign up' },
+    before: 1,
+    after: 2,
+  });
+  expect(overall.anchors).toBe(PERSONS);
+  const paths = page.getByRole('region', { name: 'Most frequent paths' }).getByRole('row');
+  await expect(paths).toHaveCount(overall.paths.length + 1);
+  const [first] = overall.paths;
+  await expect(paths.nth(1)).toContainText(first?.events.map(({ event }) => event).join(' → ') ?? '');
+  await expect(paths.nth(1)).toContainText(String(first?.count));
+  const purchase = page.getByRole('row', { name: /^Purchase 1 step after/ });
+  await expect(purchase).toContainText(String(PERSONS / 2));
+  // The picture says the same to whoever points at it.
+  await page.locator('figure svg g', { hasText: 'Purchase' }).last().hover();
+  await expect(page.locator('figure')).toContainText(`${PERSONS / 2} persons`);
+
+  await page.getByRole('button', { name: 'Hide an event' }).click();
+  await page.getByRole('option', { name: 'Purchase' }).click();
+  await expect(page).toHaveURL(/hide=Purchase/);
+  await expect(purchase).toHaveCount(0);
+});
+
+test('a measure of a property, a formula and the period before', async ({ page, house }) => {
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/insights?range=30d&unit=day&show=total~Purchase`,
+  );
+  await settled(page);
+  await page.getByRole('button', { name: 'What is counted: events' }).click();
+  await page.getByRole('option', { name: 'sum' }).click();
+  await expect(page).toHaveURL(/show=sum~amount~Purchase/);
+  const legend = page.getByRole('row', { name: /Purchase/ });
+  // Every second of forty persons spends ten and their number: 10 + 0, 10 + 2, …, 10 + 38.
+  await expect(legend).toContainText('580');
+  await page.getByRole('button', { name: 'Add a formula' }).click();
+  await page.getByRole('textbox', { name: 'Formula' }).fill('A / 10');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(/formula=A\+\/\+10/);
+  await expect(page.getByRole('row', { name: /B · A \/ 10/ })).toContainText('58');
+  await page.getByRole('button', { name: 'Compare with: not compared' }).click();
+  await page.getByRole('option', { name: 'compared with the period before' }).click();
+  await expect(page).toHaveURL(/compare=previous/);
+  await expect(page.getByRole('columnheader', { name: 'Before' })).toBeVisible();
+});
+
 test('a person opens with a timeline, and the address names them', async ({ page, house }) => {
   await page.goto(`${house.server.origin}/p/${house.project.id}/persons`);
   await settled(page);

@@ -3,29 +3,14 @@
 
 import { ActionIcon } from '@mantine/core';
 import { IconArrowDown, IconArrowUp, IconPlus, IconX } from '@tabler/icons-react';
-import type { FunnelMatch, FunnelQuery, WindowUnit } from '../api/types';
+import type { FunnelMatch, FunnelQuery } from '../api/types';
 import { useTranslation } from '../i18n';
-import { Picker } from '../ui/Picker';
 import classes from './Builder.module.css';
-import { CountInput } from './CountInput';
 import { STEPS_MAX, STEPS_MIN } from './codec';
 import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
 import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
-
-const WINDOW_UNITS: WindowUnit[] = ['second', 'minute', 'hour', 'day', 'week', 'month', 'session'];
-const WINDOW_DAYS_MAX = 366;
-const UNITS_PER_DAY: Record<WindowUnit, number> = {
-  second: 86_400,
-  minute: 1_440,
-  hour: 24,
-  day: 1,
-  week: 1 / 7,
-  month: 1 / 30,
-  // As the server bounds it.
-  session: 1 / 30,
-};
-const longest = (unit: WindowUnit) => Math.floor(WINDOW_DAYS_MAX * UNITS_PER_DAY[unit]);
+import { WindowPicker } from './WindowPicker';
 
 interface FunnelRailProps {
   query: FunnelQuery;
@@ -105,28 +90,12 @@ export function FunnelRail({ query, onChange }: FunnelRailProps) {
         )}
       </Clause>
       <Clause name={t('query.within')}>
-        <div className={classes.cardLine}>
-          <CountInput
-            label={t('query.window')}
-            value={query.window.count}
-            max={longest(query.window.unit)}
-            onChange={(count) => onChange({ ...query, window: { ...query.window, count } })}
-          />
-          <Picker
-            label={t('query.window_unit')}
-            value={query.window.unit}
-            options={WINDOW_UNITS.map((unit) => ({
-              value: unit,
-              label: t(`window_units.${unit}`, { count: query.window.count }),
-            }))}
-            onChange={(chosen) => {
-              const unit = chosen as WindowUnit;
-              const count = Math.min(query.window.count, longest(unit));
-              onChange({ ...query, window: { count, unit } });
-            }}
-          />
-          <span className={classes.word}>{t('query.of_first_step')}</span>
-        </div>
+        <WindowPicker
+          label={t('query.window')}
+          window={query.window}
+          words={t('query.of_first_step')}
+          onChange={(window) => onChange({ ...query, window })}
+        />
       </Clause>
       <WhereClause
         filters={query.filters}

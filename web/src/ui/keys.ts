@@ -8,6 +8,7 @@ export const PAGE_KEYS = {
   i: '/p/$project/insights',
   f: '/p/$project/funnels',
   r: '/p/$project/retention',
+  w: '/p/$project/flows',
   p: '/p/$project/persons',
   l: '/p/$project/live',
   s: '/p/$project/start',

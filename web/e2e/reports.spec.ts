@@ -145,7 +145,7 @@ test('flows say where people go', async ({ page, house }) => {
   const [first] = overall.paths;
   await expect(paths.nth(1)).toContainText(first?.events.map(({ event }) => event).join(' → ') ?? '');
   await expect(paths.nth(1)).toContainText(String(first?.count));
-  const purchase = page.getByRole('row', { name: /^Purchase 1 step after/ });
+  const purchase = page.getByRole('row', { name: /^Purchase\s*1 step after/ });
   await expect(purchase).toContainText(String(PERSONS / 2));
   // The picture says the same to whoever points at it.
   await page.locator('figure svg g', { hasText: 'Purchase' }).last().hover();

@@ -20,7 +20,7 @@ interface FlowsProps {
 const REACH = 300;
 const HEAD = 26;
 const BAR_WIDTH = 12;
-const COLUMN_MIN = 168;
+const COLUMN_MIN = 144;
 const CHAR_PX = 7;
 
 const share = (part: number, whole: number) => (whole === 0 ? 0 : part / whole);

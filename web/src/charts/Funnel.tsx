@@ -8,6 +8,7 @@ import { useProjectFormat } from '../ui/project';
 import { breakdownName, segmentKey, useSegmentName } from '../ui/segments';
 import { DataTable } from './DataTable';
 import classes from './Funnel.module.css';
+import { Plot } from './Plot';
 
 interface FunnelProps {
   query: FunnelQuery;
@@ -34,7 +35,7 @@ export function FunnelChart({ query, table }: FunnelProps) {
       <div className={classes.summary} role="status">
         <span className={classes.conversion}>{format.percent(share(last, first))}</span>
         <span className={classes.sentence}>
-          {t('funnel.summary', {
+          {t(query.count && query.count !== 'unique' ? `funnel.summary_${query.count}` : 'funnel.summary', {
             count: first,
             last: format.count(last),
             first: format.count(first),
@@ -54,11 +55,16 @@ export function FunnelChart({ query, table }: FunnelProps) {
                     {t('funnel.continued', { share: format.percent(share(step.count, before)) })}
                   </span>
                   <span>
-                    {t('funnel.dropped', {
-                      count: before - step.count,
-                      number: format.count(before - step.count),
-                      share: format.percent(share(before - step.count, before)),
-                    })}
+                    {query.count && query.count !== 'unique'
+                      ? t('funnel.lost', {
+                          number: format.count(before - step.count),
+                          share: format.percent(share(before - step.count, before)),
+                        })
+                      : t('funnel.dropped', {
+                          count: before - step.count,
+                          number: format.count(before - step.count),
+                          share: format.percent(share(before - step.count, before)),
+                        })}
                   </span>
                   {step.median_ms_from_previous !== null && step.median_ms_from_previous !== undefined && (
                     <span>{t('funnel.median', { time: format.duration(step.median_ms_from_previous) })}</span>
@@ -87,8 +93,89 @@ export function FunnelChart({ query, table }: FunnelProps) {
           <FunnelTableView query={query} table={table} />
         </div>
       )}
+      <FunnelTrend query={query} table={table} />
+      <ConversionTimes query={query} table={table} />
     </>
   );
+}
+
+function FunnelTrend({ query, table }: FunnelProps) {
+  const { t } = useTranslation();
+  const format = useProjectFormat();
+  const { trend } = query;
+  // While a new question is on its way, the answer on screen may be that of another.
+  if (!trend || !table.trend || table.trend.length === 0) return null;
+  return (
+    <section className={classes.segments}>
+      <h2 className={classes.heading}>{t('funnel.trend')}</h2>
+      <Plot
+        caption={t('funnel.trend')}
+        axis={t(`units.${trend}`)}
+        marks={table.trend.map(({ start }) => ({
+          short: format.bucket(start, trend, 'short'),
+          long: format.bucket(start, trend, 'long'),
+        }))}
+        series={[
+          {
+            key: 'conversion',
+            label: t('funnel.conversion'),
+            look: 0,
+            values: table.trend.map(({ result }) => conversionOf(result)),
+          },
+        ]}
+        mode="line"
+        unfinishedNote={t('chart.unfinished')}
+        formatValue={format.percent}
+        formatTick={format.wholePercent}
+        top={1}
+      />
+    </section>
+  );
+}
+
+function ConversionTimes({ query, table }: FunnelProps) {
+  const { t } = useTranslation();
+  const format = useProjectFormat();
+  const times = table.overall.time_to_convert;
+  if (!times || times.counts.length === 0) return null;
+  return (
+    <section className={classes.segments}>
+      <h2 className={classes.heading}>{t('funnel.time_to_convert')}</h2>
+      <p className={classes.note}>
+        {t('funnel.times', {
+          median: format.duration(times.median_ms),
+          average: format.duration(times.average_ms),
+        })}
+      </p>
+      <Plot
+        caption={t('funnel.time_to_convert')}
+        axis={t('funnel.took')}
+        marks={times.counts.map((_, at) => {
+          const from = format.duration(times.edges_ms[at] ?? 0);
+          const to = format.duration(times.edges_ms[at + 1] ?? 0);
+          return { short: from, long: t('funnel.took_range', { from, to }) };
+        })}
+        series={[
+          {
+            key: 'times',
+            label: t(`flows.head_${query.count ?? 'unique'}`),
+            look: 0,
+            values: times.counts,
+          },
+        ]}
+        mode="bars"
+        unfinishedNote={t('chart.unfinished')}
+        formatValue={format.count}
+        formatTick={format.compact}
+      />
+    </section>
+  );
+}
+
+/** Of nobody there is no share. */
+function conversionOf({ steps }: FunnelResult): number | null {
+  const first = steps[0]?.count ?? 0;
+  return first === 0 ? null : (steps.at(-1)?.count ?? 0) / first;
 }
 
 export function FunnelTableView({ query, table }: FunnelProps) {
@@ -105,7 +192,7 @@ export function FunnelTableView({ query, table }: FunnelProps) {
         caption={t('funnel.caption')}
         head={[
           t('funnel.step'),
-          t('funnel.persons'),
+          t(`flows.head_${query.count ?? 'unique'}`),
           t('funnel.of_first'),
           t('funnel.of_previous'),
           t('funnel.time'),

@@ -5,10 +5,12 @@ import { ActionIcon } from '@mantine/core';
 import { IconArrowDown, IconArrowUp, IconPlus, IconX } from '@tabler/icons-react';
 import type { FunnelMatch, FunnelQuery } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Picker } from '../ui/Picker';
 import classes from './Builder.module.css';
 import { STEPS_MAX, STEPS_MIN } from './codec';
 import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
+import { FunnelAttribution, FunnelCounting, FunnelExclusions, FunnelHeld } from './FunnelOptions';
 import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
 import { WindowPicker } from './WindowPicker';
 
@@ -19,7 +21,7 @@ interface FunnelRailProps {
 
 export function FunnelRail({ query, onChange }: FunnelRailProps) {
   const { t } = useTranslation();
-  const setSteps = (steps: FunnelMatch[]) => onChange({ ...query, steps });
+  const setSteps = (steps: FunnelMatch[]) => onChange(withSteps(query, steps));
   const setStep = (at: number, step: FunnelMatch) =>
     setSteps(query.steps.map((one, i) => (i === at ? step : one)));
   const move = (at: number, to: number) => {
@@ -39,6 +41,14 @@ export function FunnelRail({ query, onChange }: FunnelRailProps) {
                 label={t('query.step', { number: at + 1 })}
                 event={step.event}
                 onChange={(event) => setStep(at, { ...step, event })}
+              />
+            </div>
+            <div className={classes.cardLine}>
+              <Picker
+                label={t('query.order', { number: at + 1 })}
+                value={step.any_order ? 'any' : 'then'}
+                options={(['then', 'any'] as const).map((value) => ({ value, label: t(`orders.${value}`) }))}
+                onChange={(order) => setStep(at, { ...step, any_order: order === 'any' })}
               />
             </div>
             <div className={classes.cardLine}>
@@ -97,11 +107,30 @@ export function FunnelRail({ query, onChange }: FunnelRailProps) {
           onChange={(window) => onChange({ ...query, window })}
         />
       </Clause>
+      <FunnelCounting query={query} onChange={onChange} />
+      <FunnelExclusions query={query} onChange={onChange} />
+      <FunnelHeld query={query} onChange={onChange} />
       <WhereClause
         filters={query.filters}
         onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
       />
       <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
+      <FunnelAttribution query={query} onChange={onChange} />
     </Rail>
   );
+}
+
+/** What names a step by its number may not name one that is gone. */
+function withSteps(query: FunnelQuery, steps: FunnelMatch[]): FunnelQuery {
+  const { attribution } = query;
+  const gone = typeof attribution === 'object' && attribution.step.step > steps.length;
+  return {
+    ...query,
+    steps,
+    ...(gone ? { attribution: 'last' } : {}),
+    exclusions: query.exclusions?.map((one) => {
+      const before_step = Math.min(one.before_step, steps.length);
+      return { ...one, before_step, after_step: Math.min(one.after_step, before_step - 1) };
+    }),
+  };
 }

@@ -1,5 +1,7 @@
 // "Those who first did … and came back to do …, week by week": the question of a Retention report.
 
+import { TextInput } from '@mantine/core';
+import { useState } from 'react';
 import type {
   Alignment,
   EventMatch,
@@ -70,9 +72,10 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
             label={t('query.intervals')}
             value={query.intervals}
             max={INTERVALS_MAX}
-            onChange={(intervals) => onChange({ ...query, intervals })}
+            onChange={(intervals) => onChange({ ...query, intervals, brackets: undefined })}
           />
         </div>
+        <BracketsInput query={query} onChange={onChange} />
         <div className={classes.cardLine}>
           <span className={classes.word}>{t('query.counted')}</span>
           <Picker
@@ -98,5 +101,38 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
       />
       <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
     </Rail>
+  );
+}
+
+const LENGTHS = /^\s*[1-9]\d{0,2}(\s*,\s*[1-9]\d{0,2})*\s*$/;
+
+/** Speaks when it is left or Enter is pressed; empty means that all intervals are one unit long. */
+function BracketsInput({ query, onChange }: RetentionRailProps) {
+  const { t } = useTranslation();
+  const given = query.brackets?.join(', ') ?? '';
+  const [typed, setTyped] = useState(given);
+  const [seen, setSeen] = useState(given);
+  if (given !== seen) {
+    setSeen(given);
+    setTyped(given);
+  }
+  const lengths = typed.split(',').map(Number);
+  const readable = typed.trim() === '' || (LENGTHS.test(typed) && lengths.length <= INTERVALS_MAX);
+  const commit = () => {
+    if (!readable || typed === given) return;
+    if (typed.trim() === '') onChange({ ...query, brackets: undefined });
+    else onChange({ ...query, brackets: lengths, intervals: lengths.length });
+  };
+  return (
+    <TextInput
+      size="xs"
+      aria-label={t('query.brackets')}
+      placeholder={t('query.brackets_hint')}
+      value={typed}
+      onChange={(event) => setTyped(event.currentTarget.value)}
+      onBlur={commit}
+      onKeyDown={(event) => event.key === 'Enter' && commit()}
+      error={!readable && t('query.brackets_unknown')}
+    />
   );
 }

@@ -1,5 +1,5 @@
 // Reports show the numbers the server computes, the address carries the question, and Back undoes.
-import { ask, expect, settled, test } from './fixtures';
+import { ask, expect, expectAccessible, settled, test } from './fixtures';
 import { PERSONS } from './seed';
 
 const LAST_30_DAYS = { kind: 'last', count: 30, unit: 'day' } as const;
@@ -177,6 +177,40 @@ test('a measure of a property, a formula and the period before', async ({ page, 
   await page.getByRole('option', { name: 'compared with the period before' }).click();
   await expect(page).toHaveURL(/compare=previous/);
   await expect(page.getByRole('columnheader', { name: 'Before' })).toBeVisible();
+});
+
+test('a cohort is made, narrows a report, and goes', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/cohorts`);
+  await expect(page.getByText('No cohorts yet')).toBeVisible();
+  await page.getByRole('textbox', { name: 'Name' }).fill('Buyers');
+  await page.getByRole('button', { name: /^Event: / }).click();
+  await page.getByRole('option', { name: 'Purchase' }).click();
+  await page.getByRole('button', { name: 'Make cohort' }).click();
+  const row = page.getByRole('row', { name: /Buyers/ });
+  await expect(row).toContainText('did Purchase at least 1 time (Last 30 days)');
+  await expectAccessible(page, 'a list of cohorts');
+
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/insights?range=30d&unit=day&show=unique~Sign+up`,
+  );
+  await settled(page);
+  await page.keyboard.press('/');
+  await page.getByRole('option', { name: 'Buyers' }).click();
+  await expect(page).toHaveURL(/where=@cohort~c\d+~is_set/);
+  await expect(page.getByRole('row', { name: /Sign up/ })).toContainText(String(PERSONS / 2));
+
+  await page.goto(`${house.server.origin}/p/${house.project.id}/cohorts`);
+  await page.getByText('A list of ids').click();
+  await page.getByRole('textbox', { name: 'Name' }).fill('Listed');
+  await page.getByRole('textbox', { name: 'Ids' }).fill('distinct_id\nperson-1\nperson-2\nperson-1');
+  await expect(page.getByText('2 ids')).toBeVisible();
+  await page.getByRole('button', { name: 'Make cohort' }).click();
+  await expect(page.getByRole('row', { name: /Listed/ })).toContainText('2');
+  for (const name of ['Buyers', 'Listed']) {
+    await page.getByRole('button', { name: `Delete ${name}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+    await expect(page.getByRole('row', { name: new RegExp(name) })).toHaveCount(0);
+  }
 });
 
 test('a person opens with a timeline, and the address names them', async ({ page, house }) => {

@@ -14,6 +14,7 @@ import { Route as LoginRouteImport } from './routes/login';
 import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
+import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
 import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
@@ -45,6 +46,11 @@ const PProjectRoute = PProjectRouteImport.update({
 const PProjectIndexRoute = PProjectIndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
+  id: '/cohorts',
+  path: '/cohorts',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectFlowsRoute = PProjectFlowsRouteImport.update({
@@ -88,6 +94,7 @@ export interface FileRoutesByFullPath {
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
@@ -101,6 +108,7 @@ export interface FileRoutesByTo {
   '/': typeof IndexRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
+  '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
@@ -116,6 +124,7 @@ export interface FileRoutesById {
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
@@ -132,6 +141,7 @@ export interface FileRouteTypes {
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/cohorts'
     | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
@@ -145,6 +155,7 @@ export interface FileRouteTypes {
     | '/'
     | '/login'
     | '/setup'
+    | '/p/$project/cohorts'
     | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
@@ -159,6 +170,7 @@ export interface FileRouteTypes {
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/cohorts'
     | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
@@ -211,6 +223,13 @@ declare module '@tanstack/react-router' {
       path: '/';
       fullPath: '/p/$project/';
       preLoaderRoute: typeof PProjectIndexRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/cohorts': {
+      id: '/p/$project/cohorts';
+      path: '/cohorts';
+      fullPath: '/p/$project/cohorts';
+      preLoaderRoute: typeof PProjectCohortsRouteImport;
       parentRoute: typeof PProjectRoute;
     };
     '/p/$project/flows': {
@@ -266,6 +285,7 @@ declare module '@tanstack/react-router' {
 }
 
 interface PProjectRouteChildren {
+  PProjectCohortsRoute: typeof PProjectCohortsRoute;
   PProjectFlowsRoute: typeof PProjectFlowsRoute;
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
@@ -277,6 +297,7 @@ interface PProjectRouteChildren {
 }
 
 const PProjectRouteChildren: PProjectRouteChildren = {
+  PProjectCohortsRoute: PProjectCohortsRoute,
   PProjectFlowsRoute: PProjectFlowsRoute,
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,

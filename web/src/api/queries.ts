@@ -3,7 +3,7 @@
 import { queryOptions } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
-import type { Query } from './types';
+import type { NewCohort, Query } from './types';
 
 const SECOND_MS = 1_000;
 
@@ -82,6 +82,31 @@ export const answerQuery = (project: number, query: Query) =>
       ),
     staleTime: 15 * SECOND_MS,
   });
+
+export const cohortsQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'cohorts'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/cohorts', { params: { path: { project } }, signal }),
+      ).cohorts,
+    staleTime: 30 * SECOND_MS,
+  });
+
+export async function createCohort(project: number, body: NewCohort) {
+  return bodyOf(
+    await client.POST('/api/v1/projects/{project}/cohorts', {
+      params: { path: { project } },
+      body: body as components['schemas']['CreateCohortBody'],
+    }),
+  );
+}
+
+export async function deleteCohort(project: number, cohort: string) {
+  await client.DELETE('/api/v1/projects/{project}/cohorts/{cohort}', {
+    params: { path: { project, cohort } },
+  });
+}
 
 export async function signIn(body: { email: string; password: string; code: string }) {
   return bodyOf(await client.POST('/api/v1/session', { body }));

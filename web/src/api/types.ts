@@ -55,10 +55,10 @@ export type FunnelWindow = Schemas['Window'];
 export type WindowUnit = Schemas['WindowUnit'];
 export type RetentionMode = Schemas['RetentionMode'];
 export type Alignment = Schemas['Alignment'];
-export type Cohort = Schemas['Cohort'];
+export type Cohort = Omit<Schemas['Cohort'], 'rule'> & { rule: CohortRule };
 export type CohortCondition = Schemas['CohortCondition'];
-export type CohortRule = Cohort['rule'];
-export type NewCohort = Schemas['CreateCohortBody'];
+export type CohortRule = { kind: 'dynamic'; condition: CohortCondition } | { kind: 'static' };
+export type NewCohort = Omit<Schemas['CreateCohortBody'], 'rule'> & { rule: CohortRule };
 export type CohortTimes = Schemas['Times'];
 
 export type Answer = Schemas['Answer'];

@@ -3,8 +3,8 @@
 import { ActionIcon } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
-import { propertiesQuery } from '../api/queries';
-import type { Breakdown, BreakdownBy } from '../api/types';
+import { cohortsQuery, propertiesQuery } from '../api/queries';
+import type { Breakdown, BreakdownBy, Holder } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Picker } from '../ui/Picker';
 import { useProject } from '../ui/project';
@@ -19,10 +19,14 @@ interface BreakdownPickerProps {
   onChange: (breakdown: Breakdown | undefined) => void;
 }
 
+const byOf = (property: string, on: Holder | undefined): BreakdownBy =>
+  on ? { on, property } : { property };
+
 export function BreakdownPicker({ breakdown, onChange }: BreakdownPickerProps) {
   const { t } = useTranslation();
   const project = useProject();
   const { data: properties = [] } = useQuery(propertiesQuery(project.id));
+  const { data: cohorts = [] } = useQuery(cohortsQuery(project.id));
   const limit = breakdown?.limit ?? BREAKDOWN_LIMIT;
   const by = breakdown?.by ?? [];
   const setBy = (next: BreakdownBy[]) =>
@@ -34,8 +38,10 @@ export function BreakdownPicker({ breakdown, onChange }: BreakdownPickerProps) {
           <PropertyPicker
             label={t('query.property')}
             properties={properties}
+            cohorts={cohorts}
             value={one.property}
-            onChange={(property) => setBy(by.map((other, i) => (i === at ? { property } : other)))}
+            on={one.on}
+            onChange={(property, on) => setBy(by.map((other, i) => (i === at ? byOf(property, on) : other)))}
           />
           <ActionIcon
             variant="subtle"
@@ -53,8 +59,9 @@ export function BreakdownPicker({ breakdown, onChange }: BreakdownPickerProps) {
         <PropertyPicker
           label={t('query.add_breakdown')}
           properties={properties}
+          cohorts={cohorts}
           value={null}
-          onChange={(property) => setBy([...by, { property }])}
+          onChange={(property, on) => setBy([...by, byOf(property, on)])}
         />
       )}
       {breakdown && (

@@ -2,7 +2,7 @@
 // days, a percentile.
 
 import { useQuery } from '@tanstack/react-query';
-import { propertiesQuery } from '../api/queries';
+import { cohortsQuery, propertiesQuery } from '../api/queries';
 import type { Aggregate, Measure, PersonMeasure } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Picker } from '../ui/Picker';
@@ -40,6 +40,8 @@ export function MeasurePicker({ measure, onChange }: MeasurePickerProps) {
   const { t } = useTranslation();
   const project = useProject();
   const { data: properties = [] } = useQuery(propertiesQuery(project.id));
+  const { data: cohorts = [] } = useQuery(cohortsQuery(project.id));
+  const [cohort] = cohorts;
   const numeric = properties.filter(({ types }) => types.includes('number'));
   const readable = properties.filter(({ types }) => types.length > 0);
   const property = propertyOf(measure);
@@ -56,6 +58,7 @@ export function MeasurePicker({ measure, onChange }: MeasurePickerProps) {
     else if (next.startsWith('active ')) onChange({ active: { days: Number(next.slice('active '.length)) } });
     else if (next === 'per_person') onChange({ per_person: { each: 'total', then: 'average' } });
     else if (next === 'distinct') firstReadable && onChange({ distinct: { property: firstReadable } });
+    else if (next === 'cohort_size') cohort && onChange({ cohort_size: { cohort: cohort.id } });
     else if (!firstNumeric) return;
     else if (next === 'percentile') onChange({ percentile: { percent: PERCENT, property: firstNumeric } });
     else onChange(withProperty(next, firstNumeric));
@@ -79,6 +82,7 @@ export function MeasurePicker({ measure, onChange }: MeasurePickerProps) {
           })),
           { value: 'distinct', label: t('measures.distinct'), disabled: firstReadable === undefined },
           { value: 'per_person', label: t('measures.per_person') },
+          { value: 'cohort_size', label: t('measures.cohort_size'), disabled: cohort === undefined },
         ]}
         onChange={choose}
       />
@@ -106,6 +110,14 @@ export function MeasurePicker({ measure, onChange }: MeasurePickerProps) {
             }
           />
         </>
+      )}
+      {typeof measure === 'object' && 'cohort_size' in measure && (
+        <Picker
+          label={t('query.which_cohort')}
+          value={measure.cohort_size.cohort}
+          options={cohorts.map(({ id, name }) => ({ value: id, label: name }))}
+          onChange={(id) => onChange({ cohort_size: { cohort: id } })}
+        />
       )}
       {typeof measure === 'object' && 'per_person' in measure && (
         <PerPerson {...measure.per_person} onChange={(per_person) => onChange({ per_person })} />

@@ -96,7 +96,8 @@ function encodeText(text: string): string {
     .replaceAll('%24', '$')
     .replaceAll('%2C', ',')
     .replaceAll('%2F', '/')
-    .replaceAll('%3A', ':');
+    .replaceAll('%3A', ':')
+    .replaceAll('%40', '@');
 }
 
 // ---------------------------------------------------------------- what each page reads from it

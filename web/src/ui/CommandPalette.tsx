@@ -20,6 +20,7 @@ interface PaletteProps {
       | 'nav.retention'
       | 'nav.flows'
       | 'nav.persons'
+      | 'nav.cohorts'
       | 'nav.live'
       | 'nav.start';
     icon: ComponentType<{ size?: number; stroke?: number }>;

@@ -10,6 +10,7 @@ export const PAGE_KEYS = {
   r: '/p/$project/retention',
   w: '/p/$project/flows',
   p: '/p/$project/persons',
+  c: '/p/$project/cohorts',
   l: '/p/$project/live',
   s: '/p/$project/start',
 } as const;

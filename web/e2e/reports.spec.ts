@@ -1,5 +1,5 @@
 // Reports show the numbers the server computes, the address carries the question, and Back undoes.
-import { ask, expect, settled, test } from './fixtures';
+import { ask, expect, expectAccessible, settled, test } from './fixtures';
 import { PERSONS } from './seed';
 
 const LAST_30_DAYS = { kind: 'last', count: 30, unit: 'day' } as const;
@@ -34,7 +34,7 @@ for (const language of ['en', 'es', 'it'] as const) {
       await page.keyboard.press('t');
       await expect(page).toHaveURL(/chart=table/);
       const shown = await page.locator('tbody td').allTextContents();
-      expect(shown).toEqual(table.series[0]?.values.map(number));
+      expect(shown).toEqual(table.series[0]?.values.map((value) => number(value ?? 0)));
     });
 
     test('a funnel', async ({ page, house }) => {
@@ -49,7 +49,7 @@ for (const language of ['en', 'es', 'it'] as const) {
         steps: steps.map((event) => ({ event })),
         window: { count: 7, unit: 'day' },
       });
-      expect(table.overall.steps.map(({ persons }) => persons)).toEqual([PERSONS, PERSONS / 2]);
+      expect(table.overall.steps.map(({ count }) => count)).toEqual([PERSONS, PERSONS / 2]);
       const items = page.locator('section[aria-busy] ol > li');
       await expect(items).toHaveCount(2);
       await expect(items.nth(0)).toContainText(number(PERSONS));
@@ -115,12 +115,101 @@ test('a filter narrows and a breakdown splits', async ({ page, house }) => {
     unit: 'day',
     metrics: [{ measure: 'unique', matching: { event: 'Sign up' } }],
     filters: [{ property: 'plan', condition: { op: 'equals', values: ['pro'] } }],
-    breakdown: { property: '$city', limit: 10 },
+    breakdown: { by: [{ property: '$city' }], limit: 10 },
   });
-  expect(table.series.reduce((sum, { total }) => sum + total, 0)).toBe(13);
+  expect(table.series.reduce((sum, { total }) => sum + (total ?? 0), 0)).toBe(13);
   for (const series of table.series) {
-    const city = series.segment?.kind === 'value' ? series.segment.value : 'not set';
+    const [first] = series.segment ?? [];
+    const city = first?.kind === 'value' ? first.value : 'not set';
     await expect(page.getByRole('row', { name: new RegExp(city) })).toContainText(String(series.total));
+  }
+});
+
+test('flows say where people go', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/flows`);
+  await expect(page).toHaveURL(/anchor=Page\+view&after=3/);
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/flows?range=30d&anchor=Sign+up&before=1&after=2`,
+  );
+  await settled(page);
+  const { overall } = await ask(page, house.project.id, {
+    kind: 'flows',
+    range: LAST_30_DAYS,
+    anchor: { event: 'Sign up' },
+    before: 1,
+    after: 2,
+  });
+  expect(overall.anchors).toBe(PERSONS);
+  const paths = page.getByRole('region', { name: 'Most frequent paths' }).getByRole('row');
+  await expect(paths).toHaveCount(overall.paths.length + 1);
+  const [first] = overall.paths;
+  await expect(paths.nth(1)).toContainText(first?.events.map(({ event }) => event).join(' → ') ?? '');
+  await expect(paths.nth(1)).toContainText(String(first?.count));
+  const purchase = page.getByRole('row', { name: /^Purchase\s*1 step after/ });
+  await expect(purchase).toContainText(String(PERSONS / 2));
+  // The picture says the same to whoever points at it.
+  await page.locator('figure svg g', { hasText: 'Purchase' }).last().hover();
+  await expect(page.locator('figure')).toContainText(`${PERSONS / 2} persons`);
+
+  await page.getByRole('button', { name: 'Hide an event' }).click();
+  await page.getByRole('option', { name: 'Purchase' }).click();
+  await expect(page).toHaveURL(/hide=Purchase/);
+  await expect(purchase).toHaveCount(0);
+});
+
+test('a measure of a property, a formula and the period before', async ({ page, house }) => {
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/insights?range=30d&unit=day&show=total~Purchase`,
+  );
+  await settled(page);
+  await page.getByRole('button', { name: 'What is counted: events' }).click();
+  await page.getByRole('option', { name: 'sum' }).click();
+  await expect(page).toHaveURL(/show=sum~amount~Purchase/);
+  const legend = page.getByRole('row', { name: /Purchase/ });
+  // Every second of forty persons spends ten and their number: 10 + 0, 10 + 2, …, 10 + 38.
+  await expect(legend).toContainText('580');
+  await page.getByRole('button', { name: 'Add a formula' }).click();
+  await page.getByRole('textbox', { name: 'Formula' }).fill('A / 10');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(/formula=A\+\/\+10/);
+  await expect(page.getByRole('row', { name: /B · A \/ 10/ })).toContainText('58');
+  await page.getByRole('button', { name: 'Compare with: not compared' }).click();
+  await page.getByRole('option', { name: 'compared with the period before' }).click();
+  await expect(page).toHaveURL(/compare=previous/);
+  await expect(page.getByRole('columnheader', { name: 'Before' })).toBeVisible();
+});
+
+test('a cohort is made, narrows a report, and goes', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/cohorts`);
+  await expect(page.getByText('No cohorts yet')).toBeVisible();
+  await page.getByRole('textbox', { name: 'Name' }).fill('Buyers');
+  await page.getByRole('button', { name: /^Event: / }).click();
+  await page.getByRole('option', { name: 'Purchase' }).click();
+  await page.getByRole('button', { name: 'Make cohort' }).click();
+  const row = page.getByRole('row', { name: /Buyers/ });
+  await expect(row).toContainText('did Purchase at least 1 time (Last 30 days)');
+  await expectAccessible(page, 'a list of cohorts');
+
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/insights?range=30d&unit=day&show=unique~Sign+up`,
+  );
+  await settled(page);
+  await page.keyboard.press('/');
+  await page.getByRole('option', { name: 'Buyers' }).click();
+  await expect(page).toHaveURL(/where=@cohort~c\d+~is_set/);
+  await expect(page.getByRole('row', { name: /Sign up/ })).toContainText(String(PERSONS / 2));
+
+  await page.goto(`${house.server.origin}/p/${house.project.id}/cohorts`);
+  await page.getByText('A list of ids').click();
+  await page.getByRole('textbox', { name: 'Name' }).fill('Listed');
+  await page.getByRole('textbox', { name: 'Ids' }).fill('distinct_id\nperson-1\nperson-2\nperson-1');
+  await expect(page.getByText('2 ids')).toBeVisible();
+  await page.getByRole('button', { name: 'Make cohort' }).click();
+  await expect(page.getByRole('row', { name: /Listed/ })).toContainText('2');
+  for (const name of ['Buyers', 'Listed']) {
+    await page.getByRole('button', { name: `Delete ${name}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+    await expect(page.getByRole('row', { name: new RegExp(name) })).toHaveCount(0);
   }
 });
 

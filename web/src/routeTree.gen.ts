@@ -14,6 +14,8 @@ import { Route as LoginRouteImport } from './routes/login';
 import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
+import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
+import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
 import { Route as PProjectLiveRouteImport } from './routes/p.$project.live';
@@ -44,6 +46,16 @@ const PProjectRoute = PProjectRouteImport.update({
 const PProjectIndexRoute = PProjectIndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
+  id: '/cohorts',
+  path: '/cohorts',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectFlowsRoute = PProjectFlowsRouteImport.update({
+  id: '/flows',
+  path: '/flows',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectFunnelsRoute = PProjectFunnelsRouteImport.update({
@@ -82,6 +94,8 @@ export interface FileRoutesByFullPath {
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/cohorts': typeof PProjectCohortsRoute;
+  '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
@@ -94,6 +108,8 @@ export interface FileRoutesByTo {
   '/': typeof IndexRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
+  '/p/$project/cohorts': typeof PProjectCohortsRoute;
+  '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
@@ -108,6 +124,8 @@ export interface FileRoutesById {
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/cohorts': typeof PProjectCohortsRoute;
+  '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
@@ -123,6 +141,8 @@ export interface FileRouteTypes {
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/cohorts'
+    | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
@@ -135,6 +155,8 @@ export interface FileRouteTypes {
     | '/'
     | '/login'
     | '/setup'
+    | '/p/$project/cohorts'
+    | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
@@ -148,6 +170,8 @@ export interface FileRouteTypes {
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/cohorts'
+    | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
@@ -201,6 +225,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectIndexRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/cohorts': {
+      id: '/p/$project/cohorts';
+      path: '/cohorts';
+      fullPath: '/p/$project/cohorts';
+      preLoaderRoute: typeof PProjectCohortsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/flows': {
+      id: '/p/$project/flows';
+      path: '/flows';
+      fullPath: '/p/$project/flows';
+      preLoaderRoute: typeof PProjectFlowsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/funnels': {
       id: '/p/$project/funnels';
       path: '/funnels';
@@ -247,6 +285,8 @@ declare module '@tanstack/react-router' {
 }
 
 interface PProjectRouteChildren {
+  PProjectCohortsRoute: typeof PProjectCohortsRoute;
+  PProjectFlowsRoute: typeof PProjectFlowsRoute;
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
   PProjectLiveRoute: typeof PProjectLiveRoute;
@@ -257,6 +297,8 @@ interface PProjectRouteChildren {
 }
 
 const PProjectRouteChildren: PProjectRouteChildren = {
+  PProjectCohortsRoute: PProjectCohortsRoute,
+  PProjectFlowsRoute: PProjectFlowsRoute,
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,
   PProjectLiveRoute: PProjectLiveRoute,

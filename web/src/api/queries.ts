@@ -2,7 +2,8 @@
 // contract with the server is read in this file alone.
 import { queryOptions } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
-import type { Query } from './types';
+import type { components } from './schema.gen';
+import type { NewCohort, Query } from './types';
 
 const SECOND_MS = 1_000;
 
@@ -75,12 +76,37 @@ export const answerQuery = (project: number, query: Query) =>
       bodyOf(
         await client.POST('/api/v1/projects/{project}/query', {
           params: { path: { project } },
-          body: query,
+          body: query as components['schemas']['Query'],
           signal,
         }),
       ),
     staleTime: 15 * SECOND_MS,
   });
+
+export const cohortsQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'cohorts'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/cohorts', { params: { path: { project } }, signal }),
+      ).cohorts,
+    staleTime: 30 * SECOND_MS,
+  });
+
+export async function createCohort(project: number, body: NewCohort) {
+  return bodyOf(
+    await client.POST('/api/v1/projects/{project}/cohorts', {
+      params: { path: { project } },
+      body: body as components['schemas']['CreateCohortBody'],
+    }),
+  );
+}
+
+export async function deleteCohort(project: number, cohort: string) {
+  await client.DELETE('/api/v1/projects/{project}/cohorts/{cohort}', {
+    params: { path: { project, cohort } },
+  });
+}
 
 export async function signIn(body: { email: string; password: string; code: string }) {
   return bodyOf(await client.POST('/api/v1/session', { body }));

@@ -19,10 +19,15 @@ export type Property = Body<'/api/v1/projects/{project}/properties', 'get', 200>
 export type PropertyType = Property['types'][number];
 export type TotpSecret = Body<'/api/v1/setup/totp', 'post', 200>;
 
-export type Query = Schemas['Query'];
+// The document has one name for two rules, that of retention's groups and that of a stored cohort.
+export type RetentionGroups = 'first_time' | 'each_interval';
+export type RetentionQuery = Omit<Extract<Schemas['Query'], { kind: 'retention' }>, 'cohorts'> & {
+  cohorts?: RetentionGroups;
+};
+export type Query = Exclude<Schemas['Query'], { kind: 'retention' }> | RetentionQuery;
 export type InsightsQuery = Extract<Query, { kind: 'insights' }>;
 export type FunnelQuery = Extract<Query, { kind: 'funnel' }>;
-export type RetentionQuery = Extract<Query, { kind: 'retention' }>;
+export type FlowsQuery = Extract<Query, { kind: 'flows' }>;
 export type PersonsQuery = Extract<Query, { kind: 'persons' }>;
 export type EventsQuery = Extract<Query, { kind: 'events' }>;
 
@@ -33,13 +38,28 @@ export type Filter = Schemas['Filter'];
 export type Condition = Schemas['Condition'];
 export type Scalar = Schemas['Scalar'];
 export type Breakdown = Schemas['Breakdown'];
+export type BreakdownBy = Schemas['BreakdownBy'];
+export type ValueBuckets = Schemas['ValueBuckets'];
+export type Holder = Schemas['Holder'];
 export type Measure = Schemas['Measure'];
+export type PersonMeasure = Schemas['PersonMeasure'];
+export type Aggregate = Schemas['Aggregate'];
+export type Transform = Schemas['Transform'];
+export type Compare = Schemas['Compare'];
+export type FunnelMatch = Schemas['FunnelMatch'];
+export type Exclusion = Schemas['Exclusion'];
+export type Count = Schemas['Count'];
+export type Attribution = Schemas['Attribution'];
 export type Metric = Schemas['Metric'];
 export type FunnelWindow = Schemas['Window'];
 export type WindowUnit = Schemas['WindowUnit'];
 export type RetentionMode = Schemas['RetentionMode'];
 export type Alignment = Schemas['Alignment'];
-export type CohortRule = Schemas['CohortRule'];
+export type Cohort = Omit<Schemas['Cohort'], 'rule'> & { rule: CohortRule };
+export type CohortCondition = Schemas['CohortCondition'];
+export type CohortRule = { kind: 'dynamic'; condition: CohortCondition } | { kind: 'static' };
+export type NewCohort = Omit<Schemas['CreateCohortBody'], 'rule'> & { rule: CohortRule };
+export type CohortTimes = Schemas['Times'];
 
 export type Answer = Schemas['Answer'];
 export type ResultTable = Answer['table'];
@@ -48,6 +68,11 @@ export type Series = Schemas['Series'];
 export type Segment = Schemas['Segment'];
 export type FunnelTable = Schemas['FunnelTable'];
 export type FunnelResult = Schemas['FunnelResult'];
+export type FunnelStep = FunnelResult['steps'][number];
+export type TimeToConvert = Schemas['TimeToConvert'];
+export type Flow = Schemas['Flow'];
+export type FlowName = Schemas['FlowName'];
+export type FlowsTable = Schemas['FlowsTable'];
 export type RetentionTable = Schemas['RetentionTable'];
 export type PersonRow = Schemas['PersonRow'];
 export type EventRow = Schemas['EventRow'];

@@ -1,10 +1,12 @@
 // An Insights answer in its five shapes: line, bars, stacked, number, table; and the legend that doubles
 // as a summary.
-
+import { max, mean } from 'd3-array';
 import { useMemo, useState } from 'react';
-import type { InsightsQuery, InsightsTable, Segment } from '../api/types';
+import type { InsightsQuery, InsightsTable, Series } from '../api/types';
 import { useTranslation } from '../i18n';
+import { useMeasureName } from '../ui/measures';
 import { useProjectFormat } from '../ui/project';
+import { segmentKey, useSegmentName } from '../ui/segments';
 import { DataTable } from './DataTable';
 import { colorOf, Glyph } from './Glyph';
 import classes from './Insights.module.css';
@@ -21,34 +23,42 @@ interface InsightsChartProps {
 }
 
 interface NamedSeries extends PlotSeries {
-  values: number[];
-  total: number;
-  measure: 'total' | 'unique';
+  total: number | null;
+  /** How it counts, in words. */
+  measure: string;
+  /** What the total stands for, where that goes without further words. */
+  counts: 'total' | 'unique' | null;
+  before: Series | undefined;
 }
 
 export function InsightsChart({ query, table, shape, letterOf }: InsightsChartProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const segmentName = useSegmentName();
+  const measureName = useMeasureName();
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
 
   const series = useMemo<NamedSeries[]>(() => {
-    const several = query.metrics.length > 1;
+    const several = query.metrics.length + (query.formulas?.length ?? 0) > 1;
     return table.series.map((one, look) => {
       const metric = query.metrics[one.metric];
-      const event = metric?.matching.event ?? t('query.any_event');
-      const named = several ? `${letterOf(one.metric)} · ${event}` : event;
-      const segment = one.segment ? segmentName(one.segment) : null;
+      const formula = query.formulas?.[one.metric - query.metrics.length];
+      const what = metric ? (metric.matching.event ?? t('query.any_event')) : (formula ?? '');
+      const named = several ? `${letterOf(one.metric)} · ${what}` : what;
+      const segment = one.segment && one.segment.length > 0 ? segmentName(one.segment) : null;
+      const { measure } = metric ?? {};
       return {
-        key: `${one.metric} ${segment ?? ''} ${one.segment?.kind ?? ''}`,
+        key: `${one.metric} ${segmentKey(one.segment)}`,
         label: segment === null ? named : several ? `${named} · ${segment}` : segment,
         look,
         values: one.values,
-        total: one.total,
-        measure: metric?.measure ?? 'total',
+        total: one.total ?? null,
+        measure: measure === undefined ? t('measures.formula') : measureName(measure),
+        counts: measure === 'total' || measure === 'unique' ? measure : null,
+        before: table.compared?.series[look],
       };
     });
-  }, [query, table, t, segmentName, letterOf]);
+  }, [query, table, t, segmentName, measureName, letterOf]);
 
   const shown = series.filter((one) => !hidden.has(one.key));
   const marks = table.buckets.map((start) => ({
@@ -62,17 +72,37 @@ export function InsightsChart({ query, table, shape, letterOf }: InsightsChartPr
     return (
       <DataTable
         caption={t('insights.caption', { count: series.length })}
-        head={[t(`units.${query.unit}`), ...series.map((one) => one.label)]}
+        head={[
+          t(`units.${query.unit}`),
+          ...series.flatMap((one) =>
+            one.before ? [one.label, t('insights.before_series', { name: one.label })] : [one.label],
+          ),
+        ]}
         rows={marks.map((mark, at) => ({
           key: table.buckets[at] ?? String(at),
           name: mark.long,
           note: at === unfinishedFrom ? t('chart.unfinished') : undefined,
-          cells: series.map((one) => format.count(one.values[at] ?? 0)),
+          cells: series.flatMap((one) => [
+            format.figure(one.values[at]),
+            ...(one.before ? [format.figure(one.before.values[at])] : []),
+          ]),
         }))}
-        foot={{ name: t('insights.total'), cells: series.map((one) => format.count(one.total)) }}
+        foot={{
+          name: t('insights.total'),
+          cells: series.flatMap((one) => [
+            format.figure(one.total),
+            ...(one.before ? [format.figure(one.before.total)] : []),
+          ]),
+        }}
       />
     );
   }
+
+  const withBefore = (one: NamedSeries): PlotSeries[] => {
+    if (!one.before) return [one];
+    const label = t('insights.before_series', { name: one.label });
+    return [one, { key: `${one.key} before`, label, look: one.look, values: one.before.values, faint: true }];
+  };
 
   const toggle = (key: string) => {
     const next = new Set(hidden);
@@ -87,11 +117,11 @@ export function InsightsChart({ query, table, shape, letterOf }: InsightsChartPr
         caption={t('insights.caption', { count: series.length })}
         axis={t(`units.${query.unit}`)}
         marks={marks}
-        series={shown}
+        series={shape === 'stacked' ? shown : shown.flatMap(withBefore)}
         mode={shape}
         unfinishedFrom={unfinishedFrom}
         unfinishedNote={t('chart.unfinished')}
-        formatValue={format.count}
+        formatValue={format.figure}
         formatTick={format.compact}
       />
       <Legend series={series} hidden={hidden} onToggle={toggle} />
@@ -116,6 +146,7 @@ interface LegendProps {
 function Legend({ series, hidden, onToggle }: LegendProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
+  const compared = series.some((one) => one.before);
   return (
     <div className={classes.legendScroll}>
       <table className={classes.legend}>
@@ -123,6 +154,8 @@ function Legend({ series, hidden, onToggle }: LegendProps) {
           <tr>
             <th scope="col">{t('insights.series')}</th>
             <th scope="col">{t('insights.total')}</th>
+            {compared && <th scope="col">{t('insights.before')}</th>}
+            {compared && <th scope="col">{t('insights.change')}</th>}
             <th scope="col">{t('insights.average')}</th>
             <th scope="col">{t('insights.highest')}</th>
           </tr>
@@ -142,12 +175,14 @@ function Legend({ series, hidden, onToggle }: LegendProps) {
                     <Glyph look={one.look} />
                     <span>{one.label}</span>
                   </button>
-                  <span className={classes.measure}>{t(`measures.${one.measure}`)}</span>
+                  <span className={classes.measure}>{one.measure}</span>
                 </span>
               </th>
-              <td data-total>{format.count(one.total)}</td>
-              <td>{format.decimal(average(one.values))}</td>
-              <td>{format.count(Math.max(0, ...one.values))}</td>
+              <td data-total>{format.figure(one.total)}</td>
+              {compared && <td>{format.figure(one.before?.total)}</td>}
+              {compared && <td>{changeOf(one, format.percent)}</td>}
+              <td>{format.figure(mean(present(one.values)))}</td>
+              <td>{format.figure(max(present(one.values)))}</td>
             </tr>
           ))}
         </tbody>
@@ -171,17 +206,17 @@ function Numbers({ series, query }: { series: NamedSeries[]; query: InsightsQuer
               {series.length > 1 && <Glyph look={one.look} />}
               {one.label}
             </div>
-            <div className={classes.numberValue}>{format.count(one.total)}</div>
+            <div className={classes.numberValue}>{format.figure(one.total)}</div>
             <div className={classes.numberNote}>
-              {t(`insights.note_${one.measure}`, { count: one.total })}
+              {one.counts ? t(`insights.note_${one.counts}`, { count: one.total ?? 0 }) : one.measure}
             </div>
           </div>
         ))}
       </div>
     );
   }
-  const ranked = query.breakdown ? series : [...series].sort((a, b) => b.total - a.total);
-  const highest = Math.max(1, ...ranked.map((one) => one.total));
+  const ranked = query.breakdown ? series : [...series].sort((a, b) => (b.total ?? 0) - (a.total ?? 0));
+  const highest = Math.max(1, ...ranked.map((one) => one.total ?? 0));
   return (
     <ol className={classes.ranking}>
       {ranked.map((one) => (
@@ -190,28 +225,21 @@ function Numbers({ series, query }: { series: NamedSeries[]; query: InsightsQuer
           <span className={classes.rankTrack}>
             <span
               className={classes.rankBar}
-              style={{ width: `${(100 * one.total) / highest}%`, background: colorOf(0) }}
+              style={{ width: `${(100 * Math.max(0, one.total ?? 0)) / highest}%`, background: colorOf(0) }}
             />
           </span>
-          <span className={classes.rankValue}>{format.count(one.total)}</span>
+          <span className={classes.rankValue}>{format.figure(one.total)}</span>
         </li>
       ))}
     </ol>
   );
 }
 
-/** What a breakdown's segment is called; only "not set" and "everything else" are words of ours. */
-export function useSegmentName(): (segment: Segment) => string {
-  const { t } = useTranslation();
-  return useMemo(
-    () => (segment: Segment) => {
-      if (segment.kind === 'value') return segment.value === '' ? t('segments.empty') : segment.value;
-      return t(`segments.${segment.kind}`);
-    },
-    [t],
-  );
-}
+const present = (values: (number | null)[]) => values.filter((value) => value !== null);
 
-function average(values: number[]): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+/** How much more or less than before; nothing, where there was nothing before. */
+function changeOf({ total, before }: NamedSeries, percent: (share: number) => string): string {
+  if (total === null || !before?.total) return '–';
+  const change = total / before.total - 1;
+  return change > 0 ? `+${percent(change)}` : percent(change);
 }

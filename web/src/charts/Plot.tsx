@@ -2,7 +2,7 @@
 // for the eye; the plot is one slider for the keyboard, whose value text reads what the cursor stands on,
 // so that a screen reader can walk a chart with two keys.
 import { useElementSize } from '@mantine/hooks';
-import { max, range } from 'd3-array';
+import { max, min, range } from 'd3-array';
 import { scaleBand, scaleLinear, scalePoint } from 'd3-scale';
 import { area, line } from 'd3-shape';
 import { type KeyboardEvent, type PointerEvent, useId, useState } from 'react';
@@ -15,6 +15,8 @@ export interface PlotSeries {
   /** Which colour and marker: an index that stays with the series when others are hidden. */
   look: number;
   values: (number | null)[];
+  /** Stands behind another as what it is compared with: dashed and without markers. */
+  faint?: boolean;
 }
 
 export interface PlotMark {
@@ -62,8 +64,9 @@ export function Plot(props: PlotProps) {
     (mode === 'stacked'
       ? max(range(marks.length), (at) => series.reduce((sum, one) => sum + (one.values[at] ?? 0), 0))
       : max(series, (one) => max(one.values, (value) => value ?? 0)));
+  const lowest = Math.min(0, min(series, (one) => min(one.values, (value) => value ?? 0)) ?? 0);
   const y = scaleLinear()
-    .domain([0, Math.max(highest ?? 0, props.top ?? AXIS_MIN)])
+    .domain([lowest, Math.max(highest ?? 0, props.top ?? AXIS_MIN)])
     .nice(TICKS)
     .range([HEIGHT - MARGIN.bottom, MARGIN.top]);
   const ticks = y.ticks(TICKS);
@@ -134,19 +137,21 @@ export function Plot(props: PlotProps) {
         {width > 0 && (
           <svg width={width} height={HEIGHT} aria-hidden="true" className={classes.svg}>
             <defs>
-              {series.map((one) => (
-                <pattern
-                  key={one.key}
-                  id={`${hatch}${one.look}`}
-                  width="6"
-                  height="6"
-                  patternUnits="userSpaceOnUse"
-                  patternTransform="rotate(45)"
-                >
-                  <rect width="6" height="6" fill={colorOf(one.look)} opacity="0.18" />
-                  <rect width="2" height="6" fill={colorOf(one.look)} opacity="0.7" />
-                </pattern>
-              ))}
+              {series
+                .filter(({ faint }) => !faint)
+                .map((one) => (
+                  <pattern
+                    key={one.key}
+                    id={`${hatch}${one.look}`}
+                    width="6"
+                    height="6"
+                    patternUnits="userSpaceOnUse"
+                    patternTransform="rotate(45)"
+                  >
+                    <rect width="6" height="6" fill={colorOf(one.look)} opacity="0.18" />
+                    <rect width="2" height="6" fill={colorOf(one.look)} opacity="0.7" />
+                  </pattern>
+                ))}
             </defs>
             {ticks.map((tick) => (
               <g key={tick} transform={`translate(0 ${y(tick)})`}>
@@ -269,6 +274,18 @@ function Lines({ series, centre, y, unfinishedFrom, active, count }: LinesProps)
     // The dashed piece starts at the last finished mark, or there would be a gap.
     const rest = one.values.map((value, at) => (at >= unfinishedFrom - 1 ? value : null));
     const color = colorOf(one.look);
+    if (one.faint) {
+      return (
+        <path
+          key={one.key}
+          d={draw(one.values) ?? ''}
+          stroke={color}
+          className={classes.line}
+          data-faint
+          strokeDasharray="6 4"
+        />
+      );
+    }
     return (
       <g key={one.key}>
         {series.length === 1 && <path d={fill(finished) ?? ''} fill={color} opacity="0.09" />}
@@ -313,7 +330,7 @@ function Columns({ series, band, y, unfinishedFrom, stacked, hatch, positions }:
       if (value === 0) return null;
       const base = stacked ? below : 0;
       below += value;
-      const top = y(base + value);
+      const top = Math.min(y(base + value), y(base));
       const unfinished = at >= unfinishedFrom;
       return (
         <rect
@@ -321,9 +338,10 @@ function Columns({ series, band, y, unfinishedFrom, stacked, hatch, positions }:
           x={(band(at) ?? 0) + (stacked ? 0 : slot * i)}
           width={Math.max(1, stacked ? band.bandwidth() : slot - (slot > 4 ? 1 : 0))}
           y={top}
-          height={Math.max(1, y(base) - top - (stacked ? 1 : 0))}
+          height={Math.max(1, Math.abs(y(base + value) - y(base)) - (stacked ? 1 : 0))}
           rx={band.bandwidth() > 8 ? 2 : 0}
-          fill={unfinished ? `url(#${hatch}${one.look})` : colorOf(one.look)}
+          fillOpacity={one.faint ? 0.35 : undefined}
+          fill={unfinished && !one.faint ? `url(#${hatch}${one.look})` : colorOf(one.look)}
           stroke={unfinished ? colorOf(one.look) : undefined}
           strokeDasharray={unfinished ? '3 3' : undefined}
         />

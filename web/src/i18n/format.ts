@@ -55,6 +55,7 @@ export function makeFormat(locale: string, timeZone?: string) {
   });
   const wholePercent = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 0 });
   const decimal = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+  const figure = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
   const lists = new Intl.ListFormat(locale, { type: 'conjunction' });
   const inUnit = (value: number, unit: string) =>
@@ -68,6 +69,9 @@ export function makeFormat(locale: string, timeZone?: string) {
     locale,
     count: (value: number) => count.format(value),
     compact: (value: number) => compact.format(value),
+    /** A number that may have a fraction, or none at all: "–" says that there is nothing to show. */
+    figure: (value: number | null | undefined) =>
+      value === null || value === undefined ? '–' : figure.format(value),
     decimal: (value: number) => decimal.format(value),
     percent: (share: number) => percent.format(share),
     /** With one digit always, for columns. */

@@ -7,11 +7,12 @@ const REST_MS = 400;
 interface CountInputProps {
   label: string;
   value: number;
+  min?: number;
   max: number;
   onChange: (value: number) => void;
 }
 
-export function CountInput({ label, value, max, onChange }: CountInputProps) {
+export function CountInput({ label, value, min = 1, max, onChange }: CountInputProps) {
   const [typed, setTyped] = useState(String(value));
   const [seen, setSeen] = useState(value);
   if (value !== seen) {
@@ -19,7 +20,7 @@ export function CountInput({ label, value, max, onChange }: CountInputProps) {
     setTyped(String(value));
   }
   const number = Number(typed);
-  const valid = typed.trim() !== '' && Number.isInteger(number) && number >= 1 && number <= max;
+  const valid = typed.trim() !== '' && Number.isInteger(number) && number >= min && number <= max;
   useEffect(() => {
     if (!valid || number === value) return;
     const timer = window.setTimeout(() => onChange(number), REST_MS);
@@ -34,7 +35,7 @@ export function CountInput({ label, value, max, onChange }: CountInputProps) {
       value={typed}
       onChange={(event) => setTyped(event.currentTarget.value)}
       onBlur={() => (valid ? number !== value && onChange(number) : setTyped(String(value)))}
-      min={1}
+      min={min}
       max={max}
       step={1}
       error={!valid}

@@ -5,8 +5,8 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { IconPlus, IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
-import { propertiesQuery, propertyValuesQuery } from '../api/queries';
-import type { Filter, Property } from '../api/types';
+import { cohortsQuery, propertiesQuery, propertyValuesQuery } from '../api/queries';
+import type { Cohort, Filter, Holder, Property } from '../api/types';
 import { translateCode, useTranslation } from '../i18n';
 import { ClassChip } from '../ui/Personal';
 import { Picker } from '../ui/Picker';
@@ -28,6 +28,7 @@ export function Filters({ filters = [], onChange, main }: FiltersProps) {
   const { t } = useTranslation();
   const project = useProject();
   const { data: properties = [] } = useQuery(propertiesQuery(project.id));
+  const { data: cohorts = [] } = useQuery(cohortsQuery(project.id));
   const [drafts, setDrafts] = useState<FilterDraft[]>(() => filters.map(draftOf));
   const [fresh, setFresh] = useState<number | null>(null);
 
@@ -48,7 +49,11 @@ export function Filters({ filters = [], onChange, main }: FiltersProps) {
     if (spelled(whole) !== outside) onChange(whole);
   };
 
-  const add = (name: string) => {
+  const add = (name: string, on?: Holder) => {
+    if (on === 'cohort') {
+      edit([...drafts, { on, property: name, op: 'is_set', values: [] }]);
+      return;
+    }
     const [op = 'equals'] = operatorsFor(properties.find((one) => one.name === name)?.types);
     setFresh(drafts.length);
     edit([...drafts, { property: name, op, values: [] }]);
@@ -61,6 +66,7 @@ export function Filters({ filters = [], onChange, main }: FiltersProps) {
           key={`${at} ${draft.property}`}
           draft={draft}
           properties={properties}
+          cohorts={cohorts}
           fresh={at === fresh}
           onChange={(changed) => edit(drafts.map((one, i) => (i === at ? changed : one)))}
           onRemove={() => edit(drafts.filter((_, i) => i !== at))}
@@ -69,6 +75,7 @@ export function Filters({ filters = [], onChange, main }: FiltersProps) {
       <PropertyPicker
         label={t('query.add_filter')}
         properties={properties}
+        cohorts={cohorts}
         value={null}
         onChange={add}
         dataKey={main ? '/' : undefined}
@@ -80,35 +87,60 @@ export function Filters({ filters = [], onChange, main }: FiltersProps) {
 interface PropertyPickerProps {
   label: string;
   properties: Property[];
+  /** Offered after the properties, where persons can be told apart by them. */
+  cohorts?: Cohort[];
   value: string | null;
-  onChange: (property: string) => void;
+  /** Whose `value` is. */
+  on?: Holder | undefined;
+  onChange: (property: string, on?: Holder) => void;
   dataKey?: string;
 }
 
+// Cohorts share the list with properties; what precedes an id keeps it apart from a property of that name.
+const COHORT = 'cohort ';
+const NAMED = 'property ';
+
 /** Sealed properties are listed but cannot be chosen: that they exist is no secret, what they hold is. */
-export function PropertyPicker({ label, properties, value, onChange, dataKey }: PropertyPickerProps) {
+export function PropertyPicker(props: PropertyPickerProps) {
+  const { label, properties, cohorts = [], value, on, onChange, dataKey } = props;
+  const { t } = useTranslation();
+  // A saved question may name what is no longer there; it must still read right.
+  const known =
+    value === null ||
+    (on === 'cohort'
+      ? cohorts.some(({ id }) => id === value)
+      : properties.some(({ name }) => name === value));
+  const missing = known ? [] : [{ value: (on === 'cohort' ? COHORT : NAMED) + value, label: value }];
   return (
     <Picker
       label={label}
       variant={value === null ? 'add' : 'quiet'}
       icon={value === null ? <IconPlus size={15} aria-hidden="true" /> : undefined}
       placeholder={label}
-      value={value}
+      value={value === null ? null : (on === 'cohort' ? COHORT : NAMED) + value}
       dataKey={dataKey}
-      onChange={onChange}
-      options={properties.map((property) => {
-        const closed = property.types.length === 0;
-        return {
-          value: property.name,
-          label: property.name,
-          disabled: closed,
-          note: closed ? (
-            <ClassChip class={property.class} action={property.action} />
-          ) : (
-            property.types.map((type) => translateCode('types', type)).join(', ')
-          ),
-        };
-      })}
+      onChange={(chosen) =>
+        chosen.startsWith(COHORT)
+          ? onChange(chosen.slice(COHORT.length), 'cohort')
+          : onChange(chosen.slice(NAMED.length))
+      }
+      options={[
+        ...missing,
+        ...properties.map((property) => {
+          const closed = property.types.length === 0;
+          return {
+            value: NAMED + property.name,
+            label: property.name,
+            disabled: closed,
+            note: closed ? (
+              <ClassChip class={property.class} action={property.action} />
+            ) : (
+              property.types.map((type) => translateCode('types', type)).join(', ')
+            ),
+          };
+        }),
+        ...cohorts.map(({ id, name }) => ({ value: COHORT + id, label: name, note: t('query.cohort') })),
+      ]}
     />
   );
 }
@@ -116,24 +148,33 @@ export function PropertyPicker({ label, properties, value, onChange, dataKey }: 
 interface FilterRowProps {
   draft: FilterDraft;
   properties: Property[];
+  cohorts: Cohort[];
   /** Just added: its value is what the typist wants next. */
   fresh: boolean;
   onChange: (draft: FilterDraft) => void;
   onRemove: () => void;
 }
 
-function FilterRow({ draft, properties, fresh, onChange, onRemove }: FilterRowProps) {
+function FilterRow({ draft, properties, cohorts, fresh, onChange, onRemove }: FilterRowProps) {
   const { t } = useTranslation();
   const types = properties.find(({ name }) => name === draft.property)?.types;
-  const operators = operatorsFor(types);
+  const member = draft.on === 'cohort';
+  const operators = member ? (['is_set', 'is_not_set'] as const) : operatorsFor(types);
+  const named = cohorts.find(({ id }) => member && id === draft.property)?.name ?? draft.property;
   return (
     <div className={classes.filter}>
       <div className={classes.filterHead}>
         <PropertyPicker
           label={t('query.property')}
           properties={properties}
+          cohorts={cohorts}
           value={draft.property}
-          onChange={(property) => {
+          on={draft.on}
+          onChange={(property, on) => {
+            if (on === 'cohort') {
+              onChange({ on, property, op: 'is_set', values: [] });
+              return;
+            }
             const offered = operatorsFor(properties.find(({ name }) => name === property)?.types);
             const op = offered.includes(draft.op) ? draft.op : (offered[0] ?? 'equals');
             onChange({ property, op, values: [] });
@@ -142,7 +183,10 @@ function FilterRow({ draft, properties, fresh, onChange, onRemove }: FilterRowPr
         <Picker
           label={t('query.operator')}
           value={draft.op}
-          options={operators.map((op) => ({ value: op, label: t(`ops.${op}`) }))}
+          options={operators.map((op) => ({
+            value: op,
+            label: member && (op === 'is_set' || op === 'is_not_set') ? t(`member.${op}`) : t(`ops.${op}`),
+          }))}
           onChange={(op) => onChange({ ...draft, op: op as FilterDraft['op'] })}
         />
         <ActionIcon
@@ -150,7 +194,7 @@ function FilterRow({ draft, properties, fresh, onChange, onRemove }: FilterRowPr
           color="gray"
           size={24}
           ml="auto"
-          aria-label={t('query.remove_filter', { property: draft.property })}
+          aria-label={t('query.remove_filter', { property: named })}
           onClick={onRemove}
         >
           <IconX size={14} />

@@ -3,27 +3,16 @@
 
 import { ActionIcon } from '@mantine/core';
 import { IconArrowDown, IconArrowUp, IconPlus, IconX } from '@tabler/icons-react';
-import type { EventMatch, FunnelQuery, WindowUnit } from '../api/types';
+import type { FunnelMatch, FunnelQuery } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Picker } from '../ui/Picker';
 import classes from './Builder.module.css';
-import { CountInput } from './CountInput';
 import { STEPS_MAX, STEPS_MIN } from './codec';
 import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
+import { FunnelAttribution, FunnelCounting, FunnelExclusions, FunnelHeld } from './FunnelOptions';
 import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
-
-const WINDOW_UNITS: WindowUnit[] = ['second', 'minute', 'hour', 'day', 'week', 'month'];
-const WINDOW_DAYS_MAX = 366;
-const UNITS_PER_DAY: Record<WindowUnit, number> = {
-  second: 86_400,
-  minute: 1_440,
-  hour: 24,
-  day: 1,
-  week: 1 / 7,
-  month: 1 / 30,
-};
-const longest = (unit: WindowUnit) => Math.floor(WINDOW_DAYS_MAX * UNITS_PER_DAY[unit]);
+import { WindowPicker } from './WindowPicker';
 
 interface FunnelRailProps {
   query: FunnelQuery;
@@ -32,8 +21,8 @@ interface FunnelRailProps {
 
 export function FunnelRail({ query, onChange }: FunnelRailProps) {
   const { t } = useTranslation();
-  const setSteps = (steps: EventMatch[]) => onChange({ ...query, steps });
-  const setStep = (at: number, step: EventMatch) =>
+  const setSteps = (steps: FunnelMatch[]) => onChange(withSteps(query, steps));
+  const setStep = (at: number, step: FunnelMatch) =>
     setSteps(query.steps.map((one, i) => (i === at ? step : one)));
   const move = (at: number, to: number) => {
     const steps = [...query.steps];
@@ -52,6 +41,14 @@ export function FunnelRail({ query, onChange }: FunnelRailProps) {
                 label={t('query.step', { number: at + 1 })}
                 event={step.event}
                 onChange={(event) => setStep(at, { ...step, event })}
+              />
+            </div>
+            <div className={classes.cardLine}>
+              <Picker
+                label={t('query.order', { number: at + 1 })}
+                value={step.any_order ? 'any' : 'then'}
+                options={(['then', 'any'] as const).map((value) => ({ value, label: t(`orders.${value}`) }))}
+                onChange={(order) => setStep(at, { ...step, any_order: order === 'any' })}
               />
             </div>
             <div className={classes.cardLine}>
@@ -103,34 +100,37 @@ export function FunnelRail({ query, onChange }: FunnelRailProps) {
         )}
       </Clause>
       <Clause name={t('query.within')}>
-        <div className={classes.cardLine}>
-          <CountInput
-            label={t('query.window')}
-            value={query.window.count}
-            max={longest(query.window.unit)}
-            onChange={(count) => onChange({ ...query, window: { ...query.window, count } })}
-          />
-          <Picker
-            label={t('query.window_unit')}
-            value={query.window.unit}
-            options={WINDOW_UNITS.map((unit) => ({
-              value: unit,
-              label: t(`window_units.${unit}`, { count: query.window.count }),
-            }))}
-            onChange={(chosen) => {
-              const unit = chosen as WindowUnit;
-              const count = Math.min(query.window.count, longest(unit));
-              onChange({ ...query, window: { count, unit } });
-            }}
-          />
-          <span className={classes.word}>{t('query.of_first_step')}</span>
-        </div>
+        <WindowPicker
+          label={t('query.window')}
+          window={query.window}
+          words={t('query.of_first_step')}
+          onChange={(window) => onChange({ ...query, window })}
+        />
       </Clause>
+      <FunnelCounting query={query} onChange={onChange} />
+      <FunnelExclusions query={query} onChange={onChange} />
+      <FunnelHeld query={query} onChange={onChange} />
       <WhereClause
         filters={query.filters}
         onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
       />
       <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
+      <FunnelAttribution query={query} onChange={onChange} />
     </Rail>
   );
+}
+
+/** What names a step by its number may not name one that is gone. */
+function withSteps(query: FunnelQuery, steps: FunnelMatch[]): FunnelQuery {
+  const { attribution } = query;
+  const gone = typeof attribution === 'object' && attribution.step.step > steps.length;
+  return {
+    ...query,
+    steps,
+    ...(gone ? { attribution: 'last' } : {}),
+    exclusions: query.exclusions?.map((one) => {
+      const before_step = Math.min(one.before_step, steps.length);
+      return { ...one, before_step, after_step: Math.min(one.after_step, before_step - 1) };
+    }),
+  };
 }

@@ -1,22 +1,30 @@
 // "Those who first did … and came back to do …, week by week": the question of a Retention report.
 
-import type { Alignment, CohortRule, EventMatch, RetentionMode, RetentionQuery, Unit } from '../api/types';
+import { TextInput } from '@mantine/core';
+import { useState } from 'react';
+import type {
+  Alignment,
+  EventMatch,
+  RetentionGroups,
+  RetentionMode,
+  RetentionQuery,
+  Unit,
+} from '../api/types';
 import { useTranslation } from '../i18n';
 import { Picker } from '../ui/Picker';
 import classes from './Builder.module.css';
 import { CountInput } from './CountInput';
-import { INTERVALS_MAX, RETENTION_UNITS } from './codec';
+import { INTERVALS_MAX, RETENTION_MODES, RETENTION_UNITS } from './codec';
 import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
-import { Clause, orNone, Rail, WhereClause } from './Rail';
+import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
 
 interface RetentionRailProps {
   query: RetentionQuery;
   onChange: (query: RetentionQuery) => void;
 }
 
-const MODES: RetentionMode[] = ['on', 'on_or_after'];
-const COHORT_RULES: CohortRule[] = ['first_time', 'each_interval'];
+const GROUPS: RetentionGroups[] = ['first_time', 'each_interval'];
 const ALIGNMENTS: Alignment[] = ['calendar', 'rolling'];
 
 export function RetentionRail({ query, onChange }: RetentionRailProps) {
@@ -45,8 +53,8 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
           <Picker
             label={t('query.cohorts')}
             value={query.cohorts ?? 'first_time'}
-            options={COHORT_RULES.map((rule) => ({ value: rule, label: t(`cohorts.${rule}`) }))}
-            onChange={(cohorts) => onChange({ ...query, cohorts: cohorts as CohortRule })}
+            options={GROUPS.map((rule) => ({ value: rule, label: t(`cohorts.${rule}`) }))}
+            onChange={(cohorts) => onChange({ ...query, cohorts: cohorts as RetentionGroups })}
           />
         </div>
       </Clause>
@@ -64,15 +72,16 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
             label={t('query.intervals')}
             value={query.intervals}
             max={INTERVALS_MAX}
-            onChange={(intervals) => onChange({ ...query, intervals })}
+            onChange={(intervals) => onChange({ ...query, intervals, brackets: undefined })}
           />
         </div>
+        <BracketsInput query={query} onChange={onChange} />
         <div className={classes.cardLine}>
           <span className={classes.word}>{t('query.counted')}</span>
           <Picker
             label={t('query.mode')}
             value={query.mode}
-            options={MODES.map((mode) => ({ value: mode, label: t(`modes.${mode}`) }))}
+            options={RETENTION_MODES.map((mode) => ({ value: mode, label: t(`modes.${mode}`) }))}
             onChange={(mode) => onChange({ ...query, mode: mode as RetentionMode })}
           />
         </div>
@@ -90,6 +99,40 @@ export function RetentionRail({ query, onChange }: RetentionRailProps) {
         filters={query.filters}
         onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
       />
+      <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
     </Rail>
+  );
+}
+
+const LENGTHS = /^\s*[1-9]\d{0,2}(\s*,\s*[1-9]\d{0,2})*\s*$/;
+
+/** Speaks when it is left or Enter is pressed; empty means that all intervals are one unit long. */
+function BracketsInput({ query, onChange }: RetentionRailProps) {
+  const { t } = useTranslation();
+  const given = query.brackets?.join(', ') ?? '';
+  const [typed, setTyped] = useState(given);
+  const [seen, setSeen] = useState(given);
+  if (given !== seen) {
+    setSeen(given);
+    setTyped(given);
+  }
+  const lengths = typed.split(',').map(Number);
+  const readable = typed.trim() === '' || (LENGTHS.test(typed) && lengths.length <= INTERVALS_MAX);
+  const commit = () => {
+    if (!readable || typed === given) return;
+    if (typed.trim() === '') onChange({ ...query, brackets: undefined });
+    else onChange({ ...query, brackets: lengths, intervals: lengths.length });
+  };
+  return (
+    <TextInput
+      size="xs"
+      aria-label={t('query.brackets')}
+      placeholder={t('query.brackets_hint')}
+      value={typed}
+      onChange={(event) => setTyped(event.currentTarget.value)}
+      onBlur={commit}
+      onKeyDown={(event) => event.key === 'Enter' && commit()}
+      error={!readable && t('query.brackets_unknown')}
+    />
   );
 }

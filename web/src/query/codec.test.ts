@@ -2,25 +2,33 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type {
+  Aggregate,
+  Breakdown,
   Condition,
   DateRange,
   EventMatch,
   Filter,
+  FlowsQuery,
   FunnelQuery,
   InsightsQuery,
+  Measure,
   RetentionQuery,
+  ValueBuckets,
 } from '../api/types';
 import {
+  decodeFlows,
   decodeFunnel,
   decodeInsights,
   decodePersons,
   decodeRetention,
+  encodeFlows,
   encodeFunnel,
   encodeInsights,
   encodePersons,
   encodeRetention,
   PERSONS_PAGE,
   parseSearch,
+  readFlowsSearch,
   readFunnelSearch,
   readInsightsSearch,
   readPersonsSearch,
@@ -47,7 +55,11 @@ const condition: fc.Arbitrary<Condition> = fc.oneof(
   fc.record({ op: fc.constantFrom('greater_than' as const, 'at_most' as const), value: number }),
   fc.record({ op: fc.constant('between' as const), low: number, high: number }),
 );
-const filter: fc.Arbitrary<Filter> = fc.record({ property: anyText, condition });
+const holder = fc.constantFrom('profile' as const, 'cohort' as const);
+const filter: fc.Arbitrary<Filter> = fc.record(
+  { on: holder, property: anyText, condition },
+  { requiredKeys: ['property', 'condition'] },
+);
 const filters = fc.array(filter, { minLength: 1, maxLength: 3 });
 const matching: fc.Arbitrary<EventMatch> = fc.record({ event: anyText, filters }, { requiredKeys: [] });
 const civilDate = fc
@@ -64,7 +76,43 @@ const range: fc.Arbitrary<DateRange> = fc.oneof(
     return { kind: 'between' as const, from, to };
   }),
 );
-const breakdown = fc.record({ property: anyText, limit: fc.integer({ min: 1, max: 200 }) });
+const buckets: fc.Arbitrary<ValueBuckets> = fc.oneof(
+  fc.record({ kind: fc.constant('width' as const), size: number }),
+  fc.record({
+    kind: fc.constant('bounds' as const),
+    bounds: fc.array(number, { minLength: 1, maxLength: 4 }),
+  }),
+  fc.record({ kind: fc.constant('time' as const), unit: fc.constantFrom('day' as const, 'month' as const) }),
+);
+const breakdown: fc.Arbitrary<Breakdown> = fc.record(
+  {
+    by: fc.array(fc.record({ on: holder, property: anyText, buckets }, { requiredKeys: ['property'] }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
+    limit: fc.integer({ min: 1, max: 200 }),
+    touch: fc.constantFrom('first' as const, 'last' as const),
+  },
+  { requiredKeys: ['by', 'limit'] },
+);
+const percent = fc.double({ min: 0, max: 100, noNaN: true }).map((n) => (n === 0 ? 0 : n));
+const ofProperty = fc
+  .tuple(fc.constantFrom('sum', 'average', 'min', 'max', 'distinct'), anyText)
+  .map(([name, property]) => ({ [name]: { property } }) as { sum: { property: string } });
+const aggregate: fc.Arbitrary<Aggregate> = fc.oneof(
+  fc.constantFrom('sum' as const, 'average' as const, 'median' as const),
+  percent.map((value) => ({ percentile: { percent: value } })),
+);
+const measure: fc.Arbitrary<Measure> = fc.oneof(
+  fc.constantFrom('total' as const, 'unique' as const, 'sessions' as const),
+  fc.integer({ min: 1, max: 90 }).map((days) => ({ active: { days } })),
+  ofProperty,
+  fc.tuple(percent, anyText).map(([value, property]) => ({ percentile: { percent: value, property } })),
+  fc
+    .tuple(fc.oneof(fc.constantFrom('total' as const, 'hours' as const), ofProperty), aggregate)
+    .map(([each, then]) => ({ per_person: { each, then } })),
+  anyText.map((cohort) => ({ cohort_size: { cohort } })),
+);
 
 /** Through the text of a real address and back. */
 function throughAddress(search: Record<string, unknown>): Record<string, unknown> {
@@ -79,9 +127,19 @@ describe('a query in the address bar', () => {
         kind: fc.constant('insights' as const),
         range,
         unit: fc.constantFrom('minute' as const, 'hour' as const, 'day' as const, 'week' as const),
-        metrics: fc.array(
-          fc.record({ matching, measure: fc.constantFrom('total' as const, 'unique' as const) }),
-          { minLength: 1, maxLength: 10 },
+        metrics: fc.array(fc.record({ matching, measure }), { minLength: 1, maxLength: 10 }),
+        formulas: fc.array(anyText, { minLength: 1, maxLength: 3 }),
+        transform: fc.oneof(
+          fc.record({ kind: fc.constant('rolling' as const), buckets: fc.integer({ min: 2, max: 90 }) }),
+          fc.constant({ kind: 'cumulative' as const }),
+        ),
+        compare: fc.oneof(
+          fc.constant({ kind: 'previous_period' as const }),
+          fc.record({
+            kind: fc.constant('ago' as const),
+            count: fc.integer({ min: 1, max: 100 }),
+            unit: fc.constantFrom('day' as const, 'month' as const),
+          }),
         ),
         filters,
         breakdown,
@@ -101,10 +159,29 @@ describe('a query in the address bar', () => {
       {
         kind: fc.constant('funnel' as const),
         range,
-        steps: fc.array(matching, { minLength: 2, maxLength: 20 }),
+        steps: fc.array(
+          fc.tuple(matching, fc.boolean()).map(([step, any]) => (any ? { ...step, any_order: true } : step)),
+          { minLength: 2, maxLength: 20 },
+        ),
+        count: fc.constantFrom('total' as const, 'sessions' as const),
+        reentry: fc.constant('optimized' as const),
+        exclusions: fc.array(
+          fc.record({
+            matching,
+            after_step: fc.integer({ min: 1, max: 9 }),
+            before_step: fc.integer({ min: 10, max: 20 }),
+          }),
+          { minLength: 1, maxLength: 5 },
+        ),
+        hold_constant: fc.array(anyText, { minLength: 1, maxLength: 3 }),
+        attribution: fc.oneof(
+          fc.constant('last' as const),
+          fc.integer({ min: 1, max: 20 }).map((step) => ({ step: { step } })),
+        ),
+        trend: fc.constantFrom('day' as const, 'week' as const),
         window: fc.record({
           count: fc.integer({ min: 1, max: 1000 }),
-          unit: fc.constantFrom('second' as const, 'minute' as const, 'day' as const, 'month' as const),
+          unit: fc.constantFrom('second' as const, 'minute' as const, 'day' as const, 'session' as const),
         }),
         filters,
         breakdown,
@@ -128,10 +205,11 @@ describe('a query in the address bar', () => {
         returned: matching,
         unit: fc.constantFrom('day' as const, 'week' as const, 'month' as const),
         intervals: fc.integer({ min: 1, max: 60 }),
-        mode: fc.constantFrom('on' as const, 'on_or_after' as const),
+        mode: fc.constantFrom('on' as const, 'on_or_before' as const, 'streak' as const),
         alignment: fc.constantFrom('calendar' as const, 'rolling' as const),
         cohorts: fc.constantFrom('first_time' as const, 'each_interval' as const),
         filters,
+        breakdown,
       },
       {
         requiredKeys: [
@@ -148,9 +226,39 @@ describe('a query in the address bar', () => {
       },
     );
     fc.assert(
-      fc.property(retention, (query) => {
+      fc.property(retention, fc.boolean(), (plain, bracketed) => {
+        const brackets = Array.from({ length: plain.intervals }, (_, k) => k + 1);
+        const query = bracketed ? { ...plain, brackets } : plain;
         const search = readRetentionSearch(throughAddress(encodeRetention(query)));
         expect(decodeRetention(search)).toEqual(query);
+      }),
+    );
+  });
+
+  it('carries flows', () => {
+    const flows: fc.Arbitrary<FlowsQuery> = fc.record(
+      {
+        kind: fc.constant('flows' as const),
+        range,
+        anchor: matching,
+        before: fc.integer({ min: 1, max: 5 }),
+        after: fc.integer({ min: 1, max: 10 }),
+        nodes: fc.integer({ min: 4, max: 50 }),
+        window: fc.record({
+          count: fc.integer({ min: 1, max: 12 }),
+          unit: fc.constantFrom('hour', 'session'),
+        }),
+        count: fc.constantFrom('total' as const, 'sessions' as const),
+        hidden: fc.array(anyText, { minLength: 1, maxLength: 3 }),
+        collapse_repeats: fc.constant(true),
+        filters,
+      },
+      { requiredKeys: ['kind', 'range', 'anchor', 'after'] },
+    );
+    fc.assert(
+      fc.property(flows, (query) => {
+        const search = readFlowsSearch(throughAddress(encodeFlows(query)));
+        expect(decodeFlows(search)).toEqual(query);
       }),
     );
   });
@@ -186,10 +294,26 @@ describe('a query in the address bar', () => {
             },
           },
         ],
-        breakdown: { property: '$city', limit: 10 },
+        breakdown: { by: [{ property: '$city' }], limit: 10 },
       }),
     );
     expect(address).toBe('?range=30d&unit=day&show=unique~Sign+up(plan~equals~pro~team)&by=$city');
+  });
+
+  it('leaves out what is usual', () => {
+    const address = stringifySearch(
+      encodeFunnel({
+        kind: 'funnel',
+        range: { kind: 'last', count: 30, unit: 'day' },
+        steps: [{ event: 'Sign up' }, { event: 'Purchase', any_order: false }],
+        window: { count: 7, unit: 'day' },
+        count: 'unique',
+        reentry: 'first',
+        attribution: 'first',
+        exclusions: [],
+      }),
+    );
+    expect(address).toBe('?range=30d&step=Sign+up&step=Purchase&window=7d');
   });
 
   it('never throws on what somebody typed', () => {
@@ -197,7 +321,10 @@ describe('a query in the address bar', () => {
       fc.property(fc.string(), fc.string(), fc.string(), (a, b, c) => {
         const search = readInsightsSearch({ range: a, unit: 'day', show: b, where: c, by: a });
         decodeInsights(search);
-        decodeFunnel(readFunnelSearch({ range: '7d', step: [a, b], window: c }));
+        decodeFunnel(
+          readFunnelSearch({ range: '7d', step: [a, b], window: c, not: [a, b], by: b, credit: c }),
+        );
+        decodeFlows(readFlowsSearch({ range: '7d', anchor: a, after: b, hide: c }));
         decodeRetention(readRetentionSearch({ range: '7d', born: a, returned: b, unit: 'day', mode: c }));
       }),
     );

@@ -4,6 +4,7 @@ import type {
   DateRange,
   EventMatch,
   EventName,
+  FlowsQuery,
   FunnelQuery,
   InsightsQuery,
   PersonsQuery,
@@ -33,6 +34,11 @@ export function firstFunnel(events: EventName[]): FunnelQuery {
   const names = askable(events).slice(0, DEFAULT_STEPS);
   const steps = names.length >= 2 ? names.map(matchingOf) : [matchingOf(names[0]), matchingOf(names[0])];
   return { kind: 'funnel', range: LAST_30_DAYS, steps, window: { count: 7, unit: 'day' } };
+}
+
+/** What people do after the most frequent event. */
+export function firstFlows(events: EventName[]): FlowsQuery {
+  return { kind: 'flows', range: LAST_30_DAYS, anchor: matchingOf(askable(events)[0]), after: 3 };
 }
 
 export function firstRetention(): RetentionQuery {

@@ -1,10 +1,12 @@
 // What a filter may ask of which type of property, and how a half-typed one becomes a whole one.
-import type { Condition, Filter, Property, PropertyType, Scalar } from '../api/types';
+import type { Condition, Filter, Holder, Property, PropertyType, Scalar } from '../api/types';
 
 export type Operator = Condition['op'];
 
 /** A filter while it is being written; it joins the query once `complete` makes something of it. */
 export interface FilterDraft {
+  /** Whose property, unless the event's. */
+  on?: Holder | undefined;
   property: string;
   op: Operator;
   values: string[];
@@ -64,7 +66,7 @@ function scalarOf(text: string, types: readonly PropertyType[] | undefined): Sca
   return types.includes('number') && text.trim() !== '' && Number.isFinite(number) ? number : text;
 }
 
-export function draftOf({ property, condition }: Filter): FilterDraft {
+export function draftOf({ on, property, condition }: Filter): FilterDraft {
   const values =
     'values' in condition
       ? condition.values
@@ -73,13 +75,13 @@ export function draftOf({ property, condition }: Filter): FilterDraft {
         : 'low' in condition
           ? [condition.low, condition.high]
           : [];
-  return { property, op: condition.op, values: values.map(String) };
+  return { ...(on ? { on } : {}), property, op: condition.op, values: values.map(String) };
 }
 
 /** The filter a draft stands for, or null while something is missing. */
 export function complete(draft: FilterDraft, properties: readonly Property[]): Filter | null {
   const condition = conditionOf(draft, properties);
-  return condition && { property: draft.property, condition };
+  return condition && { ...(draft.on ? { on: draft.on } : {}), property: draft.property, condition };
 }
 
 function conditionOf(

@@ -41,7 +41,7 @@ function Funnels() {
   if (!query) return null;
 
   const view = search.view ?? 'chart';
-  const nobody = table?.overall.steps[0]?.persons === 0;
+  const nobody = table?.overall.steps[0]?.count === 0;
 
   return (
     <Report

@@ -52,7 +52,7 @@ function Insights() {
   const shape = search.chart ?? 'line';
   const setRange = (range: DateRange) =>
     setQuery({ ...query, range, unit: unitSuits(query.unit, range) ? query.unit : usualUnit(range) });
-  const nothing = table?.series.every((one) => one.total === 0) ?? false;
+  const nothing = table?.series.every((one) => one.total === 0 || one.total === null) ?? false;
 
   return (
     <Report

@@ -14,7 +14,15 @@ import { useProject, useProjectFormat } from './project';
 interface PaletteProps {
   pages: readonly {
     path: PagePath;
-    name: 'nav.insights' | 'nav.funnels' | 'nav.retention' | 'nav.persons' | 'nav.live' | 'nav.start';
+    name:
+      | 'nav.insights'
+      | 'nav.funnels'
+      | 'nav.retention'
+      | 'nav.flows'
+      | 'nav.persons'
+      | 'nav.cohorts'
+      | 'nav.live'
+      | 'nav.start';
     icon: ComponentType<{ size?: number; stroke?: number }>;
     keys: string;
   }[];

@@ -12,11 +12,13 @@ import {
   IconPlug,
   IconPlus,
   IconRepeat,
+  IconRoute,
   IconSearch,
   IconSelector,
   IconSunMoon,
   IconUser,
   IconUsers,
+  IconUsersGroup,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
@@ -33,7 +35,9 @@ export const PAGES = [
   { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, keys: 'G I' },
   { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, keys: 'G F' },
   { path: '/p/$project/retention', name: 'nav.retention', icon: IconRepeat, keys: 'G R' },
+  { path: '/p/$project/flows', name: 'nav.flows', icon: IconRoute, keys: 'G W' },
   { path: '/p/$project/persons', name: 'nav.persons', icon: IconUsers, keys: 'G P' },
+  { path: '/p/$project/cohorts', name: 'nav.cohorts', icon: IconUsersGroup, keys: 'G C' },
   { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, keys: 'G L' },
   { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, keys: 'G S' },
 ] as const;

@@ -8,7 +8,9 @@ export const PAGE_KEYS = {
   i: '/p/$project/insights',
   f: '/p/$project/funnels',
   r: '/p/$project/retention',
+  w: '/p/$project/flows',
   p: '/p/$project/persons',
+  c: '/p/$project/cohorts',
   l: '/p/$project/live',
   s: '/p/$project/start',
 } as const;

@@ -215,6 +215,10 @@ export function FunnelTableView({ query, table }: FunnelProps) {
     );
   }
 
+  // That a segment differs from all others; worked out only where there are enough on both sides.
+  const certain = table.segments.some(({ significance }) => typeof significance === 'number');
+  const certainty = (value: number | null | undefined) =>
+    typeof value === 'number' ? format.alignedPercent(value) : '–';
   const cellsOf = ({ steps }: FunnelResult) => {
     const first = steps[0]?.count ?? 0;
     return [
@@ -239,13 +243,17 @@ export function FunnelTableView({ query, table }: FunnelProps) {
           breakdownName(query.breakdown),
           ...names.map((name, at) => `${at + 1}. ${name}`),
           t('funnel.conversion'),
+          ...(certain ? [t('funnel.significance')] : []),
         ]}
-        rows={table.segments.map(({ segment, result }) => ({
+        rows={table.segments.map(({ segment, result, significance }) => ({
           key: segmentKey(segment),
           name: segmentName(segment),
-          cells: cellsOf(result),
+          cells: [...cellsOf(result), ...(certain ? [certainty(significance)] : [])],
         }))}
-        foot={{ name: t('funnel.everybody'), cells: cellsOf(table.overall) }}
+        foot={{
+          name: t('funnel.everybody'),
+          cells: [...cellsOf(table.overall), ...(certain ? [certainty(null)] : [])],
+        }}
       />
       {table.segments_omitted > 0 && (
         <p className={classes.omitted}>

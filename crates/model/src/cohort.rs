@@ -8,6 +8,7 @@ use crate::query::{DateRange, EventMatch, Filter, Unit};
 
 /// How a cohort is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CohortDefinition)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum CohortRule {
     /// Whoever meets the condition now.

@@ -315,7 +315,7 @@ export interface components {
              */
             listed?: number | null;
             name: string;
-            rule: components["schemas"]["CohortRule"];
+            rule: components["schemas"]["CohortDefinition"];
         };
         /** @description A condition on a person. At most 4 levels deep, at most 50 conditions in all. */
         CohortCondition: {
@@ -342,6 +342,15 @@ export interface components {
             /** @enum {string} */
             kind: "is";
         };
+        /** @description How a cohort is made. */
+        CohortDefinition: {
+            condition: components["schemas"]["CohortCondition"];
+            /** @enum {string} */
+            kind: "dynamic";
+        } | {
+            /** @enum {string} */
+            kind: "static";
+        };
         /** @description What became of an upload. */
         CohortMade: {
             cohort: components["schemas"]["Cohort"];
@@ -351,15 +360,11 @@ export interface components {
              */
             unknown: number;
         };
-        /** @description How a cohort is made. */
-        CohortRule: {
-            condition: components["schemas"]["CohortCondition"];
-            /** @enum {string} */
-            kind: "dynamic";
-        } | {
-            /** @enum {string} */
-            kind: "static";
-        };
+        /**
+         * @description Which cohorts a person belongs to.
+         * @enum {string}
+         */
+        CohortRule: "first_time" | "each_interval";
         CohortsBody: {
             cohorts: components["schemas"]["Cohort"][];
         };
@@ -453,7 +458,7 @@ export interface components {
             /** @description Distinct ids of a static cohort's members, at most 500,000. */
             ids?: string[];
             name: string;
-            rule: components["schemas"]["CohortRule"];
+            rule: components["schemas"]["CohortDefinition"];
         };
         CreateProjectBody: {
             identity_mode: components["schemas"]["IdentityMode"];

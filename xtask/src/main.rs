@@ -3,6 +3,7 @@
 //!
 //! - `ci`      every check, in the order in which failures are cheapest
 //! - `demo`    builds the console and a release binary and starts the demo
+//! - `attack`  attacks on our own processes, each with its control in place and taken out
 //! - `bench`   speed and size beside ClickHouse and DuckDB, into docs/benchmarks.md
 //! - `tidy`    the promises that a machine can judge
 //! - `codegen` the OpenAPI document and the console's client, from the Rust types
@@ -14,6 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+mod attack;
 mod bench;
 mod setup;
 mod tidy;
@@ -23,11 +25,14 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("ci") => ci(),
         Some("demo") => demo(&args[1..]),
+        Some("attack") => attack::main(&args[1..]),
         Some("bench") => bench::main(&args[1..]),
         Some("tidy") => tidy::run(&root()),
         Some("codegen") => codegen(),
         Some("setup") => setup::tests(&root()).map(drop),
-        _ => Err(anyhow::anyhow!("usage: cargo xtask ci | demo [ARGS] | bench [ARGS] | tidy | codegen | setup")),
+        _ => Err(anyhow::anyhow!(
+            "usage: cargo xtask ci | demo [ARGS] | attack [ARGS] | bench [ARGS] | tidy | codegen | setup"
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,6 +124,7 @@ fn ci() -> Result<()> {
         &["test", "--workspace", "--no-fail-fast"]
     };
     run("", "cargo", runner, &environment)?;
+    attack::all(&[], false, None)?;
     fresh_client()?;
     if ready.chromium.is_empty() {
         skipped(&skips, "browser tests: no chromium")?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 /// Which of our crates each may name. `lake` and `query` cannot name `vault`: what holds plaintext is not among
 /// their dependencies, however indirect.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
     ("cofferdam-model", &[]),
     ("cofferdam-ledger", &["cofferdam-model"]),
     ("cofferdam-lake", &["cofferdam-model"]),
@@ -21,6 +21,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
     ),
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-engine"]),
+    ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-vault"]),
     ("cofferdam-bench", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("xtask", &[]),
 ];

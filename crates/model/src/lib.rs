@@ -16,6 +16,7 @@ pub mod merges;
 pub mod outcome;
 pub mod query;
 pub mod result;
+pub mod sabotage;
 pub mod subjects;
 
 pub use class::{Action, Class};

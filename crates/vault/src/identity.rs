@@ -227,7 +227,6 @@ impl IdentityMap {
             }
             let group = std::mem::take(&mut *self.waiting.lock().expect("never left half changed"));
             let mut found = self.write_group(&group).await?;
-            drop(writing);
             let mut own = HashMap::new();
             for wanted in group {
                 let numbers = match &*wanted.rows {
@@ -244,6 +243,9 @@ impl IdentityMap {
                     let _ = wanted.done.send(numbers);
                 }
             }
+            // Not before everybody has an answer: who gets the right to write and has none looks for their own rows
+            // among those that wait.
+            drop(writing);
             return Ok(own);
         }
     }

@@ -1,0 +1,107 @@
+//! Attacks on Cofferdam: real programs, real folders, real sockets on this machine, and synthetic persons.
+//!
+//! A case says whether the attack got through, and with which figure. `cargo xtask attack` runs each twice: against
+//! the build that ships, where it must not get through, and against one in which that one control can be taken out
+//! ([`cofferdam_model::sabotage`]), where it must: an attack that fails there as well shows nothing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// One attack.
+pub(crate) struct Case {
+    /// Numbers are stable; gaps are cases that are not here.
+    pub(crate) number: u16,
+    pub(crate) title: &'static str,
+    pub(crate) run: fn(&Stage) -> Result<Outcome>,
+}
+
+/// What an attack has to work with.
+pub(crate) struct Stage {
+    /// The server's program: the build that ships, or the one without a control.
+    pub(crate) binary: PathBuf,
+    /// An empty folder of this run.
+    pub(crate) folder: PathBuf,
+    /// At the size of the measurement rather than at one that fits into `make test`.
+    pub(crate) is_full: bool,
+}
+
+/// How an attack ended.
+pub(crate) struct Outcome {
+    /// The attacker has what they came for.
+    pub(crate) is_through: bool,
+    /// What was measured, in a line.
+    pub(crate) figure: String,
+}
+
+/// Every case, by number.
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    cases.sort_by_key(|case| case.number);
+    cases
+}
+
+#[derive(Parser)]
+#[command(about = "Attacks Cofferdam on this machine")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the numbers and titles of the cases there are
+    List,
+    /// Runs one case, and prints how it ended as a line of JSON
+    Run {
+        number: u16,
+        /// The server's program
+        #[arg(long)]
+        binary: PathBuf,
+        /// At full size, which can take minutes
+        #[arg(long)]
+        full: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match act(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> Result<()> {
+    match command {
+        Command::List => {
+            for case in cases() {
+                println!("{}\t{}", case.number, case.title);
+            }
+        }
+        Command::Run { number, binary, full } => {
+            let case = cases()
+                .into_iter()
+                .find(|case| case.number == number)
+                .with_context(|| format!("there is no case {number}: see `cargo xtask attack --list`"))?;
+            let folder = tempfile::tempdir().context("no folder to work in")?;
+            let stage = Stage { binary, folder: folder.path().to_owned(), is_full: full };
+            let started = Instant::now();
+            let outcome = (case.run)(&stage)?;
+            let line = serde_json::json!({
+                "case": number,
+                "title": case.title,
+                "is_through": outcome.is_through,
+                "figure": outcome.figure,
+                "seconds": started.elapsed().as_secs_f64(),
+            });
+            println!("{line}");
+        }
+    }
+    Ok(())
+}

@@ -400,6 +400,23 @@ impl IdentityMap {
         Ok(found)
     }
 
+    /// Numbers and sealed ids of those subjects that have one, a statement's worth at most.
+    pub(crate) async fn sealed_ids(
+        &self,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+    ) -> Result<Vec<sqlx::sqlite::SqliteRow>> {
+        let sql = format!(
+            "SELECT subject, sealed_id FROM identities WHERE project = ? AND subject IN ({})",
+            crate::marks(subjects.len())
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
+        for subject in subjects {
+            query = query.bind(i64::from(subject.0));
+        }
+        Ok(query.fetch_all(&self.database.pool).await?)
+    }
+
     /// The subject a pseudonym names.
     pub(crate) async fn subject_of(&self, project: ProjectId, pseudonym: &str) -> Result<Option<SubjectNo>> {
         let Some(prefix) = parse_printed("per_", pseudonym) else { return Ok(None) };

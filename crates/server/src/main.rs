@@ -14,7 +14,9 @@ mod console;
 mod demo;
 mod first_run;
 mod import;
+mod ledger;
 mod serve;
+mod witness;
 
 use serve::{ServeArgs, Server};
 
@@ -44,6 +46,11 @@ enum Command {
         #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
         data: PathBuf,
     },
+    /// Verify the ledger, or prove to others what is in it
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Sign what the ledgers of others have, and refuse one that was changed or rolled back
+    Witness(witness::WitnessArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -73,6 +80,8 @@ fn main() -> ExitCode {
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
         Command::Verify { data } => in_runtime(verify(data)),
+        Command::Ledger(command) => in_runtime(ledger::run(command)),
+        Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ use serde_json::json;
 use world::World;
 
 mod feed;
+mod ledger;
 mod load;
 mod measure;
 mod queries;
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Send events to a server over HTTP and measure rate, processor time, latency and freshness
     Load(load::LoadArgs),
+    /// Append to a ledger from many threads, and verify it: durable entries a second, latency, entries verified a second
+    Ledger(ledger::LedgerArgs),
 }
 
 #[derive(clap::Args)]
@@ -76,6 +79,7 @@ fn main() -> Result<()> {
             eprintln!("{report:#}");
         }
         Command::Load(args) => load::run(&args)?,
+        Command::Ledger(args) => ledger::run(&args)?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;
             if let Some(path) = json {

@@ -68,6 +68,6 @@ pub(crate) fn run(args: &LedgerArgs) -> Result<()> {
         "p99_ms": at(0.99).context("entries were written")?,
         "verified_entries_per_s": entries as f64 / cost.wall_s,
     });
-    println!("{report:#}");
+    eprintln!("{report:#}");
     Ok(())
 }

@@ -132,8 +132,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, Vec<Vec<u8>>)> {
         return None;
     }
     let (mut rest, mut entries) = (&bytes[HEADER_BYTES..], Vec::new());
-    loop {
-        let Some((len, after)) = rest.split_first_chunk::<2>() else { break };
+    while let Some((len, after)) = rest.split_first_chunk::<2>() {
         let len = usize::from(u16::from_be_bytes(*len));
         if len == 0 || len > limits::LEDGER_ENTRY_BYTES_MAX || after.len() < len + 4 {
             break;

@@ -14,16 +14,22 @@ use roaring::RoaringBitmap;
 use crate::cap::Caps;
 use crate::disk::{Disk, Keep, LocalDisk, replace};
 use crate::entry::{Entry, Kind, Recorded, check};
-use crate::journal::{self, Segment, Spare};
-use crate::note::{Checkpoint, KeyKind, Signer, VerifierKey};
+use crate::journal::{self, Spare};
+use crate::note::{KeyKind, Signer, VerifierKey};
 use crate::pending::{Pending, Reply, pending};
 use crate::publish::{self, Published, Publisher};
 use crate::ticket::{Blob, DisclosureTicket, Intent, blob_path, entry_of, subjects_of};
-use crate::tiles::{Edge, Tiles, WIDTH};
+use crate::tiles::{Tiles, WIDTH};
 use crate::time::{Clock, Moment, Timekeeper};
 use crate::tree::{Hash, inclusion_proof, sha256};
 use crate::verify::Proof;
 use crate::{Error, Result, Unavailable};
+
+mod recover;
+mod writer;
+
+use recover::{Recovered, recover};
+use writer::Writer;
 
 /// What was last seen of the log, kept where a copy of the ledger's folder is not: a log that does not continue it was
 /// rolled back.
@@ -131,7 +137,6 @@ pub(crate) struct Shared {
     pub(crate) folder: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) key: VerifierKey,
-    clock: Clock,
     queue: Mutex<Queue>,
     /// Something to write, or to write it to.
     arrived: Condvar,
@@ -146,7 +151,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_file: Mutex<()>,
     /// Entries that are on disk.
     pub(crate) durable: AtomicU64,
-    last: Mutex<Option<Moment>>,
+    time: Mutex<Timekeeper>,
     /// When the writer went to the disk, in microseconds after `started`; 0 while it is not there.
     at_disk_since: AtomicU64,
     started: Instant,
@@ -231,7 +236,6 @@ impl Log {
             folder,
             disk,
             key,
-            clock: clock.clone(),
             queue: Mutex::default(),
             arrived: Condvar::new(),
             written: Mutex::default(),
@@ -241,15 +245,14 @@ impl Log {
             was_published: Condvar::new(),
             checkpoint_file: Mutex::default(),
             durable: AtomicU64::new(size),
-            last: Mutex::new(last),
+            time: Mutex::new(Timekeeper::new(clock, last)),
             at_disk_since: AtomicU64::new(0),
             started: Instant::now(),
             caps: Caps::default(),
             blobs_under_way: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
         });
-        let writer =
-            Writer { shared: shared.clone(), segment: Some(segment), next: size, time: Timekeeper::new(clock, last) };
+        let writer = Writer { shared: shared.clone(), segment: Some(segment), next: size };
         let mut threads = publisher.start(&shared);
         threads.push(spawn("ledger-writer", move || writer.run()));
         Ok(Log { shared, threads })
@@ -342,7 +345,7 @@ impl Log {
 
     /// The present, to measure deadlines against.
     pub fn now(&self) -> Moment {
-        Timekeeper::new(self.shared.clock.clone(), *self.shared.last.lock().expect("never left half changed")).now()
+        self.shared.time.lock().expect("never left half changed").now()
     }
 
     /// Entries by number, `from` to before `to`, as far as they are under a checkpoint.
@@ -420,6 +423,9 @@ impl Log {
     /// Writes a subject set on a thread of its own: a disk that does not answer keeps that thread and not the caller.
     fn write_blob(&self, blob: Blob) -> Result<Pending<Result<(), Unavailable>>> {
         let shared = self.shared.clone();
+        if shared.is_stalled() {
+            return Err(Error::Unavailable(Unavailable::Stalled));
+        }
         if shared.blobs_under_way.fetch_add(1, Ordering::Relaxed) >= BLOBS_UNDER_WAY_MAX {
             shared.blobs_under_way.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::Unavailable(Unavailable::Busy));
@@ -543,237 +549,4 @@ impl Shared {
         self.at_disk_since.store(0, Ordering::Release);
         done
     }
-}
-
-/// The thread that writes the journal.
-struct Writer {
-    shared: Arc<Shared>,
-    /// None after a failure, until there is a new file.
-    segment: Option<Segment>,
-    next: u64,
-    time: Timekeeper,
-}
-
-/// Entries of containment that are written at a time when there is only the reserve.
-const RESERVE_BATCH: usize = 16;
-/// How long entries wait for the next journal file while it is being made.
-const SPARE_WAIT: Duration = Duration::from_millis(200);
-
-const fn room_for(entries: usize) -> usize {
-    entries * journal::frame_bytes(limits::LEDGER_ENTRY_BYTES_MAX)
-}
-
-impl Writer {
-    fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
-            self.write(batch);
-        }
-    }
-
-    /// What is written next, containment first. None at the end.
-    fn next_batch(&mut self) -> Option<Vec<Waiting>> {
-        let shared = self.shared.clone();
-        let mut queue = shared.queue();
-        loop {
-            if queue.control.is_empty() && queue.others.is_empty() {
-                if queue.is_stopping {
-                    return None;
-                }
-                // A failed disk is tried again before somebody asks.
-                if self.segment.is_none() && queue.spare.is_some() {
-                    let spare = queue.spare.take();
-                    drop(queue);
-                    self.rotate(spare);
-                    queue = shared.queue();
-                }
-                queue = match self.segment {
-                    Some(_) => shared.arrived.wait(queue).expect("never left half changed"),
-                    None => {
-                        let waited = shared.arrived.wait_timeout(queue, SPARE_WAIT);
-                        waited.expect("never left half changed").0
-                    }
-                };
-                continue;
-            }
-            let room = |segment: &Option<Segment>, reserve| segment.as_ref().map_or(0, |segment| segment.room(reserve));
-            if room(&self.segment, false) < room_for(limits::LEDGER_BATCH_ENTRIES_MAX) {
-                if queue.spare.is_none() && queue.no_spare.is_none() && !queue.is_stopping {
-                    let waited = shared.arrived.wait_timeout_while(queue, SPARE_WAIT, |queue| {
-                        queue.spare.is_none() && queue.no_spare.is_none() && !queue.is_stopping
-                    });
-                    queue = waited.expect("never left half changed").0;
-                }
-                if queue.spare.is_some() {
-                    let spare = queue.spare.take();
-                    drop(queue);
-                    self.rotate(spare);
-                    queue = shared.queue();
-                }
-            }
-            let is_open = room(&self.segment, false) >= room_for(limits::LEDGER_BATCH_ENTRIES_MAX);
-            let has_reserve = room(&self.segment, true) >= room_for(RESERVE_BATCH);
-            let batch_max = match (is_open, has_reserve) {
-                (true, _) => limits::LEDGER_BATCH_ENTRIES_MAX,
-                (false, true) => RESERVE_BATCH,
-                (false, false) => 0,
-            };
-            if !is_open {
-                let kind = queue.no_spare.unwrap_or(io::ErrorKind::Other);
-                queue.others.drain(..).for_each(|waiting| waiting.reply.answer(Err(why(kind))));
-                if batch_max == 0 {
-                    queue.control.drain(..).for_each(|waiting| waiting.reply.answer(Err(why(kind))));
-                }
-            }
-            let from_control = queue.control.len().min(batch_max);
-            let mut batch: Vec<Waiting> = queue.control.drain(..from_control).collect();
-            let from_others = queue.others.len().min(batch_max - from_control);
-            batch.extend(queue.others.drain(..from_others));
-            batch.retain(|waiting| !waiting.reply.is_abandoned());
-            if !batch.is_empty() {
-                return Some(batch);
-            }
-        }
-    }
-
-    /// Goes on with a spare file. One that could not be begun has perhaps a head and is kept in order with the others.
-    fn rotate(&mut self, spare: Option<Spare>) {
-        let Some(spare) = spare else { return };
-        let path = spare.path().to_owned();
-        match self.shared.at_disk(|| spare.begin(self.next, &[])) {
-            Ok(segment) => {
-                self.retire();
-                self.segment = Some(segment);
-            }
-            Err(error) => {
-                self.retire();
-                let mut written = self.shared.written.lock().expect("never left half changed");
-                written.retired.push((path, self.next));
-                drop(written);
-                self.shared.queue().no_spare = Some(error.kind());
-            }
-        }
-        self.shared.to_do.notify_all();
-    }
-
-    fn retire(&mut self) {
-        if let Some(segment) = self.segment.take() {
-            let mut written = self.shared.written.lock().expect("never left half changed");
-            written.retired.push((segment.path, self.next));
-        }
-    }
-
-    fn write(&mut self, batch: Vec<Waiting>) {
-        let (mut frames, mut entries) = (Vec::new(), Vec::with_capacity(batch.len()));
-        let mut has_control = false;
-        let mut replies = Vec::with_capacity(batch.len());
-        for Waiting { entry, reply } in batch {
-            has_control |= entry.kind.is_control();
-            let seq = self.next + entries.len() as u64;
-            let (now, is_clock_stepped) = self.time.next();
-            let recorded = Recorded { seq, mono_us: now.mono_us, time_us: now.time_us, is_clock_stepped, entry };
-            let bytes = recorded.encode();
-            journal::frame(&mut frames, seq, &bytes);
-            entries.push(bytes);
-            replies.push((seq, reply, now));
-        }
-        let segment = self.segment.as_mut().expect("a batch is taken only when there is a file");
-        match self.shared.at_disk(|| segment.append(&frames)) {
-            Ok(()) => {
-                self.next += entries.len() as u64;
-                *self.shared.last.lock().expect("never left half changed") = replies.last().map(|(_, _, now)| *now);
-                {
-                    let mut written = self.shared.written.lock().expect("never left half changed");
-                    written.entries.append(&mut entries);
-                    written.has_control |= has_control;
-                    self.shared.durable.store(self.next, Ordering::Release);
-                }
-                self.shared.to_do.notify_all();
-                replies.into_iter().for_each(|(seq, reply, _)| reply.answer(Ok(seq)));
-            }
-            Err(error) => {
-                tracing::error!(error = %error, "the ledger's disk failed: entries are refused until it works again");
-                self.retire();
-                self.shared.queue().no_spare = None;
-                self.shared.to_do.notify_all();
-                replies.into_iter().for_each(|(_, reply, _)| reply.answer(Err(why(error.kind()))));
-            }
-        }
-    }
-}
-
-/// What is on disk when a log is opened.
-struct Recovered {
-    /// With every entry in it.
-    edge: Edge,
-    last: Option<Moment>,
-    /// Entries that are in no full bundle.
-    tail: Vec<Vec<u8>>,
-    found: journal::Found,
-}
-
-/// Reads what the journal and the tiles have, and compares it with what was seen of it before.
-fn recover(disk: &dyn Disk, folder: &Path, key: &VerifierKey, last_seen: &dyn LastSeen) -> Result<Recovered> {
-    let path = folder.join("checkpoint");
-    let checkpoint = match disk.read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        other => {
-            let bytes = other.map_err(Error::io("read the ledger's checkpoint", &path))?;
-            let note = String::from_utf8(bytes).map_err(|_| Error::Malformed { what: "checkpoint" })?;
-            let checkpoint = Checkpoint::verified(&note, key)?;
-            Some((checkpoint.size, checkpoint.root))
-        }
-    };
-    let seen = last_seen.load().map_err(Error::io("read what was last seen of the ledger", folder))?;
-    let found = journal::read(disk, folder)?;
-
-    // From the last full bundle before the journal begins; without a journal, from the last that is published.
-    let published = checkpoint.map_or(0, |(size, _)| size);
-    let first = found.first.unwrap_or(published);
-    let base = first - first % WIDTH;
-    let mut edge = Edge::read(disk, folder, base)?;
-    let mut before = if first > base { Tiles::new(disk, folder, first).bundle(base / WIDTH)? } else { Vec::new() };
-    // It may have become full since.
-    before.truncate((first - base) as usize);
-    if before.len() as u64 != first - base {
-        return Err(Error::Damaged { what: format!("entries from {base} to {first} are missing") });
-    }
-    let checks: Vec<(u64, Hash)> = checkpoint.into_iter().chain(seen).collect();
-    let check_here = |edge: &Edge| {
-        let is_right = checks.iter().all(|(size, root)| *size != edge.size() || *root == edge.root());
-        let what = || format!("its first {} entries are not those that were there", edge.size());
-        if is_right { Ok(()) } else { Err(Error::Damaged { what: what() }) }
-    };
-    check_here(&edge)?;
-    let mut tail = Vec::new();
-    let mut last = None;
-    for bytes in before.into_iter().chain(found.entries.iter().cloned()) {
-        let recorded = Recorded::decode(&bytes).filter(|entry| entry.seq == edge.size());
-        let what = || format!("entry {} cannot be read", edge.size());
-        let recorded = recorded.ok_or_else(|| Error::Damaged { what: what() })?;
-        last = Some(Moment { mono_us: recorded.mono_us, time_us: recorded.time_us });
-        edge.push(&bytes);
-        tail.push(bytes);
-        if edge.size() % WIDTH == 0 {
-            tail.clear();
-        }
-        check_here(&edge)?;
-    }
-    if last.is_none() && base > 0 {
-        let bundle = Tiles::new(disk, folder, base).bundle(base / WIDTH - 1)?;
-        let recorded = bundle.last().and_then(|bytes| Recorded::decode(bytes));
-        let recorded = recorded.ok_or_else(|| Error::Damaged { what: format!("entry {} cannot be read", base - 1) })?;
-        last = Some(Moment { mono_us: recorded.mono_us, time_us: recorded.time_us });
-    }
-    let size = edge.size();
-    if !sabotage::is_out(49) {
-        match seen {
-            Some((seen, _)) if seen > size => return Err(Error::RolledBack { seen, found: size }),
-            None if size > 0 => return Err(Error::NothingSeen),
-            _ => {}
-        }
-        if published > size {
-            return Err(Error::RolledBack { seen: published, found: size });
-        }
-    }
-    Ok(Recovered { edge, last, tail, found })
 }

@@ -460,7 +460,7 @@ fn on_a_real_full_disk_containment_is_written_and_the_rest_is_refused_until_ther
         command.args(args).arg(place.ledger()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    if !mount(&["-t", "tmpfs", "-o", "size=5m", "tmpfs"]) {
+    if !mount(&["-t", "tmpfs", "-o", "size=12m", "tmpfs"]) {
         skip("a ledger on a full disk: mounting a small file system needs root");
         return;
     }
@@ -474,7 +474,7 @@ fn on_a_real_full_disk_containment_is_written_and_the_rest_is_refused_until_ther
     let log = place.open();
     log.append(entry(1)).unwrap();
     // Somebody fills what is left.
-    let filled = std::fs::write(place.ledger().join("filler"), vec![1; 8 << 20]);
+    let filled = std::fs::write(place.ledger().join("filler"), vec![1; 16 << 20]);
     assert!(filled.is_err());
     let refused = loop {
         let full = Entry { extra: vec![0; limits::LEDGER_EXTRA_BYTES_MAX], ..entry(2) };

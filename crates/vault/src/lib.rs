@@ -849,6 +849,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_ticket_opens_the_fields_and_subjects_it_names_and_no_others() {
+        use cofferdam_ledger::{Entry, Intent, Kind, Log, Options, SeenFile};
+        use cofferdam_model::{FieldSet, PersonalField};
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
+        let seen = Arc::new(SeenFile(folder.path().join("seen")));
+        let log = Log::open(Options::new(&folder.path().join("ledger"), &[1; 32], Arc::new(|| 1), seen)).unwrap();
+        let ada = json!({"distinct_id": "ada", "email": "ada@b.io", "phone": "+34 612 345 678"});
+        let ada = seal(&vault, ada).await.subject;
+        let eve = seal(&vault, json!({"distinct_id": "eve", "email": "eve@b.io"})).await.subject;
+        let open = async |org, fields: &[PersonalField], subjects: &[SubjectNo]| {
+            let intent = Intent {
+                org: OrgId(org),
+                project: PROJECT,
+                fields: fields.iter().copied().collect::<FieldSet>(),
+                subjects: subjects.iter().map(|subject| subject.0).collect(),
+                context: Entry::of(Kind::Intent),
+            };
+            let disclosed = vault.disclose(log.authorise_async(intent).await.unwrap()).await?;
+            let subjects = disclosed.subjects().iter();
+            let values = subjects.flat_map(|found| found.values().map(|(_, name, json)| format!("{name}={json}")));
+            Ok::<_, Error>(values.collect::<Vec<String>>())
+        };
+        let email = PersonalField::Email;
+        assert_eq!(open(1, &[email], &[ada]).await.unwrap(), ["email=\"ada@b.io\""]);
+        assert_eq!(open(1, &[email], &[ada, eve]).await.unwrap(), ["email=\"ada@b.io\"", "email=\"eve@b.io\""]);
+        assert_eq!(open(1, &[PersonalField::Name], &[ada]).await.unwrap(), [""; 0]);
+        let with_id = open(1, &[PersonalField::DistinctId, PersonalField::Phone], &[ada]).await.unwrap();
+        assert_eq!(with_id, ["distinct_id=\"ada\"", "phone=\"+34 612 345 678\""]);
+        assert!(open(2, &[email], &[ada]).await.is_err(), "another organisation's ticket");
+        assert_eq!(log.size(), 5, "each was written down first");
+    }
+
+    #[tokio::test]
     async fn a_profile_made_anew_in_the_same_request_has_a_new_key() {
         let folder = tempfile::tempdir().unwrap();
         let vault = vault(folder.path()).await;

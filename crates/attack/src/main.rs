@@ -4,8 +4,6 @@
 //! the build that ships, where it must not get through, and against one in which that one control can be taken out
 //! ([`cofferdam_model::sabotage`]), where it must: an attack that fails there as well shows nothing.
 
-#![allow(clippy::print_stdout, reason = "its outcome is a line on standard output")]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -6,7 +6,8 @@
 //!    with ordered rows where order matters, and with all their events where sessions do.
 //! 3. With a breakdown, a first round of walks weighs every segment (events, persons, or the sum of a sum), the
 //!    weights of all metrics are added up, and the heaviest segments are lines of the second round. The others are
-//!    one line, `other`, counted as exactly as any: a person with two of them is there once.
+//!    one line, `other`, counted as exactly as any: a person with two of them is there once. Persons by a text with
+//!    few values need one round only ([`once`]).
 //! 4. Each thread fills tables of its own, [`State`], which are then merged. Sums are exact before they are rounded,
 //!    so that the answer does not depend on threads, segments or order.
 //! 5. Formulas, then the transform, are arithmetic on the lines.
@@ -34,6 +35,10 @@ use crate::split::{self, Split};
 use crate::tags::{MATCHERS_MAX, Tags, ValueTest};
 use crate::values::{Numbers, Values};
 use crate::{Error, Input, Result, calendar, check_filters, check_match, cohort, invalid};
+
+mod once;
+
+use once::Once;
 
 /// Events that are made of sessions, and what only they have.
 const SESSION_START: &str = "$session_start";
@@ -242,8 +247,10 @@ fn answer(
     let mut plan = Plan::new(input, query, period)?;
     let mut segments = vec![Vec::new()];
     let mut segments_omitted = 0;
+    let mut once = None;
     if let Some(breakdown) = &query.breakdown {
-        (segments, segments_omitted) = plan.choose_segments(breakdown, given)?;
+        once = if given.is_none() { Once::count(&plan)? } else { None };
+        (segments, segments_omitted) = plan.choose_segments(breakdown, given, once.as_ref())?;
     }
     let values = (query.metrics.len() + formulas.len()).saturating_mul(segments.len()).saturating_mul(plan.stride());
     if values > limits::INSIGHTS_VALUES_MAX {
@@ -253,7 +260,11 @@ fn answer(
             limits::INSIGHTS_VALUES_MAX
         ));
     }
-    let mut lines = plan.count(segments.len())?;
+    let counted = once.zip(plan.breakdown.as_ref()).map(|(once, kept)| vec![once.lines(&kept.split, segments.len())]);
+    let mut lines = match counted {
+        Some(lines) => lines,
+        None => plan.count(segments.len())?,
+    };
     for formula in formulas {
         let line = formula_lines(formula, &lines[..query.metrics.len()], segments.len());
         lines.push(line);
@@ -601,23 +612,13 @@ impl<'a> Plan<'a> {
         &mut self,
         breakdown: &Breakdown,
         given: Option<&[Vec<Segment>]>,
+        once: Option<&Once>,
     ) -> Result<(Vec<Vec<Segment>>, u32)> {
-        // Where segments are given, those of the buckets before the range are told apart as well.
-        let from_bucket = if given.is_some() { 0 } else { self.period.lead };
-        let mut weights: FxHashMap<u64, f64> = FxHashMap::default();
-        let mut by_metric = Vec::new();
-        for pass in &self.passes {
-            let states = self.walk(pass, &|job| State::Weight(Weights::new(job, from_bucket)))?;
-            by_metric.extend(pass.jobs.iter().map(|job| job.metric).zip(states));
-        }
-        // Always added up in the same order: sums of fractions depend on it.
-        by_metric.sort_by_key(|(metric, _)| *metric);
-        for (_, state) in by_metric {
-            let State::Weight(state) = state else { continue };
-            for (raw, weight) in state.finish() {
-                *weights.entry(raw).or_default() += weight;
-            }
-        }
+        let weights = match once {
+            Some(once) => once.weights(),
+            // Where segments are given, those of the buckets before the range are told apart as well.
+            None => self.weigh(if given.is_some() { 0 } else { self.period.lead })?,
+        };
         let Some(Segments { split, asks_person, .. }) = self.breakdown.take() else { return Ok((Vec::new(), 0)) };
         // The split keeps what has the largest counts: equal weights get equal ranks.
         let mut order: Vec<(u64, f64)> = weights.into_iter().collect();
@@ -651,6 +652,25 @@ impl<'a> Plan<'a> {
         };
         self.breakdown = Some(Segments::new(&self.scan, split, asks_person, lines));
         Ok((segments, omitted))
+    }
+
+    /// How much each segment has of all metrics together, buckets before one left out.
+    fn weigh(&self, from_bucket: usize) -> Result<FxHashMap<u64, f64>> {
+        let mut weights: FxHashMap<u64, f64> = FxHashMap::default();
+        let mut by_metric = Vec::new();
+        for pass in &self.passes {
+            let states = self.walk(pass, &|job| State::Weight(Weights::new(job, from_bucket)))?;
+            by_metric.extend(pass.jobs.iter().map(|job| job.metric).zip(states));
+        }
+        // Always added up in the same order: sums of fractions depend on it.
+        by_metric.sort_by_key(|(metric, _)| *metric);
+        for (_, state) in by_metric {
+            let State::Weight(state) = state else { continue };
+            for (raw, weight) in state.finish() {
+                *weights.entry(raw).or_default() += weight;
+            }
+        }
+        Ok(weights)
     }
 
     /// The lines of every metric.
@@ -910,10 +930,8 @@ impl<'a> Plan<'a> {
     fn segments(&self, person: SubjectNo, hit: &Hit, room: &mut Room) {
         let Some(breakdown) = &self.breakdown else { return };
         if let Some(by_code) = &breakdown.by_code[hit.file as usize] {
-            let code = by_code.codes.as_ref().map(|codes| codes.get(hit.row as usize) as usize);
-            let line = code.and_then(|code| by_code.lines.get(code).copied()).unwrap_or(by_code.not_set);
             room.segments.clear();
-            room.segments.extend(line);
+            room.segments.extend(by_code.line(hit.row as usize));
             return;
         }
         breakdown.split.ids(person, hit, &mut room.segments);
@@ -1027,6 +1045,15 @@ fn walk_of(query: &InsightsQuery, measure: &Measure, source: Source) -> Option<W
         (Measure::Unique | Measure::PerPerson { .. }, _) => Walk::Persons,
         _ => Walk::Rows,
     })
+}
+
+impl ByCode {
+    /// The line of a row.
+    #[inline]
+    fn line(&self, row: usize) -> Option<u64> {
+        let code = self.codes.as_ref().map(|codes| codes.get(row) as usize);
+        code.and_then(|code| self.lines.get(code).copied()).unwrap_or(self.not_set)
+    }
 }
 
 impl Segments {

@@ -68,7 +68,7 @@ pub(crate) fn run(input: &Input<'_>, query: &FlowsQuery) -> Result<FlowsTable> {
     if let Some(breakdown) = &query.breakdown {
         let split = Split::new(&scan, breakdown)?;
         let make = || Anchors { counts: split.counts(), work: Work::default() };
-        let partials = scan.histories(&tags, make, |partial, person, hits| {
+        let partials = scan.histories(&tags, ANCHOR, make, |partial, person, hits| {
             let Anchors { counts, work } = partial;
             walker.anchors(
                 hits,

@@ -731,7 +731,9 @@ impl<'a> Plan<'a> {
         let shares = match pass.walk {
             Walk::Rows => scan.rows(&pass.tags, make, |share, span| self.on_rows(pass, share, span))?,
             Walk::Persons => scan.persons(&pass.tags, make, |share, person| self.on_person(pass, share, person))?,
-            _ => scan.histories(&pass.tags, make, |share, person, hits| self.on_history(pass, share, person, hits))?,
+            _ => scan.histories(&pass.tags, u32::MAX, make, |share, person, hits| {
+                self.on_history(pass, share, person, hits)
+            })?,
         };
         let mut shares = shares.into_iter().map(|share| share.states);
         let mut sum = shares.next().unwrap_or_else(|| pass.jobs.iter().map(state).collect());

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use aws_lc_rs::hmac;
 use cofferdam_model::{Merges, ProjectId, SubjectNo, limits};
 use rustc_hash::FxHashMap;
-use sqlx::{Row, SqliteConnection};
 use tokio::sync::oneshot;
 
+use crate::database::{Bind, Database, Row, Write};
 use crate::keys::{ProjectKeys, aad};
 use crate::wire::LinkRule;
-use crate::{Database, Error, Result};
+use crate::{Error, Result};
 
-pub(crate) const SCHEMA: &str = "
+const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS identities (
     project INTEGER NOT NULL,
     pid BLOB NOT NULL,
@@ -139,7 +139,7 @@ pub(crate) struct JoinKey {
 
 impl IdentityMap {
     pub(crate) async fn open(database: Database) -> Result<IdentityMap> {
-        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
+        database.migrate("identities", &[SCHEMA]).await?;
         let merges = read_merges(&database, None).await?;
         Ok(IdentityMap {
             database,
@@ -265,9 +265,9 @@ impl IdentityMap {
         let mut numbers = HashMap::new();
         let mut write = self.database.write().await?;
         for (project, (keys, subjects, join_keys)) in projects {
-            let found = read_or_allocate(&mut write.transaction, project, keys, &subjects).await?;
+            let found = read_or_allocate(&mut write, project, keys, &subjects).await?;
             numbers.insert(project, found);
-            insert_join_keys(&mut write.transaction, project, keys, &join_keys).await?;
+            insert_join_keys(&mut write, project, keys, &join_keys).await?;
         }
         write.commit().await?;
         Ok(numbers)
@@ -319,20 +319,15 @@ impl IdentityMap {
 
     async fn write_links(&self, project: ProjectId, new: &[(SubjectNo, SubjectNo)]) -> Result<()> {
         let mut write = self.database.write().await?;
-        let last: Option<i64> = sqlx::query("SELECT max(serial) FROM merges WHERE project = $1")
-            .bind(i64::from(project.0))
-            .fetch_one(&mut *write.transaction)
-            .await?
-            .try_get(0)?;
-        for (serial, (alias, canonical)) in (last.unwrap_or(0) + 1..).zip(new) {
-            sqlx::query("INSERT INTO merges (project, serial, alias, canonical) VALUES ($1, $2, $3, $4)")
-                .bind(i64::from(project.0))
-                .bind(serial)
-                .bind(i64::from(alias.0))
-                .bind(i64::from(canonical.0))
-                .execute(&mut *write.transaction)
-                .await?;
-        }
+        let sql = "SELECT max(serial) FROM merges WHERE project = $1";
+        let last = write.row(sql, &[project.into()]).await?.map_or(Ok(None), |row| row.maybe_int(0))?;
+        let values: Vec<Bind<'_>> = (last.unwrap_or(0) + 1..)
+            .zip(new)
+            .flat_map(|(serial, (alias, canonical))| {
+                [project.into(), serial.into(), (*alias).into(), (*canonical).into()]
+            })
+            .collect();
+        write.insert("INSERT INTO merges (project, serial, alias, canonical)", 4, &values, "").await?;
         write.commit().await
     }
 
@@ -373,8 +368,8 @@ impl IdentityMap {
 
     /// The numbers of those that have one.
     pub(crate) async fn known(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
-        let mut connection = self.database.pool.acquire().await?;
-        find(&mut connection, project, pids).await
+        let list = pids.iter().map(Bind::from);
+        numbers(&self.database.rows_in(FIND, &[project.into()], list).await?)
     }
 
     /// What subjects are called: `per_…`.
@@ -384,18 +379,10 @@ impl IdentityMap {
         subjects: &[SubjectNo],
     ) -> Result<HashMap<SubjectNo, String>> {
         let mut found = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!(
-                "SELECT subject, pid FROM identities WHERE project = ? AND subject IN ({})",
-                crate::marks(chunk.len())
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-            for subject in chunk {
-                query = query.bind(i64::from(subject.0));
-            }
-            for row in query.fetch_all(&self.database.pool).await? {
-                found.insert(SubjectNo(row.try_get::<i64, _>(0)? as u32), printed("per_", row.try_get(1)?));
-            }
+        let sql = "SELECT subject, pid FROM identities WHERE project = $1 AND subject IN";
+        let list = subjects.iter().map(|subject| (*subject).into());
+        for row in self.database.rows_in(sql, &[project.into()], list).await? {
+            found.insert(SubjectNo(row.number(0)?), printed("per_", row.bytes(1)?));
         }
         Ok(found)
     }
@@ -407,19 +394,23 @@ impl IdentityMap {
         let mut high = prefix.to_vec();
         low.extend([0; 8]);
         high.extend([0xff; 8]);
-        let row = sqlx::query("SELECT subject FROM identities WHERE project = $1 AND pid BETWEEN $2 AND $3")
-            .bind(i64::from(project.0))
-            .bind(low)
-            .bind(high)
-            .fetch_optional(&self.database.pool)
-            .await?;
-        row.map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32))).transpose()
+        let sql = "SELECT subject FROM identities WHERE project = $1 AND pid BETWEEN $2 AND $3";
+        let row = self.database.row(sql, &[project.into(), (&low).into(), (&high).into()]).await?;
+        row.map(|row| Ok(SubjectNo(row.number(0)?))).transpose()
     }
+}
+
+const FIND: &str = "SELECT pid, subject FROM identities WHERE project = $1 AND pid IN";
+
+fn numbers(rows: &[Row]) -> Result<HashMap<Pid, SubjectNo>> {
+    rows.iter()
+        .map(|row| Ok((row.bytes(0)?.try_into().map_err(|_| Error::CannotOpen)?, SubjectNo(row.number(1)?))))
+        .collect()
 }
 
 /// The numbers of ids, given out where they are new, in this transaction.
 async fn read_or_allocate(
-    connection: &mut SqliteConnection,
+    write: &mut Write,
     project: ProjectId,
     keys: &ProjectKeys,
     wanted: &HashMap<Pid, &str>,
@@ -427,89 +418,57 @@ async fn read_or_allocate(
     let mut pids: Vec<Pid> = wanted.keys().copied().collect();
     // In the order of the index, and the same for the same ids on every run.
     pids.sort_unstable();
-    let mut found = find(connection, project, &pids).await?;
+    let mut found = numbers(&write.rows_in(FIND, &[project.into()], pids.iter().map(Bind::from)).await?)?;
     if found.len() == pids.len() {
         return Ok(found);
     }
-    let highest: Option<i64> = sqlx::query("SELECT max(subject) FROM identities WHERE project = $1")
-        .bind(i64::from(project.0))
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
-    let mut next = highest.map_or(0, |highest| highest + 1);
-    let new: Vec<Pid> = pids.into_iter().filter(|pid| !found.contains_key(pid)).collect();
-    for chunk in new.chunks(crate::SQL_VALUES / 4) {
-        let rows = vec!["(?, ?, ?, ?)"; chunk.len()];
-        let sql = format!("INSERT INTO identities (project, pid, subject, sealed_id) VALUES {}", rows.join(", "));
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for pid in chunk {
-            // The last number is kept free, so that "one past the highest" always fits.
-            let subject =
-                u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
-            let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), wanted[pid].as_bytes());
-            query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(next).bind(sealed);
-            found.insert(*pid, SubjectNo(subject));
-            next += 1;
-        }
-        query.execute(&mut *connection).await?;
+    let sql = "SELECT max(subject) FROM identities WHERE project = $1";
+    let highest = write.row(sql, &[project.into()]).await?.map_or(Ok(None), |row| row.maybe_int(0))?;
+    let mut new = Vec::new();
+    let unknown = pids.into_iter().filter(|pid| !found.contains_key(pid));
+    for (next, pid) in (highest.map_or(0, |highest| highest + 1)..).zip(unknown) {
+        // The last number is kept free, so that "one past the highest" always fits.
+        let subject = u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
+        let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), wanted[&pid].as_bytes());
+        new.push((pid, SubjectNo(subject), sealed));
     }
-    Ok(found)
-}
-
-async fn find(connection: &mut SqliteConnection, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
-    let mut found = HashMap::with_capacity(pids.len());
-    for chunk in pids.chunks(crate::SQL_VALUES) {
-        let sql =
-            format!("SELECT pid, subject FROM identities WHERE project = ? AND pid IN ({})", crate::marks(chunk.len()));
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-        for pid in chunk {
-            query = query.bind(pid.to_vec());
-        }
-        for row in query.fetch_all(&mut *connection).await? {
-            let pid: &[u8] = row.try_get(0)?;
-            let subject = SubjectNo(row.try_get::<i64, _>(1)? as u32);
-            found.insert(pid.try_into().map_err(|_| Error::CannotOpen)?, subject);
-        }
-    }
+    let values: Vec<Bind<'_>> = new
+        .iter()
+        .flat_map(|(pid, subject, sealed)| [project.into(), pid.into(), (*subject).into(), sealed.into()])
+        .collect();
+    write.insert("INSERT INTO identities (project, pid, subject, sealed_id)", 4, &values, "").await?;
+    found.extend(new.into_iter().map(|(pid, subject, _)| (pid, subject)));
     Ok(found)
 }
 
 async fn insert_join_keys(
-    connection: &mut SqliteConnection,
+    write: &mut Write,
     project: ProjectId,
     keys: &ProjectKeys,
     values: &HashMap<Pid, &str>,
 ) -> Result<()> {
-    let values: Vec<(&Pid, &&str)> = values.iter().collect();
-    for chunk in values.chunks(crate::SQL_VALUES / 3) {
-        let rows = vec!["(?, ?, ?)"; chunk.len()];
-        let sql = format!(
-            "INSERT INTO join_keys (project, pid, sealed_value) VALUES {} ON CONFLICT DO NOTHING",
-            rows.join(", ")
-        );
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (pid, value) in chunk {
-            let sealed = keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes());
-            query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(sealed);
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+    let sealed: Vec<(&Pid, Vec<u8>)> = values
+        .iter()
+        .map(|(pid, value)| (pid, keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes())))
+        .collect();
+    let values: Vec<Bind<'_>> =
+        sealed.iter().flat_map(|(pid, sealed)| [project.into(), (*pid).into(), sealed.into()]).collect();
+    write.insert("INSERT INTO join_keys (project, pid, sealed_value)", 3, &values, "ON CONFLICT DO NOTHING").await
 }
 
 /// The merges of one project, or of all, from their rows in order.
 async fn read_merges(database: &Database, project: Option<ProjectId>) -> Result<HashMap<ProjectId, Merges>> {
     let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
-    let rows = sqlx::query(
-        "SELECT project, alias, canonical FROM merges WHERE $1 IS NULL OR project = $1 ORDER BY project, serial",
-    )
-    .bind(project.map(|project| i64::from(project.0)))
-    .fetch_all(&database.pool)
-    .await?;
+    let rows = match project {
+        Some(project) => {
+            let sql = "SELECT project, alias, canonical FROM merges WHERE project = $1 ORDER BY serial";
+            database.rows(sql, &[project.into()]).await?
+        }
+        None => database.rows("SELECT project, alias, canonical FROM merges ORDER BY project, serial", &[]).await?,
+    };
     for row in rows {
-        let project = ProjectId(row.try_get::<i64, _>(0)? as u32);
-        let (alias, canonical) = (row.try_get::<i64, _>(1)? as u32, row.try_get::<i64, _>(2)? as u32);
-        merges.entry(project).or_default().link(SubjectNo(alias), SubjectNo(canonical));
+        let (alias, canonical) = (SubjectNo(row.number(1)?), SubjectNo(row.number(2)?));
+        merges.entry(ProjectId(row.number(0)?)).or_default().link(alias, canonical);
     }
     Ok(merges)
 }

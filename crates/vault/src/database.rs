@@ -216,7 +216,7 @@ impl Database {
         let writer = Connection::open(place).await?;
         let readers = match place {
             Place::File(path) => {
-                let pool = SqlitePoolOptions::new().max_connections(READERS);
+                let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
                 Readers::Sqlite(pool.connect_with(sqlite_options(path)?).await?)
             }
             Place::Server(options, schema) => {
@@ -261,6 +261,29 @@ impl Database {
             write.commit().await?;
         }
         Ok(())
+    }
+
+    /// Inserts rows as a transaction of its own, which costs less than one of several statements.
+    pub(crate) async fn insert(
+        &self,
+        into: &'static str,
+        columns: usize,
+        values: &[Bind<'_>],
+        conflict: &'static str,
+    ) -> Result<()> {
+        if values.len() <= VALUES_MAX / columns * columns {
+            let connection = self.inner.writer.clone().lock_owned().await;
+            if connection.is_some() {
+                // Its own transaction: given up or failed, it takes its connection along like one that was begun.
+                let mut write = Write { connection, is_committed: false };
+                write.insert(into, columns, values, conflict).await?;
+                write.is_committed = true;
+                return Ok(());
+            }
+        }
+        let mut write = self.write().await?;
+        write.insert(into, columns, values, conflict).await?;
+        write.commit().await
     }
 
     /// Begins a transaction that may write; waits for the one before.
@@ -364,25 +387,6 @@ impl Write {
         Ok(self.rows(sql, binds).await?.pop())
     }
 
-    /// As [`Database::rows_in`].
-    pub(crate) async fn rows_in(
-        &mut self,
-        sql: &'static str,
-        fixed: &[Bind<'_>],
-        list: impl Iterator<Item = Bind<'_>>,
-    ) -> Result<Vec<Row>> {
-        let list: Vec<Bind<'_>> = list.collect();
-        let mut rows = Vec::with_capacity(list.len());
-        for chunk in list.chunks(VALUES_MAX) {
-            let sql = match self.connection() {
-                Connection::Sqlite(_) => listed::<Sqlite>(sql, fixed.len(), chunk.len()),
-                Connection::Postgres(_) => listed::<Postgres>(sql, fixed.len(), chunk.len()),
-            };
-            rows.append(&mut self.connection().rows(sql.into(), &[fixed, chunk].concat()).await?);
-        }
-        Ok(rows)
-    }
-
     /// Answers how many rows were changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, binds: &[Bind<'_>]) -> Result<u64> {
         self.connection().execute(sql.into(), binds).await
@@ -396,24 +400,7 @@ impl Write {
         values: &[Bind<'_>],
         conflict: &'static str,
     ) -> Result<()> {
-        let connection = self.connection();
-        for chunk in values.chunks(VALUES_MAX / columns * columns) {
-            let mut sql = String::with_capacity(into.len() + conflict.len() + chunk.len() * 6);
-            sql.push_str(into);
-            sql.push_str(" VALUES ");
-            for row in 0..chunk.len() / columns {
-                sql.push_str(if row == 0 { "(" } else { ", (" });
-                match connection {
-                    Connection::Sqlite(_) => marks::<Sqlite>(&mut sql, row * columns, columns),
-                    Connection::Postgres(_) => marks::<Postgres>(&mut sql, row * columns, columns),
-                }
-                sql.push(')');
-            }
-            sql.push(' ');
-            sql.push_str(conflict);
-            connection.execute(sql.into(), chunk).await?;
-        }
-        Ok(())
+        self.connection().insert(into, columns, values, conflict).await
     }
 
     /// Runs statements without marks; types are translated.
@@ -481,6 +468,32 @@ impl Connection {
             Connection::Sqlite(connection) => sqlite_rows(connection, sql, binds).await,
             Connection::Postgres(connection) => postgres_rows(connection, sql, binds).await,
         }
+    }
+
+    async fn insert(
+        &mut self,
+        into: &'static str,
+        columns: usize,
+        values: &[Bind<'_>],
+        conflict: &'static str,
+    ) -> Result<()> {
+        for chunk in values.chunks(VALUES_MAX / columns * columns) {
+            let mut sql = String::with_capacity(into.len() + conflict.len() + chunk.len() * 6);
+            sql.push_str(into);
+            sql.push_str(" VALUES ");
+            for row in 0..chunk.len() / columns {
+                sql.push_str(if row == 0 { "(" } else { ", (" });
+                match self {
+                    Connection::Sqlite(_) => marks::<Sqlite>(&mut sql, row * columns, columns),
+                    Connection::Postgres(_) => marks::<Postgres>(&mut sql, row * columns, columns),
+                }
+                sql.push(')');
+            }
+            sql.push(' ');
+            sql.push_str(conflict);
+            self.execute(sql.into(), chunk).await?;
+        }
+        Ok(())
     }
 
     async fn execute(&mut self, sql: Cow<'static, str>, binds: &[Bind<'_>]) -> Result<u64> {
@@ -647,8 +660,6 @@ mod tests {
         write.insert("INSERT INTO numbers (number, bytes)", 2, &values, "ON CONFLICT DO NOTHING").await.unwrap();
         write.insert("INSERT INTO numbers (number, bytes)", 2, &values, "ON CONFLICT DO NOTHING").await.unwrap();
         let sql = "SELECT number, bytes FROM numbers WHERE number > $1 AND bytes IN";
-        let found = write.rows_in(sql, &[9_i64.into()], bytes.iter().map(Bind::from)).await.unwrap();
-        assert_eq!(found.len(), bytes.len() - 10);
         write.commit().await.unwrap();
         let found = database.rows_in(sql, &[9_i64.into()], bytes.iter().map(Bind::from)).await.unwrap();
         assert!(found.iter().all(|row| row.bytes(1).unwrap() == row.number(0).unwrap().to_le_bytes()));

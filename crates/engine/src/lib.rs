@@ -31,6 +31,7 @@ use std::sync::{Arc, RwLock};
 
 use cofferdam_lake::{Clock, Lake};
 use cofferdam_model::{OrgId, ProjectId};
+pub use cofferdam_vault::Databases;
 use cofferdam_vault::Vault;
 
 use jiff::tz::TimeZone;
@@ -89,6 +90,8 @@ fn refused<T>(code: &'static str, message: impl Into<String>, hint: Option<&'sta
 pub struct Options {
     /// Everything the installation stores.
     pub folder: PathBuf,
+    /// Where the identity map, sealed profiles and wrapped keys are.
+    pub databases: Databases,
     /// Events in the tail that start a flush.
     pub flush_events: usize,
     /// Whoever sets up the installation must know this; printed by the server on the first start.
@@ -129,12 +132,12 @@ pub struct Project {
 impl Engine {
     /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
     pub async fn open(options: Options) -> Result<Engine> {
-        let Options { folder, flush_events, setup_code, clock } = options;
+        let Options { folder, databases, flush_events, setup_code, clock } = options;
         let io = |source| {
             Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
         };
         create_private(&folder).map_err(io)?;
-        let vault = Arc::new(Vault::open(&folder, &folder.join("root.key")).await?);
+        let vault = Arc::new(Vault::open(&databases, &folder.join("root.key")).await?);
         let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
         let merges = vault.clone();
         let options = cofferdam_lake::Options {
@@ -292,8 +295,8 @@ pub struct Verified {
 }
 
 /// Checks every checksum of an installation that is not running.
-pub async fn verify(folder: &Path) -> Result<Verified> {
-    let vault = Vault::open(folder, &folder.join("root.key")).await?;
+pub async fn verify(folder: &Path, databases: &Databases) -> Result<Verified> {
+    let vault = Vault::open(databases, &folder.join("root.key")).await?;
     let (segments, mut wrong) = cofferdam_lake::verify(&folder.join("lake")).await?;
     let key = cofferdam_ledger::public_key(&ledger_seed(&vault))?;
     let ledger_entries = match cofferdam_ledger::verify(&folder.join("ledger"), &key) {

@@ -35,6 +35,9 @@ pub const EVENT_TIME_US_MIN: i64 = 31_536_000_000_000;
 /// Subjects of one merged person (Mixpanel's cluster).
 pub const MERGE_MEMBERS_MAX: usize = 500;
 
+/// Ids that the index by pseudonym may lack before they are moved there: about 10 MB, and read again at a start in
+/// some tenths of a second. The more, the fewer pages of the index each move touches.
+pub const UNINDEXED_IDS: usize = 100_000;
 /// Devices of one person, and other ids that are merged one by one: a person who logs in everywhere is a script.
 pub const PERSON_DEVICES_MAX: usize = 10_000;
 /// A personal value that came with an event, in bytes of JSON: it is opened and sealed with the whole profile.

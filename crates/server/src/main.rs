@@ -16,7 +16,7 @@ mod first_run;
 mod import;
 mod serve;
 
-use serve::{ServeArgs, Server};
+use serve::{DatabaseArgs, ServeArgs, Server};
 
 /// Events are many small texts that one thread makes and another drops.
 #[global_allocator]
@@ -43,6 +43,8 @@ enum Command {
         /// The server's folder
         #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
         data: PathBuf,
+        #[command(flatten)]
+        database: DatabaseArgs,
     },
     /// Print the OpenAPI document of the console's API
     Openapi,
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => in_runtime(serve(args)),
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
-        Command::Verify { data } => in_runtime(verify(data)),
+        Command::Verify { data, database } => in_runtime(verify(data, database)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -104,8 +106,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(data: PathBuf) -> anyhow::Result<ExitCode> {
-    let found = cofferdam_engine::verify(&data).await?;
+async fn verify(data: PathBuf, database: DatabaseArgs) -> anyhow::Result<ExitCode> {
+    let found = cofferdam_engine::verify(&data, &database.databases(&data)?).await?;
     say(&format!("{} segments, {} ledger entries", found.segments, found.ledger_entries));
     for wrong in &found.wrong {
         say(&format!("damaged: {wrong}"));

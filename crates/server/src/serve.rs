@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Engine, Options};
+use cofferdam_engine::{Databases, Engine, Options};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -24,6 +24,8 @@ pub(crate) struct ServeArgs {
     /// Folder for everything that is stored
     #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "COFFERDAM_LISTEN", default_value = "127.0.0.1:7077")]
     pub(crate) listen: SocketAddr,
@@ -33,6 +35,34 @@ pub(crate) struct ServeArgs {
     /// Events kept in memory and the log before they are written to segments
     #[arg(long, default_value_t = cofferdam_model::limits::FLUSH_EVENTS)]
     pub(crate) flush_events: usize,
+}
+
+/// Where identities, sealed profiles and wrapped keys are kept.
+#[derive(Args, Clone)]
+pub(crate) struct DatabaseArgs {
+    /// PostgreSQL database (postgres://…) for the identity map, sealed profiles and wrapped keys; files in the data folder when not given
+    #[arg(long, env = "COFFERDAM_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// Another PostgreSQL database for the wrapped keys, so that its backups can be destroyed apart
+    #[arg(long, env = "COFFERDAM_KEYS_DATABASE", hide_env_values = true, requires = "database")]
+    keys_database: Option<String>,
+}
+
+/// Addresses may hold passwords.
+impl std::fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.database.is_some() { "PostgreSQL" } else { "files" })
+    }
+}
+
+impl DatabaseArgs {
+    pub(crate) fn databases(&self, folder: &Path) -> anyhow::Result<Databases> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        match given(&self.database) {
+            Some(vault) => Ok(Databases::on_servers(&vault, given(&self.keys_database).as_ref().unwrap_or(&vault))?),
+            None => Ok(Databases::in_folder(folder)),
+        }
+    }
 }
 
 /// A server that listens and does not serve yet.
@@ -68,6 +98,7 @@ impl Server {
         let lock = lock_folder(&args.data)?;
         let engine = Engine::open(Options {
             folder: args.data.clone(),
+            databases: args.database.databases(&args.data)?,
             flush_events: args.flush_events,
             setup_code: setup_code.clone(),
             clock: Arc::new(now_us),
@@ -151,7 +182,7 @@ fn random_code() -> anyhow::Result<String> {
 }
 
 /// Two servers on one folder would write over each other.
-fn lock_folder(folder: &std::path::Path) -> anyhow::Result<std::fs::File> {
+fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
     let path = folder.join("lock");
     let file = std::fs::OpenOptions::new()
         .create(true)

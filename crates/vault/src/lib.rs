@@ -13,27 +13,29 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cofferdam_model::{
     Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
 };
 use rustc_hash::FxHashMap;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use zeroize::Zeroizing;
 
+mod database;
 mod firewall;
 mod identity;
 mod keys;
 mod people;
 mod profile;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
+pub use database::Databases;
 pub use people::{PeopleFound, PersonTest};
 pub use profile::ProfileView;
 
+use database::Database;
 use firewall::NameSays;
 use identity::{IdentityMap, Kind, Pid, printed};
 use keys::{Keys, ProjectKeys};
@@ -44,6 +46,12 @@ use wire::{Operation, ProfileUpdate, Sent, Target, ValidEvent};
 pub enum Error {
     #[error("the vault's database failed")]
     Database(#[from] sqlx::Error),
+    #[error("the address of the database cannot be used: {0}")]
+    DatabaseAddress(&'static str),
+    #[error("another server uses the database: stop it first, one server has one database")]
+    DatabaseInUse,
+    #[error("a newer version of the program changed the tables of {component}: use that version")]
+    NewerSchema { component: &'static str },
     #[error("could not use the root key file {}", path.display())]
     RootKeyFile { path: PathBuf, source: std::io::Error },
     #[error("the root key does not open this vault: is it the file that was made with it")]
@@ -57,53 +65,6 @@ pub enum Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Values in one SQL statement; SQLite allows 32,766.
-pub(crate) const SQL_VALUES: usize = 2_000;
-
-/// Places for `count` values. Without numbers: SQLite looks numbered ones up by their text, each among all.
-pub(crate) fn marks(count: usize) -> String {
-    vec!["?"; count].join(", ")
-}
-
-/// One of the vault's databases. Readers go on while somebody writes; writers wait for each other here rather than in
-/// SQLite, which would give up after a while.
-#[derive(Clone)]
-pub(crate) struct Database {
-    pub(crate) pool: SqlitePool,
-    writer: Arc<tokio::sync::Mutex<()>>,
-}
-
-/// A transaction, and the right to write.
-pub(crate) struct Write<'a> {
-    pub(crate) transaction: sqlx::Transaction<'static, sqlx::Sqlite>,
-    _one: tokio::sync::MutexGuard<'a, ()>,
-}
-
-impl Write<'_> {
-    pub(crate) async fn commit(self) -> Result<()> {
-        Ok(self.transaction.commit().await?)
-    }
-}
-
-impl Database {
-    pub(crate) async fn write(&self) -> Result<Write<'_>> {
-        let _one = self.writer.lock().await;
-        Ok(Write { transaction: self.pool.begin_with("BEGIN IMMEDIATE").await?, _one })
-    }
-}
-
-/// Opens one of the vault's databases: durable commits, deleted content overwritten.
-pub(crate) async fn database(path: &Path) -> Result<Database> {
-    let options = SqliteConnectOptions::from_str(&format!("sqlite://{}", path.display()))?
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .pragma("secure_delete", "on");
-    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-    Ok(Database { pool, writer: Arc::default() })
-}
 
 /// What happened to properties at the door, by name.
 pub type Trail = Vec<(String, Class, Action)>;
@@ -142,15 +103,15 @@ pub struct Vault {
 const SEALED_LATELY_MAX: usize = 500_000;
 
 impl Vault {
-    /// Opens the vault in a folder; the root key's file is made on the first run.
-    pub async fn open(folder: &Path, root_file: &Path) -> Result<Vault> {
-        let keys = Keys::open(&folder.join("keys.db"), root_file).await?;
-        let pool = database(&folder.join("vault.db")).await?;
+    /// Opens the vault; the root key's file is made on the first run.
+    pub async fn open(databases: &Databases, root_file: &Path) -> Result<Vault> {
+        let keys = Keys::open(&databases.keys, root_file).await?;
+        let database = Database::open(&databases.vault).await?;
         Ok(Vault {
             keys,
-            identities: IdentityMap::open(pool.clone()).await?,
-            profiles: Profiles::open(pool.clone()).await?,
-            dictionary: Dictionary::open(pool).await?,
+            identities: IdentityMap::open(database.clone()).await?,
+            profiles: Profiles::open(database.clone()).await?,
+            dictionary: Dictionary::open(database).await?,
             sealed_lately: Mutex::default(),
             hasher: RandomState::new(),
         })
@@ -647,27 +608,40 @@ impl Reading<'_> {
     }
 }
 
+const NAMES_AS_TEXT: &str = "
+CREATE TABLE IF NOT EXISTS property_names (
+    project INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    class INTEGER NOT NULL,
+    action INTEGER NOT NULL,
+    PRIMARY KEY (project, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// A name may hold a NUL, which PostgreSQL's texts may not.
+const NAMES_AS_BYTES: &str = "
+ALTER TABLE property_names RENAME TO property_names_as_text;
+CREATE TABLE property_names (
+    project INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    class INTEGER NOT NULL,
+    action INTEGER NOT NULL,
+    PRIMARY KEY (project, name)
+) STRICT, WITHOUT ROWID;
+INSERT INTO property_names (project, name, class, action)
+    SELECT project, CAST(name AS BLOB), class, action FROM property_names_as_text;
+DROP TABLE property_names_as_text;
+";
+
 impl Dictionary {
     async fn open(database: Database) -> Result<Dictionary> {
-        sqlx::raw_sql(
-            "CREATE TABLE IF NOT EXISTS property_names (
-                project INTEGER NOT NULL,
-                name TEXT NOT NULL,
-                class INTEGER NOT NULL,
-                action INTEGER NOT NULL,
-                PRIMARY KEY (project, name)
-            ) STRICT, WITHOUT ROWID;",
-        )
-        .execute(&database.pool)
-        .await?;
+        database.migrate("dictionary", &[NAMES_AS_TEXT, NAMES_AS_BYTES]).await?;
         let mut projects: FxHashMap<ProjectId, Names> = FxHashMap::default();
-        for row in
-            sqlx::query("SELECT project, name, class, action FROM property_names").fetch_all(&database.pool).await?
-        {
-            let names = projects.entry(ProjectId(row.try_get::<i64, _>(0)? as u32)).or_default();
-            let name: String = row.try_get(1)?;
-            let class = CLASSES[row.try_get::<i64, _>(2)? as usize % CLASSES.len()];
-            let action = ACTIONS[row.try_get::<i64, _>(3)? as usize % ACTIONS.len()];
+        for row in database.rows("SELECT project, name, class, action FROM property_names", &[]).await? {
+            let names = projects.entry(ProjectId(row.number(0)?)).or_default();
+            let name = String::from_utf8(row.bytes(1)?.to_vec()).map_err(|_| Error::CannotOpen)?;
+            let class = CLASSES[row.int(2)? as usize % CLASSES.len()];
+            let action = ACTIONS[row.int(3)? as usize % ACTIONS.len()];
             names.columns += usize::from(is_column(action));
             let known = NameKnown::new(&name, class, action);
             names.known.insert(name, known);
@@ -738,16 +712,15 @@ impl Dictionary {
     async fn save(&self, project: ProjectId, names: &[(String, Class, Action)]) -> Result<()> {
         let mut write = self.database.write().await?;
         for (name, class, action) in names {
-            sqlx::query(
-                "INSERT INTO property_names (project, name, class, action) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (project, name) DO UPDATE SET class = excluded.class, action = excluded.action",
-            )
-            .bind(i64::from(project.0))
-            .bind(name)
-            .bind(CLASSES.iter().position(|other| other == class).unwrap_or(0) as i64)
-            .bind(ACTIONS.iter().position(|other| other == action).unwrap_or(0) as i64)
-            .execute(&mut *write.transaction)
-            .await?;
+            let class = CLASSES.iter().position(|other| other == class).unwrap_or(0) as i64;
+            let action = ACTIONS.iter().position(|other| other == action).unwrap_or(0) as i64;
+            write
+                .execute(
+                    "INSERT INTO property_names (project, name, class, action) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (project, name) DO UPDATE SET class = excluded.class, action = excluded.action",
+                    &[project.into(), name.as_bytes().into(), class.into(), action.into()],
+                )
+                .await?;
         }
         write.commit().await
     }
@@ -779,13 +752,24 @@ fn is_column(action: Action) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Home, on_each};
     use serde_json::json;
     use wire::{Door, IdentityMode, ProfileKind, Record};
 
+    on_each!(
+        what_a_device_told_is_part_of_the_person_and_goes_with_them,
+        a_profile_made_anew_in_the_same_request_has_a_new_key,
+        an_update_is_applied_wholly_or_not_at_all,
+        a_person_cannot_be_made_to_grow_without_bound,
+        ids_that_are_new_to_many_requests_at_once_have_one_number_each,
+        of_the_last_events_it_is_told_what_happened,
+        merges_and_numbers_survive_a_restart,
+    );
+
     const PROJECT: ProjectId = ProjectId(1);
 
-    async fn vault(folder: &Path) -> Vault {
-        let vault = Vault::open(folder, &folder.join("root.key")).await.unwrap();
+    async fn vault(home: &Home) -> Vault {
+        let vault = Vault::open(&home.databases, &home.root_key()).await.unwrap();
         if vault.log_keys().is_empty() {
             vault.create_project(OrgId(1), PROJECT).await.unwrap();
         }
@@ -825,10 +809,8 @@ mod tests {
         (open, view.sealed.into_iter().map(|(name, _)| name).collect())
     }
 
-    #[tokio::test]
-    async fn what_a_device_told_is_part_of_the_person_and_goes_with_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(folder.path()).await;
+    async fn what_a_device_told_is_part_of_the_person_and_goes_with_them(home: Home) {
+        let vault = vault(&home).await;
         let before = seal(&vault, json!({"$device_id": "d", "email": "a@b.io"})).await.subject;
         let after = seal(&vault, json!({"$device_id": "d", "$user_id": "u", "phone": "+34 612 345 678"})).await.subject;
         assert_ne!(before, after);
@@ -846,16 +828,14 @@ mod tests {
         assert_eq!(view(&vault, after).await.1, ["phone"]);
     }
 
-    #[tokio::test]
-    async fn a_profile_made_anew_in_the_same_request_has_a_new_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(folder.path()).await;
+    async fn a_profile_made_anew_in_the_same_request_has_a_new_key(home: Home) {
+        let vault = vault(&home).await;
         let set = json!({"$distinct_id": "u", "$ignore_time": true, "$set": {"plan": "a"}});
         update(&vault, std::slice::from_ref(&set)).await;
         let wrapped = || async {
             let sql = "SELECT wrapped FROM subjects";
-            let row = sqlx::query(sql).fetch_one(&vault.keys.database.pool).await.unwrap();
-            row.try_get::<Vec<u8>, _>(0).unwrap()
+            let row = vault.keys.database.row(sql, &[]).await.unwrap().unwrap();
+            row.bytes(0).unwrap().to_vec()
         };
         let first = wrapped().await;
         update(&vault, &[json!({"$distinct_id": "u", "$delete": ""}), set]).await;
@@ -865,10 +845,8 @@ mod tests {
         assert_eq!(view(&vault, subject.unwrap().unwrap()).await.0, ["plan=\"a\""]);
     }
 
-    #[tokio::test]
-    async fn an_update_is_applied_wholly_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(folder.path()).await;
+    async fn an_update_is_applied_wholly_or_not_at_all(home: Home) {
+        let vault = vault(&home).await;
         let full: Vec<u32> = (0..255).collect();
         update(&vault, &[json!({"$distinct_id": "u", "$ignore_time": true, "$set": {"n": 1, "list": full}})]).await;
         let failing = json!({"$distinct_id": "u", "$ignore_time": true, "$add": {"n": 1}, "$append": {"list": 1}});
@@ -877,10 +855,8 @@ mod tests {
         assert!(open.contains(&"n=1".to_owned()), "{open:?}");
     }
 
-    #[tokio::test]
-    async fn a_person_cannot_be_made_to_grow_without_bound() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(folder.path()).await;
+    async fn a_person_cannot_be_made_to_grow_without_bound(home: Home) {
+        let vault = vault(&home).await;
         let large = format!("a@b.io {}", "x".repeat(limits::PERSONAL_VALUE_BYTES_MAX));
         seal(&vault, json!({"$user_id": "u", "note": large, "email": "a@b.io"})).await;
         assert_eq!(view(&vault, SubjectNo(0)).await.1, ["email"]);
@@ -895,14 +871,12 @@ mod tests {
         let keys = vault.keys.existing_subjects(PROJECT, &[SubjectNo(0)]).await.unwrap();
         assert_eq!(keys.len(), 1);
         let sql = "SELECT length(open) + length(personal) FROM records";
-        let bytes: i64 = sqlx::query(sql).fetch_one(&vault.dictionary.database.pool).await.unwrap().try_get(0).unwrap();
+        let bytes = vault.dictionary.database.row(sql, &[]).await.unwrap().unwrap().int(0).unwrap();
         assert!(bytes as usize <= limits::PROFILE_BYTES_MAX + 100, "{bytes}");
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn ids_that_are_new_to_many_requests_at_once_have_one_number_each() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Arc::new(vault(folder.path()).await);
+    async fn ids_that_are_new_to_many_requests_at_once_have_one_number_each(home: Home) {
+        let first = Arc::new(vault(&home).await);
         let seal_both = |vault: Arc<Vault>, at: usize| async move {
             let own = seal(&vault, json!({"$user_id": format!("u{at}"), "org_id": format!("o{at}")})).await;
             // Each of these is new to four requests.
@@ -920,10 +894,10 @@ mod tests {
         let given: BTreeSet<SubjectNo> = numbers.values().copied().collect();
         assert_eq!(given, (0..50).map(SubjectNo).collect(), "dense, and no two ids share one");
         let kept = "SELECT count(*) FROM join_keys";
-        let row = sqlx::query(kept).fetch_one(&first.dictionary.database.pool).await.unwrap();
-        assert_eq!(row.try_get::<i64, _>(0).unwrap(), 40);
+        let row = first.dictionary.database.row(kept, &[]).await.unwrap().unwrap();
+        assert_eq!(row.int(0).unwrap(), 40);
         drop(first);
-        let again = Arc::new(vault(folder.path()).await);
+        let again = Arc::new(vault(&home).await);
         for at in 0..40 {
             for (id, subject) in seal_both(again.clone(), at).await {
                 assert_eq!(numbers[&id], subject, "{id}");
@@ -931,10 +905,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn of_the_last_events_it_is_told_what_happened() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(folder.path()).await;
+    async fn of_the_last_events_it_is_told_what_happened(home: Home) {
+        let vault = vault(&home).await;
         let body: Vec<serde_json::Value> = (0..3)
             .map(|at| json!({"event": "e", "properties": {"n": at, "email": "a@b.io", "password": "x", "org_id": 7}}))
             .collect();
@@ -952,22 +924,20 @@ mod tests {
         assert_eq!(names, ["n", "org_id"]);
     }
 
-    #[tokio::test]
-    async fn merges_and_numbers_survive_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = vault(folder.path()).await;
+    async fn merges_and_numbers_survive_a_restart(home: Home) {
+        let first = vault(&home).await;
         let device = seal(&first, json!({"$device_id": "d"})).await.subject;
         let user = seal(&first, json!({"$device_id": "d", "$user_id": "u"})).await.subject;
         // Another user on the same device stays another person.
         let other = seal(&first, json!({"$device_id": "d", "$user_id": "v"})).await.subject;
         drop(first);
-        let again = vault(folder.path()).await;
+        let again = vault(&home).await;
         let merges = again.merges(PROJECT);
         assert_eq!(merges.canonical(device), user);
         assert_eq!(merges.canonical(other), other);
         assert_eq!(seal(&again, json!({"$user_id": "v"})).await.subject, other);
-        std::fs::write(folder.path().join("root.key"), "00".repeat(32)).unwrap();
+        std::fs::write(home.root_key(), "00".repeat(32)).unwrap();
         drop(again);
-        assert!(matches!(Vault::open(folder.path(), &folder.path().join("root.key")).await, Err(Error::WrongRootKey)));
+        assert!(matches!(Vault::open(&home.databases, &home.root_key()).await, Err(Error::WrongRootKey)));
     }
 }

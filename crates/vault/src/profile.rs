@@ -7,16 +7,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use cofferdam_model::{Action, Class, Merges, ProjectId, Reason, SubjectNo, limits};
 use serde_json::{Map, Value};
-use sqlx::Row;
 use zeroize::Zeroizing;
 
+use crate::database::Database;
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
 use crate::people::{PeopleFound, PersonTest, Table, Tables};
 use crate::wire::Operation;
-use crate::{Database, Error, Result};
+use crate::{Error, Result};
 
-pub(crate) const SCHEMA: &str = "
+const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS records (
     project INTEGER NOT NULL,
     subject INTEGER NOT NULL,
@@ -254,7 +254,7 @@ pub(crate) struct Writing<'a> {
 
 impl Profiles {
     pub(crate) async fn open(database: Database) -> Result<Profiles> {
-        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
+        database.migrate("profiles", &[SCHEMA]).await?;
         Ok(Profiles {
             database,
             tables: Tables::default(),
@@ -277,26 +277,17 @@ impl Profiles {
         let open = keys.existing_subjects(project, subjects).await?;
         let org = keys.project(project)?.org;
         let mut profiles = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!(
-                "SELECT subject, open, personal FROM records WHERE project = ? AND subject IN ({})",
-                crate::marks(chunk.len())
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-            for subject in chunk {
-                query = query.bind(i64::from(subject.0));
-            }
-            for row in query.fetch_all(&self.database.pool).await? {
-                let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
-                let Some(key) = open.get(&subject) else { continue };
-                let part = |field, sealed| -> Result<Map<String, Value>> {
-                    let bytes = key.open(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), sealed)?;
-                    serde_json::from_slice(&bytes).map_err(|_| Error::CannotOpen)
-                };
-                let profile =
-                    Profile { open: part(OPEN, row.try_get(1)?)?, personal: part(PERSONAL, row.try_get(2)?)? };
-                profiles.insert(subject, profile);
-            }
+        let sql = "SELECT subject, open, personal FROM records WHERE project = $1 AND subject IN";
+        let list = subjects.iter().map(|subject| (*subject).into());
+        for row in self.database.rows_in(sql, &[project.into()], list).await? {
+            let subject = SubjectNo(row.number(0)?);
+            let Some(key) = open.get(&subject) else { continue };
+            let part = |field, sealed| -> Result<Map<String, Value>> {
+                let bytes = key.open(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), sealed)?;
+                serde_json::from_slice(&bytes).map_err(|_| Error::CannotOpen)
+            };
+            let profile = Profile { open: part(OPEN, row.bytes(1)?)?, personal: part(PERSONAL, row.bytes(2)?)? };
+            profiles.insert(subject, profile);
         }
         Ok(profiles)
     }
@@ -324,23 +315,18 @@ impl Profiles {
             let part = |field, map: &Map<String, Value>| {
                 key.seal(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), &json(map))
             };
-            sqlx::query(
-                "INSERT INTO records (project, subject, open, personal) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (project, subject) DO UPDATE SET open = excluded.open, personal = excluded.personal",
-            )
-            .bind(i64::from(project.0))
-            .bind(i64::from(subject.0))
-            .bind(part(OPEN, &profile.open))
-            .bind(part(PERSONAL, &profile.personal))
-            .execute(&mut *write.transaction)
-            .await?;
+            let (open, personal) = (part(OPEN, &profile.open), part(PERSONAL, &profile.personal));
+            write
+                .execute(
+                    "INSERT INTO records (project, subject, open, personal) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (project, subject) DO UPDATE SET open = excluded.open, personal = excluded.personal",
+                    &[project.into(), subject.into(), (&open).into(), (&personal).into()],
+                )
+                .await?;
         }
         for subject in removed {
-            sqlx::query("DELETE FROM records WHERE project = $1 AND subject = $2")
-                .bind(i64::from(project.0))
-                .bind(i64::from(subject.0))
-                .execute(&mut *write.transaction)
-                .await?;
+            let sql = "DELETE FROM records WHERE project = $1 AND subject = $2";
+            write.execute(sql, &[project.into(), (*subject).into()]).await?;
         }
         write.commit().await?;
         for (subject, profile) in changed {
@@ -368,19 +354,12 @@ impl Profiles {
         let _one = self.reading.lock().await;
         if self.tables.begin(project) {
             let mut table = Table::default();
-            let mut after = -1;
+            let mut after = -1_i64;
             loop {
-                let subjects: Vec<SubjectNo> = sqlx::query(
-                    "SELECT subject FROM records WHERE project = $1 AND subject > $2 ORDER BY subject LIMIT $3",
-                )
-                .bind(i64::from(project.0))
-                .bind(after)
-                .bind(RECORDS_AT_ONCE)
-                .fetch_all(&self.database.pool)
-                .await?
-                .iter()
-                .map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32)))
-                .collect::<sqlx::Result<_>>()?;
+                let sql = "SELECT subject FROM records WHERE project = $1 AND subject > $2 ORDER BY subject LIMIT $3";
+                let rows = self.database.rows(sql, &[project.into(), after.into(), RECORDS_AT_ONCE.into()]).await?;
+                let subjects: Vec<SubjectNo> =
+                    rows.iter().map(|row| Ok(SubjectNo(row.number(0)?))).collect::<Result<_>>()?;
                 let Some(last) = subjects.last() else { break };
                 after = i64::from(last.0);
                 for (subject, profile) in self.read(keys, project, &subjects).await? {

@@ -20,9 +20,12 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
         &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"],
     ),
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
-    ("cofferdam", &["cofferdam-model", "cofferdam-engine"]),
+    ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
     ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-vault"]),
-    ("cofferdam-bench", &["cofferdam-model", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"]),
+    (
+        "cofferdam-bench",
+        &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -227,7 +227,7 @@ impl Engine {
             return refused("already_set_up", "this installation is already set up", Some("sign in instead"));
         }
         *self.accounts.pending.lock().expect("never left half changed") = None;
-        self.record(Kind::SetUp, Some(1), 0)?;
+        self.record(Kind::SetUp, Some(1), 0).await?;
         self.new_project(OrgId(1), 1, &request.project, &request.time_zone, IdentityMode::Simplified).await?;
         let row = self.meta.member(1).await?.ok_or(Error::Interrupted)?;
         Ok((self.member(row).await?, self.open_session(1).await?))
@@ -258,12 +258,12 @@ impl Engine {
         let Some(row) = right else {
             // For a known account, of which the tries are limited: strangers cannot make the ledger grow.
             if let Some(member) = known {
-                self.record(Kind::SignInRefused, Some(member), 0)?;
+                self.record(Kind::SignInRefused, Some(member), 0).await?;
             }
             return wrong_credentials();
         };
         self.accounts.forgive(&print);
-        self.record(Kind::SignedIn, Some(row.id), 0)?;
+        self.record(Kind::SignedIn, Some(row.id), 0).await?;
         let token = self.open_session(row.id).await?;
         Ok((self.member(row).await?, token))
     }
@@ -289,7 +289,7 @@ impl Engine {
         let print = self.session_print(token);
         if let Some(session) = self.meta.session(&print).await? {
             self.meta.delete_session(&print).await?;
-            self.record(Kind::SignedOut, Some(session.member), 0)?;
+            self.record(Kind::SignedOut, Some(session.member), 0).await?;
         }
         Ok(())
     }

@@ -19,7 +19,8 @@
 //! 1. A personal value reaches `vault::firewall::judge` inside a `ValidEvent` or an update of a profile.
 //! 2. `Vault::seal` puts it into the record of its subject, under the subject's own random key, which is wrapped by
 //!    the organisation's, which is wrapped by the root key. The event goes on without it.
-//! 3. Reports, lists and the live feed know its name and class. Nothing in this build opens it.
+//! 3. Reports, lists and the live feed know its name and class. Only `Vault::disclose` opens it, by a ticket that the
+//!    ledger gives out after it wrote down who is about to see what.
 //!
 //! # Order of durability
 //!
@@ -41,14 +42,17 @@ mod account;
 mod ask;
 mod cohort;
 pub mod ingest;
+mod ledger;
 mod live;
 mod meta;
 mod outcomes;
 
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
+pub use cofferdam_ledger::{Transport, WitnessLink};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cohort::{Cohort, CohortMade};
+pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
@@ -98,6 +102,8 @@ pub struct Options {
     pub setup_code: String,
     /// Microseconds since 1970-01-01 UTC.
     pub clock: Clock,
+    /// Who is asked to sign what the ledger has.
+    pub witnesses: Vec<WitnessLink>,
 }
 
 /// One installation.
@@ -105,7 +111,7 @@ pub struct Engine {
     clock: Clock,
     vault: Arc<Vault>,
     lake: Lake,
-    ledger: cofferdam_ledger::Log,
+    ledger: Arc<cofferdam_ledger::Log>,
     meta: meta::Meta,
     accounts: account::Accounts,
     projects: RwLock<Projects>,
@@ -132,13 +138,13 @@ pub struct Project {
 impl Engine {
     /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
     pub async fn open(options: Options) -> Result<Engine> {
-        let Options { folder, databases, flush_events, setup_code, clock } = options;
+        let Options { folder, databases, flush_events, setup_code, clock, witnesses } = options;
         let io = |source| {
             Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
         };
         create_private(&folder).map_err(io)?;
         let vault = Arc::new(Vault::open(&databases, &folder.join("root.key")).await?);
-        let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
+        let ledger = ledger::open(&folder, &vault, clock.clone(), witnesses).await?;
         let merges = vault.clone();
         let options = cofferdam_lake::Options {
             flush_events,
@@ -221,18 +227,8 @@ impl Engine {
         let token = random_hex::<16>();
         let record = self.meta.insert_project(id, org, name, time_zone, &token, mode, self.now_us()).await?;
         self.projects.write().expect("never left half changed").insert(&record);
-        self.record(cofferdam_ledger::Kind::ProjectCreated, Some(member), id.0)?;
+        self.record(cofferdam_ledger::Kind::ProjectCreated, Some(member), id.0).await?;
         Ok(record)
-    }
-
-    /// Writes a ledger entry. The actor is a keyed pseudonym of the member's number.
-    fn record(&self, kind: cofferdam_ledger::Kind, member: Option<u32>, object: u32) -> Result<()> {
-        let actor = member.map_or([0; 16], |member| {
-            let print = self.vault.fingerprint("ledger actor", &member.to_le_bytes());
-            *print.first_chunk().expect("a fingerprint has 32 bytes")
-        });
-        self.ledger.append(cofferdam_ledger::Entry { kind, time_us: self.now_us(), actor, object })?;
-        Ok(())
     }
 
     /// All counters and gauges in the text format of Prometheus.
@@ -276,10 +272,6 @@ fn check_zone(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn ledger_seed(vault: &Vault) -> [u8; 32] {
-    vault.fingerprint("ledger signing key", b"")
-}
-
 fn random_hex<const N: usize>() -> String {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
@@ -296,11 +288,13 @@ pub struct Verified {
 
 /// Checks every checksum of an installation that is not running.
 pub async fn verify(folder: &Path, databases: &Databases) -> Result<Verified> {
-    let vault = Vault::open(databases, &folder.join("root.key")).await?;
+    let vault = Arc::new(Vault::open(databases, &folder.join("root.key")).await?);
     let (segments, mut wrong) = cofferdam_lake::verify(&folder.join("lake")).await?;
-    let key = cofferdam_ledger::public_key(&ledger_seed(&vault))?;
-    let ledger_entries = match cofferdam_ledger::verify(&folder.join("ledger"), &key) {
-        Ok(entries) => entries,
+    let ledger_entries = match ledger::verify(folder, &vault) {
+        Ok(verified) => {
+            wrong.extend(verified.wrong.into_iter().map(|wrong| format!("ledger: {}", wrong.what)));
+            verified.entries + verified.unpublished
+        }
         Err(error) => {
             wrong.push(error.to_string());
             0

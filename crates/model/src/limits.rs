@@ -163,3 +163,37 @@ pub const SESSION_IDLE_SECONDS_MAX: i64 = 12 * 3_600;
 pub const SIGN_IN_TRIES_MAX: u32 = 5;
 /// Window of the above, in seconds.
 pub const SIGN_IN_WINDOW_SECONDS: i64 = 300;
+
+/// An entry of the ledger, encoded: what it has fields for fits in half of it; the C2SP format would allow 64 KB.
+pub const LEDGER_ENTRY_BYTES_MAX: usize = 1_024;
+/// Free bytes of an entry: eight subject numbers, or another hash.
+pub const LEDGER_EXTRA_BYTES_MAX: usize = 256;
+/// Subjects of a disclosure that are named in the entry itself; more become a bitmap beside the log.
+pub const LEDGER_INLINE_SUBJECTS_MAX: u64 = 8;
+/// Entries under one sync: the most that anybody waits for beside their own.
+pub const LEDGER_BATCH_ENTRIES_MAX: usize = 256;
+/// Entries that wait for the disk before new ones are refused: a second's worth on a slow disk.
+pub const LEDGER_WAITING_MAX: usize = 8_192;
+/// Entries that are durable and under no checkpoint yet before new ones are refused: ten seconds' worth, in memory.
+pub const LEDGER_UNPUBLISHED_MAX: u64 = 65_536;
+/// A disk that has not answered for this long is not waited for, in milliseconds.
+pub const LEDGER_STALL_MS: u64 = 500;
+/// One journal file, in bytes: a few seconds' entries, and written to its end before it is used.
+pub const LEDGER_SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// Of it, what only entries of containment may use: thousands of them, when there is no room for another file.
+pub const LEDGER_RESERVE_BYTES: usize = 512 * 1024;
+/// Refusals of one actor that are entries of their own, per window; further ones are counted in one entry.
+pub const LEDGER_REFUSALS_MAX: u32 = 20;
+/// Window of the above, in seconds.
+pub const LEDGER_REFUSAL_SECONDS: u64 = 60;
+/// Actors whose refusals are counted apart at a time; all others share one count.
+pub const LEDGER_REFUSING_ACTORS_MAX: usize = 10_000;
+/// The wall clock may differ from the time that has passed by this much before an entry says that it was set, in
+/// seconds: what time synchronisation corrects without anybody's notice is less.
+pub const LEDGER_CLOCK_STEP_SECONDS: i64 = 60;
+/// Bytes of a checkpoint with its signatures: sixteen large ones fit.
+pub const LEDGER_NOTE_BYTES_MAX: usize = 64 * 1024;
+/// Witnesses of one ledger: each is asked for every checkpoint.
+pub const LEDGER_WITNESSES_MAX: usize = 16;
+/// A subject set beside the log, in bytes: ten million scattered subjects take 20 MB.
+pub const LEDGER_BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;

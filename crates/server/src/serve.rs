@@ -17,7 +17,7 @@ use cofferdam_engine::{Databases, Engine, Options};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{api, capture, console};
+use crate::{api, capture, console, witness};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
@@ -35,6 +35,9 @@ pub(crate) struct ServeArgs {
     /// Events kept in memory and the log before they are written to segments
     #[arg(long, default_value_t = cofferdam_model::limits::FLUSH_EVENTS)]
     pub(crate) flush_events: usize,
+    /// A witness that signs what the ledger has: its address and its key, with a space in between; can be repeated
+    #[arg(long = "witness", value_name = "URL KEY")]
+    pub(crate) witnesses: Vec<String>,
 }
 
 /// Where identities, sealed profiles and wrapped keys are kept.
@@ -102,6 +105,7 @@ impl Server {
             flush_events: args.flush_events,
             setup_code: setup_code.clone(),
             clock: Arc::new(now_us),
+            witnesses: witness::links(&args.witnesses)?,
         })
         .await
         .with_context(|| format!("could not open the data in {}", args.data.display()))?;

@@ -652,6 +652,17 @@ impl IdentityMap {
         Ok(found)
     }
 
+    /// Sealed ids of those subjects that have one.
+    pub(crate) async fn sealed_ids(
+        &self,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+    ) -> Result<Vec<(SubjectNo, Vec<u8>)>> {
+        let list = subjects.iter().map(|subject| place(project, subject.0).into());
+        let rows = self.database.rows_in("SELECT place, sealed_id FROM identities WHERE place IN", &[], list).await?;
+        rows.iter().map(|row| Ok((SubjectNo(row.int(0)? as u32), row.bytes(1)?.to_vec()))).collect()
+    }
+
     /// The subject a pseudonym names.
     pub(crate) async fn subject_of(&self, project: ProjectId, pseudonym: &str) -> Result<Option<SubjectNo>> {
         let Some(prefix) = parse_printed("per_", pseudonym) else { return Ok(None) };

@@ -6,8 +6,8 @@
 //! Invariants:
 //! - Types that hold plaintext have no `Debug` or `Serialize`, and none is read outside the crate.
 //! - A subject number, a sealed value and a merge are durable before the event that uses them is.
-//! - What is sealed stays sealed: this build has no way to open a personal value. Lists show open properties and
-//!   the names of sealed ones.
+//! - What is sealed is opened by a ticket of the ledger alone ([`Vault::disclose`]), which is there only after the
+//!   ledger says so. Lists show open properties and the names of sealed ones.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +22,7 @@ use rustc_hash::FxHashMap;
 use zeroize::Zeroizing;
 
 mod database;
+mod disclose;
 mod firewall;
 mod identity;
 mod keys;
@@ -32,6 +33,7 @@ mod testing;
 pub mod wire;
 
 pub use database::Databases;
+pub use disclose::{Disclosed, DisclosedSubject, field_of};
 pub use people::{PeopleFound, PersonTest};
 pub use profile::ProfileView;
 

@@ -60,6 +60,11 @@ impl Profile {
         }
     }
 
+    /// What only a disclosure shows.
+    pub(crate) fn personal(&self) -> &Map<String, Value> {
+        &self.personal
+    }
+
     /// Applies one operation. An error leaves the profile as it was.
     pub(crate) fn apply(&mut self, operation: Operation, trail: &mut Trail) -> Result<(), Reason> {
         let changed: Vec<(String, Option<Value>)> = match operation {

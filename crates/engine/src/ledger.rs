@@ -1,0 +1,101 @@
+//! The engine's ledger: where it lies, who signs it, what was last seen of it, and entries about members.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cofferdam_ledger::disk::{Keep, LocalDisk, replace};
+use cofferdam_ledger::{Clock, Entry, Kind, LastSeen, Log, Options, Pseudonym, WitnessLink, signing_key, verify};
+use cofferdam_vault::{Databases, Vault};
+
+use crate::{Engine, Error, Result};
+
+fn seed(vault: &Vault) -> [u8; 32] {
+    vault.fingerprint("ledger signing key", b"")
+}
+
+/// Size and root of the ledger when it was last signed, sealed: in the data folder and not in the ledger's, so that a
+/// copy of the ledger alone does not bring it along, and nobody without the root key writes another.
+struct SealedSeen {
+    path: PathBuf,
+    vault: Arc<Vault>,
+}
+
+const SEEN: &str = "ledger seen";
+
+impl LastSeen for SealedSeen {
+    fn load(&self) -> io::Result<Option<(u64, [u8; 32])>> {
+        let sealed = match std::fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let not_ours = || io::Error::new(io::ErrorKind::InvalidData, "it was not written by this installation");
+        let opened = self.vault.open_secret(SEEN, 0, &sealed).map_err(|_| not_ours())?;
+        let (size, root) = opened.split_first_chunk::<8>().ok_or_else(not_ours)?;
+        Ok(Some((u64::from_be_bytes(*size), root.try_into().map_err(|_| not_ours())?)))
+    }
+
+    fn store(&self, size: u64, root: &[u8; 32]) -> io::Result<()> {
+        let sealed = self.vault.seal_secret(SEEN, 0, &[&size.to_be_bytes()[..], root].concat());
+        replace(&LocalDisk, &self.path, &sealed, Keep::Durable)
+    }
+}
+
+fn seen(folder: &Path, vault: &Arc<Vault>) -> SealedSeen {
+    SealedSeen { path: folder.join("ledger-seen"), vault: vault.clone() }
+}
+
+pub(crate) async fn open(
+    folder: &Path,
+    vault: &Arc<Vault>,
+    clock: Clock,
+    witnesses: Vec<WitnessLink>,
+) -> Result<Arc<Log>> {
+    let last_seen = Arc::new(seen(folder, vault));
+    let options = Options { witnesses, ..Options::new(&folder.join("ledger"), &seed(vault), clock, last_seen) };
+    let opened = tokio::task::spawn_blocking(move || Log::open(options)).await;
+    Ok(Arc::new(opened.map_err(|_| Error::Interrupted)??))
+}
+
+/// Verifies the whole ledger of an installation that is not running, against what was last seen of it too.
+pub(crate) fn verify(folder: &Path, vault: &Arc<Vault>) -> cofferdam_ledger::Result<verify::Verified> {
+    let key = signing_key(&seed(vault))?;
+    let mut verified = verify::verify(&folder.join("ledger"), key.key())?;
+    let path = folder.join("ledger-seen");
+    let load = seen(folder, vault).load();
+    let load = load.map_err(|source| cofferdam_ledger::Error::Io { what: "read what was last seen", path, source })?;
+    let found = verified.entries + verified.unpublished;
+    let error = match load {
+        Some((seen, _)) if seen > found => cofferdam_ledger::Error::RolledBack { seen, found },
+        None if found > 0 => cofferdam_ledger::Error::NothingSeen,
+        _ => return Ok(verified),
+    };
+    verified.wrong.push(verify::Wrong { seq: None, what: error.to_string() });
+    Ok(verified)
+}
+
+impl Engine {
+    /// Writes a ledger entry. The actor is a keyed pseudonym of the member's number.
+    pub(crate) async fn record(&self, kind: Kind, member: Option<u32>, object: u32) -> Result<()> {
+        let actor = member.map(|member| Pseudonym::of(&self.vault.fingerprint("ledger actor", &member.to_le_bytes())));
+        self.ledger.append_async(Entry { actor, object: u64::from(object), ..Entry::of(kind) }).await?;
+        Ok(())
+    }
+
+    /// The key that verifies the ledger, for whoever keeps it elsewhere.
+    pub fn ledger_key(&self) -> String {
+        self.ledger.key().to_string()
+    }
+}
+
+/// The key that verifies the ledger of an installation, and the ledger's folder.
+///
+/// # Errors
+/// When the installation cannot be opened.
+pub async fn ledger_of(
+    folder: &Path,
+    databases: &Databases,
+) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
+    let vault = Vault::open(databases, &folder.join("root.key")).await?;
+    Ok((signing_key(&seed(&vault))?.key().clone(), folder.join("ledger")))
+}

@@ -1,0 +1,576 @@
+//! The log through its door: on a real folder, on a disk that fails, hangs or is full, and under an attacker's editor.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use cofferdam_ledger::disk::{Disk, DiskFile, LocalDisk};
+use cofferdam_ledger::note::VerifierKey;
+use cofferdam_ledger::verify::{Proof, Verified, consistency, prove, verify};
+use cofferdam_ledger::witness::Witness;
+use cofferdam_ledger::{
+    Clock, Entry, Error, Intent, Kind, Log, Options, Pseudonym, RoaringBitmap, SeenFile, Transport, Unavailable,
+    WitnessLink, signing_key,
+};
+use cofferdam_model::{FieldSet, OrgId, PersonalField, ProjectId, limits};
+
+const SEED: [u8; 32] = [5; 32];
+
+/// A ledger's folder, and beside it what was last seen of it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.0.path().join("ledger")
+    }
+
+    fn options(&self) -> Options {
+        Options::new(&self.ledger(), &SEED, clock(), Arc::new(SeenFile(self.0.path().join("seen"))))
+    }
+
+    fn open(&self) -> Log {
+        Log::open(self.options()).unwrap()
+    }
+
+    fn verify(&self) -> Verified {
+        verify(&self.ledger(), &key()).unwrap()
+    }
+
+    fn copy(&self) -> Place {
+        let copy = Place::new();
+        copy_folder(self.0.path(), copy.0.path());
+        copy
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(format!("{}/.", from.display())).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+fn clock() -> Clock {
+    Arc::new(|| 1_800_000_000_000_000)
+}
+
+fn key() -> VerifierKey {
+    signing_key(&SEED).unwrap().key().clone()
+}
+
+fn entry(object: u64) -> Entry {
+    Entry { actor: Some(Pseudonym([1; 16])), object, ..Entry::of(Kind::SignedIn) }
+}
+
+fn intent(subjects: impl IntoIterator<Item = u32>) -> Intent {
+    Intent {
+        org: OrgId(1),
+        project: ProjectId(7),
+        fields: FieldSet::EMPTY.with(PersonalField::Email),
+        subjects: subjects.into_iter().collect(),
+        context: Entry { actor: Some(Pseudonym([1; 16])), purpose: 3, ..Entry::of(Kind::Intent) },
+    }
+}
+
+fn is_unavailable(result: Result<impl Sized, Error>) -> Option<Unavailable> {
+    match result {
+        Err(Error::Unavailable(why)) => Some(why),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_was_appended_is_there_in_order_and_proved_after_every_restart() {
+    let place = Place::new();
+    let mut checkpoints = Vec::new();
+    for round in 0..4_u64 {
+        let log = place.open();
+        for number in 0..200 {
+            assert_eq!(log.append(entry(number)).unwrap().seq, Some(round * 200 + number));
+        }
+        log.settle().unwrap();
+        checkpoints.push(log.checkpoint());
+        let proof = log.prove(round * 200 + 7).unwrap();
+        let (recorded, checkpoint) = Proof::parse(&proof.print()).unwrap().verify(&key()).unwrap();
+        assert_eq!((recorded.entry.object, checkpoint.size), (7, round * 200 + 200));
+    }
+    let found = place.verify();
+    assert_eq!((found.entries, found.unpublished, found.wrong), (800, 0, Vec::new()));
+    let log = place.open();
+    let entries = log.entries(190, 210).unwrap();
+    assert!(entries.iter().enumerate().all(|(at, found)| found.seq == 190 + at as u64));
+    assert!(entries.is_sorted_by_key(|found| found.mono_us));
+    for pair in checkpoints.windows(2) {
+        consistency(&place.ledger(), &key(), &pair[0], &pair[1]).unwrap();
+    }
+    assert!(prove(&place.ledger(), &key(), 800).is_err());
+}
+
+#[test]
+fn many_at_once_share_a_sync_and_have_a_number_each() {
+    let place = Place::new();
+    let log = place.open();
+    let numbers: Mutex<Vec<u64>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                for number in 0..40 {
+                    let seq = log.append(entry(number)).unwrap().seq.unwrap();
+                    numbers.lock().unwrap().push(seq);
+                }
+            });
+        }
+    });
+    let mut numbers = numbers.into_inner().unwrap();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..1_280).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(place.verify().entries, 1_280);
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_what_was_acknowledged() {
+    let place = Place::new();
+    let log = place.open();
+    for round in 0..30_u64 {
+        for number in 0..37 {
+            log.append(entry(number)).unwrap();
+        }
+        // As it lies there, without being closed; files may be half derived.
+        let crashed = place.copy();
+        for leftover in ["tile", "checkpoint"] {
+            if round % 3 == 1 {
+                let path = crashed.ledger().join(leftover);
+                let _ = std::fs::remove_dir_all(&path).and_then(|()| std::fs::remove_file(&path));
+            }
+        }
+        let again = crashed.open();
+        assert_eq!(again.size(), (round + 1) * 37);
+        assert_eq!(again.append(entry(0)).unwrap().seq, Some((round + 1) * 37));
+        drop(again);
+        assert_eq!(crashed.verify().wrong, []);
+    }
+}
+
+#[test]
+fn a_ledger_that_was_rolled_back_does_not_open() {
+    let place = Place::new();
+    let log = place.open();
+    (0..10).for_each(|number| drop(log.append(entry(number)).unwrap()));
+    drop(log);
+    let yesterday = place.copy();
+    let log = place.open();
+    log.append(entry(10)).unwrap();
+    drop(log);
+    std::fs::remove_dir_all(place.ledger()).unwrap();
+    std::fs::create_dir(place.ledger()).unwrap();
+    assert!(matches!(Log::open(place.options()), Err(Error::RolledBack { seen: 11, found: 0 })), "all gone");
+    copy_folder(&yesterday.ledger(), &place.ledger());
+    assert!(matches!(Log::open(place.options()), Err(Error::RolledBack { seen: 11, found: 10 })));
+    std::fs::remove_file(place.0.path().join("seen")).unwrap();
+    assert!(matches!(Log::open(place.options()), Err(Error::NothingSeen)));
+    // Another history of the same length.
+    std::fs::remove_dir_all(place.ledger()).unwrap();
+    let log = place.open();
+    (0..11).for_each(|number| drop(log.append(entry(99 - number)).unwrap()));
+    drop(log);
+    copy_folder(&place.ledger(), &yesterday.ledger());
+    assert!(matches!(Log::open(yesterday.options()), Err(Error::Damaged { .. })), "its first 10 are others");
+}
+
+/// Opens a bundle, lets somebody at its entries, and writes it back.
+fn edit(ledger: &Path, bundle: &str, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+    let path = ledger.join("tile/entries").join(bundle);
+    let bytes = std::fs::read(&path).unwrap();
+    let (mut rest, mut entries) = (&bytes[..], Vec::new());
+    while let [a, b, after @ ..] = rest {
+        let (entry, after) = after.split_at(usize::from(u16::from_be_bytes([*a, *b])));
+        entries.push(entry.to_vec());
+        rest = after;
+    }
+    change(&mut entries);
+    let framed = entries.iter().flat_map(|entry| [&(entry.len() as u16).to_be_bytes()[..], entry].concat());
+    std::fs::write(path, framed.collect::<Vec<u8>>()).unwrap();
+}
+
+#[test]
+fn every_change_is_named_by_the_number_of_its_entry() {
+    let place = Place::new();
+    let log = place.open();
+    for number in 0..300 {
+        log.append(entry(number)).unwrap();
+    }
+    let ticket = log.authorise(intent(0..1_000)).unwrap();
+    assert_eq!(ticket.seq(), 300);
+    log.settle().unwrap();
+    drop(log);
+    let first = |change: &dyn Fn(&Path)| {
+        let changed = place.copy();
+        change(&changed.ledger());
+        changed.verify().wrong.first().map(|wrong| wrong.seq)
+    };
+    assert_eq!(first(&|_| {}), None);
+    for at in [0, 100, 255] {
+        assert_eq!(
+            first(&|ledger| edit(ledger, "000", |all| *all[at].last_mut().unwrap() ^= 1)),
+            Some(Some(at as u64))
+        );
+        assert_eq!(first(&|ledger| edit(ledger, "000", |all| drop(all.remove(at)))), Some(Some(at as u64)));
+        assert_eq!(
+            first(&|ledger| edit(ledger, "000", |all| all.insert(at, all[7].clone()))),
+            match at {
+                7 => Some(Some(8)),
+                at => Some(Some(at as u64)),
+            }
+        );
+    }
+    assert_eq!(first(&|ledger| edit(ledger, "000", |all| all.swap(17, 200))), Some(Some(17)));
+    assert_eq!(first(&|ledger| edit(ledger, "001.p/45", |all| all[43][9] ^= 1)), Some(Some(299)));
+    let blobs = |ledger: &Path| {
+        let folder = std::fs::read_dir(ledger.join("blobs")).unwrap().next().unwrap().unwrap().path();
+        std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+    };
+    assert_eq!(first(&|ledger| std::fs::remove_file(blobs(ledger)).unwrap()), Some(Some(300)));
+    assert_eq!(first(&|ledger| std::fs::write(blobs(ledger), [0; 64]).unwrap()), Some(Some(300)));
+    // The tile changed along with its entry: the entry cannot be named, the change is there all the same.
+    let tile = |ledger: &Path| std::fs::write(ledger.join("tile/0/000"), [0; 8_192]).unwrap();
+    assert_eq!(first(&tile), Some(None));
+    assert!(place.verify().wrong.is_empty());
+}
+
+#[test]
+fn a_ticket_names_what_was_written_down_and_its_subjects_can_be_erased() {
+    let place = Place::new();
+    let log = place.open();
+    let ticket = log.authorise(intent([5, 2, 900_000])).unwrap();
+    assert_eq!(ticket.subjects().map(|subject| subject.0).collect::<Vec<_>>(), [2, 5, 900_000]);
+    assert_eq!((ticket.project(), ticket.fields().0), (ProjectId(7), 1 << 1));
+    let many = log.authorise(intent(0..5_000)).unwrap();
+    assert_eq!(many.subjects().len(), 5_000);
+    log.settle().unwrap();
+    let entries = log.entries(0, 2).unwrap();
+    assert_eq!((entries[0].entry.kind, entries[0].entry.count, entries[0].entry.blob), (Kind::Intent, 3, None));
+    assert_eq!((entries[1].entry.count, entries[1].entry.object), (5_000, 7));
+    assert_eq!(log.subjects(0).unwrap(), Some(RoaringBitmap::from_iter([2, 5, 900_000])));
+    assert_eq!(log.subjects(1).unwrap(), Some((0..5_000).collect()));
+    log.erase_subjects(1, Entry::of(Kind::SubjectsErased)).unwrap();
+    assert_eq!(log.subjects(1).unwrap(), None);
+    assert!(log.authorise(intent([])).is_err());
+    assert!(log.authorise(Intent { fields: FieldSet::EMPTY, ..intent([1]) }).is_err());
+    drop(log);
+    let found = place.verify();
+    assert_eq!((found.wrong, found.erased), (Vec::new(), vec![1]));
+}
+
+#[test]
+fn refusals_are_counted_to_the_last_and_containment_goes_on() {
+    let place = Place::new();
+    let log = place.open();
+    let refusal = || Entry { actor: Some(Pseudonym([3; 16])), ..Entry::of(Kind::SignInRefused) };
+    let written = (0..5_000).filter(|_| log.append(refusal()).unwrap().seq.is_some()).count() as u64;
+    assert_eq!(written, u64::from(limits::LEDGER_REFUSALS_MAX));
+    log.append(Entry::of(Kind::Locked)).unwrap();
+    drop(log);
+    let log = place.open();
+    let last = log.entries(0, 1_000).unwrap().pop().unwrap().entry;
+    assert_eq!((last.kind, last.count, last.extra), (Kind::RefusalsCounted, 5_000 - written, vec![3]));
+}
+
+/// A disk that does what it is told to: 0 works, 1 fails syncs, 2 hangs in syncs until it works again, 3 is full.
+struct BadDisk {
+    mode: Arc<(AtomicU8, Mutex<()>, Condvar)>,
+}
+
+struct BadFile(Box<dyn DiskFile>, Arc<(AtomicU8, Mutex<()>, Condvar)>);
+
+const WORKS: u8 = 0;
+const FAILS: u8 = 1;
+const HANGS: u8 = 2;
+const FULL: u8 = 3;
+
+impl BadDisk {
+    fn new() -> BadDisk {
+        BadDisk { mode: Arc::default() }
+    }
+
+    fn set(&self, mode: u8) {
+        let _lock = self.mode.1.lock().unwrap();
+        self.mode.0.store(mode, Ordering::SeqCst);
+        self.mode.2.notify_all();
+    }
+}
+
+impl Disk for BadDisk {
+    fn create_folders(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.create_folders(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        LocalDisk.list(folder)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        LocalDisk.read(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        if self.mode.0.load(Ordering::SeqCst) == FULL {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(Box::new(BadFile(LocalDisk.create(path)?, self.mode.clone())))
+    }
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(BadFile(LocalDisk.open(path)?, self.mode.clone())))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        LocalDisk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.remove(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.remove_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.sync_folder(path)
+    }
+}
+
+impl DiskFile for BadFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        let (mode, lock, changed) = &*self.1;
+        let guard = lock.lock().unwrap();
+        drop(changed.wait_while(guard, |()| mode.load(Ordering::SeqCst) == HANGS).unwrap());
+        match mode.load(Ordering::SeqCst) {
+            FAILS => Err(io::ErrorKind::Other.into()),
+            _ => self.0.sync(),
+        }
+    }
+}
+
+/// Appends until it is taken. Answers how long that took.
+fn until_taken(log: &Log) -> Duration {
+    let started = Instant::now();
+    while log.append(entry(77)).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it recovers");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    started.elapsed()
+}
+
+#[test]
+fn a_failing_disk_refuses_at_once_and_what_was_refused_is_there_once_or_not_at_all() {
+    let place = Place::new();
+    let disk = Arc::new(BadDisk::new());
+    let log = Log::open(Options { disk: disk.clone(), ..place.options() }).unwrap();
+    let mut taken: Vec<u64> = Vec::new();
+    for round in 0..5_u64 {
+        for number in 0..100 {
+            log.append(entry(round * 1_000 + number)).unwrap();
+            taken.push(round * 1_000 + number);
+        }
+        disk.set(FAILS);
+        for number in 100..110 {
+            assert!(is_unavailable(log.append(entry(round * 1_000 + number))).is_some());
+        }
+        assert!(is_unavailable(log.authorise(intent([1]))).is_some(), "no entry, no ticket");
+        assert!(is_unavailable(log.authorise(intent(0..100))).is_some(), "no subject set, no ticket");
+        disk.set(WORKS);
+        until_taken(&log);
+        taken.push(77);
+    }
+    drop(log);
+    let log = place.open();
+    let found: Vec<u64> = log.entries(0, 10_000).unwrap().into_iter().map(|found| found.entry.object).collect();
+    assert_eq!(found, taken);
+    drop(log);
+    assert_eq!(place.verify().wrong, []);
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_nobody_and_the_log_goes_on_when_it_answers() {
+    let place = Place::new();
+    let disk = Arc::new(BadDisk::new());
+    let log = Log::open(Options { disk: disk.clone(), ..place.options() }).unwrap();
+    log.append(entry(1)).unwrap();
+    disk.set(HANGS);
+    assert_eq!(is_unavailable(log.append(entry(2))), Some(Unavailable::Stalled));
+    assert_eq!(is_unavailable(log.authorise(intent(0..100))), Some(Unavailable::Stalled));
+    // Nobody waits for what is known to hang: a thousand callers in a row have their answer long before the half second
+    // that even two of them would have to wait one after the other.
+    let (done, all) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..1_000).for_each(|_| assert!(is_unavailable(log.append(entry(3))).is_some()));
+            done.send(()).unwrap();
+        });
+        all.recv_timeout(Duration::from_secs(30)).expect("refused at once");
+    });
+    disk.set(WORKS);
+    until_taken(&log);
+    let size = log.size();
+    drop(log);
+    let log = place.open();
+    assert_eq!(log.size(), size);
+    let objects: Vec<u64> = log.entries(0, 1_000).unwrap().into_iter().map(|found| found.entry.object).collect();
+    assert!(objects.iter().filter(|object| **object == 2).count() <= 1, "there once or not at all");
+}
+
+#[test]
+fn a_full_disk_takes_containment_from_the_reserve_and_nothing_else() {
+    let place = Place::new();
+    let disk = Arc::new(BadDisk::new());
+    let log = Log::open(Options { disk: disk.clone(), ..place.options() }).unwrap();
+    log.append(entry(1)).unwrap();
+    log.settle().unwrap();
+    disk.set(FULL);
+    let mut taken = 1_u64;
+    let refused = loop {
+        let full = Entry { extra: vec![0; limits::LEDGER_EXTRA_BYTES_MAX], ..entry(2) };
+        match is_unavailable(log.append(full)) {
+            None => taken += 1,
+            Some(why) => break why,
+        }
+    };
+    assert_eq!(refused, Unavailable::NoRoom);
+    assert!(is_unavailable(log.authorise(intent([1]))).is_some());
+    for _ in 0..500 {
+        log.append(Entry::of(Kind::Locked)).unwrap();
+    }
+    disk.set(WORKS);
+    until_taken(&log);
+    assert_eq!(log.size(), taken + 501);
+    drop(log);
+    assert_eq!(place.verify().wrong, []);
+}
+
+#[test]
+fn on_a_real_full_disk_containment_is_written_and_the_rest_is_refused_until_there_is_room() {
+    let place = Place::new();
+    std::fs::create_dir(place.ledger()).unwrap();
+    let mount = |args: &[&str]| {
+        let mut command = Command::new("mount");
+        command.args(args).arg(place.ledger()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !mount(&["-t", "tmpfs", "-o", "size=5m", "tmpfs"]) {
+        skip("a ledger on a full disk: mounting a small file system needs root");
+        return;
+    }
+    struct Unmount(PathBuf);
+    impl Drop for Unmount {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+    let _unmount = Unmount(place.ledger());
+    let log = place.open();
+    log.append(entry(1)).unwrap();
+    // Somebody fills what is left.
+    let filled = std::fs::write(place.ledger().join("filler"), vec![1; 8 << 20]);
+    assert!(filled.is_err());
+    let refused = loop {
+        let full = Entry { extra: vec![0; limits::LEDGER_EXTRA_BYTES_MAX], ..entry(2) };
+        if let Some(why) = is_unavailable(log.append(full)) {
+            break why;
+        }
+    };
+    assert_eq!(refused, Unavailable::NoRoom);
+    for _ in 0..100 {
+        log.append(Entry::of(Kind::IncidentOpened)).unwrap();
+    }
+    std::fs::remove_file(place.ledger().join("filler")).unwrap();
+    until_taken(&log);
+    let size = log.size();
+    log.settle().unwrap();
+    drop(log);
+    assert_eq!(place.open().size(), size);
+    assert_eq!(place.verify().wrong, []);
+}
+
+fn skip(what: &str) {
+    use io::Write;
+    eprintln!("SKIPPED: {what}");
+    if let Some(path) = std::env::var_os("COFFERDAM_SKIPS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "SKIPPED: {what}").unwrap();
+    }
+}
+
+/// A witness in the same process, counting what it is asked.
+struct Near {
+    witness: Arc<Witness>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Transport for Near {
+    fn post(&self, body: &str) -> io::Result<(u16, String)> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let response = self.witness.add_checkpoint(body, 1_800_000_000);
+        Ok((response.status, response.body))
+    }
+}
+
+#[test]
+fn a_witness_signs_what_the_log_has_and_shows_a_roll_back_of_everything() {
+    let place = Place::new();
+    let far = tempfile::tempdir().unwrap();
+    let witness = Arc::new(Witness::open(far.path(), "w.example/1", &[8; 32], vec![key()]).unwrap());
+    let asked = Arc::new(AtomicU64::new(0));
+    let options = |place: &Place| {
+        let transport = Box::new(Near { witness: witness.clone(), asked: asked.clone() });
+        Options { witnesses: vec![WitnessLink { key: witness.key().clone(), transport }], ..place.options() }
+    };
+    let log = Log::open(options(&place)).unwrap();
+    (0..5).for_each(|number| drop(log.append(entry(number)).unwrap()));
+    let yesterday = place.copy();
+    log.append(Entry::of(Kind::Locked)).unwrap();
+    log.settle().unwrap();
+    let started = Instant::now();
+    while !log.checkpoint().contains("w.example/1") {
+        assert!(started.elapsed() < Duration::from_secs(20), "containment is witnessed: {}", log.checkpoint());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(log.witnessed(), [("w.example/1".to_owned(), Some(1_800_000_000))]);
+    drop(log);
+    assert!(Log::open(options(&place)).is_ok());
+    assert!(Log::open(yesterday.options()).is_ok(), "without a witness nobody can tell");
+    let yesterday = place.copy();
+    let log = Log::open(options(&place)).unwrap();
+    log.append(Entry::of(Kind::Locked)).unwrap();
+    log.settle().unwrap();
+    let started = Instant::now();
+    while !log.checkpoint().contains("w.example/1") {
+        assert!(started.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(log);
+    assert!(matches!(Log::open(options(&yesterday)), Err(Error::RolledBack { seen: 7, found: 6 })));
+    assert!(asked.load(Ordering::Relaxed) >= 5);
+}
+
+#[test]
+fn a_clock_that_is_set_changes_neither_order_nor_what_is_left_of_a_deadline() {
+    let place = Place::new();
+    let wall = Arc::new(AtomicI64::new(1_800_000_000_000_000));
+    let told = wall.clone();
+    let options = Options { clock: Arc::new(move || told.load(Ordering::SeqCst)), ..place.options() };
+    let log = Log::open(options).unwrap();
+    let day_us = 86_400_000_000;
+    for jump in [0, day_us, -2 * day_us, day_us] {
+        wall.fetch_add(jump, Ordering::SeqCst);
+        log.append(entry(0)).unwrap();
+    }
+    log.settle().unwrap();
+    let entries = log.entries(0, 4).unwrap();
+    assert_eq!(entries.iter().map(|found| found.is_clock_stepped).collect::<Vec<_>>(), [false, true, true, true]);
+    assert!(entries.is_sorted_by_key(|found| found.mono_us));
+    let left = cofferdam_ledger::Deadline::after(&entries[0], 3 * day_us as u64, &entries[1..], log.now());
+    assert!(left.is_clock_in_doubt);
+    assert!(left.left_us.is_some_and(|left| left > 2 * day_us as u64));
+}

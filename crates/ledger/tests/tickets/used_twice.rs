@@ -1,0 +1,10 @@
+use cofferdam_ledger::DisclosureTicket;
+
+fn main() {}
+
+fn open(_: DisclosureTicket) {}
+
+fn twice(ticket: DisclosureTicket) {
+    open(ticket);
+    open(ticket);
+}

@@ -1,0 +1,72 @@
+//! What personal values are about, coarsely enough to be numbered once and for all: what a disclosure names, and what
+//! the ledger says was disclosed. Never which value.
+
+/// What a personal value is about. The numbers are stored: they never change, and none is used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PersonalField {
+    /// Ids that the customer gave the person.
+    DistinctId = 0,
+    Email = 1,
+    Phone = 2,
+    Name = 3,
+    /// Postal address, place, coordinates.
+    Place = 4,
+    NetworkAddress = 5,
+    Birth = 6,
+    /// Whatever else is sealed: free text, values that only look personal.
+    Other = 63,
+}
+
+impl PersonalField {
+    pub const ALL: [PersonalField; 8] = [
+        PersonalField::DistinctId,
+        PersonalField::Email,
+        PersonalField::Phone,
+        PersonalField::Name,
+        PersonalField::Place,
+        PersonalField::NetworkAddress,
+        PersonalField::Birth,
+        PersonalField::Other,
+    ];
+}
+
+/// A set of personal fields: bit `n` is field `n`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(pub u64);
+
+impl FieldSet {
+    pub const EMPTY: FieldSet = FieldSet(0);
+
+    pub const fn with(self, field: PersonalField) -> FieldSet {
+        FieldSet(self.0 | 1 << field as u8)
+    }
+
+    pub const fn contains(self, field: PersonalField) -> bool {
+        self.0 >> field as u8 & 1 == 1
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<PersonalField> for FieldSet {
+    fn from_iter<T: IntoIterator<Item = PersonalField>>(fields: T) -> FieldSet {
+        fields.into_iter().fold(FieldSet::EMPTY, FieldSet::with)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_the_fields_it_was_made_of_and_no_other() {
+        let set: FieldSet = [PersonalField::Email, PersonalField::Other].into_iter().collect();
+        let has: Vec<PersonalField> = PersonalField::ALL.into_iter().filter(|field| set.contains(*field)).collect();
+        assert_eq!(has, [PersonalField::Email, PersonalField::Other]);
+        assert_eq!(set.0, 1 << 1 | 1 << 63);
+        assert!(FieldSet::EMPTY.is_empty() && !set.is_empty());
+    }
+}

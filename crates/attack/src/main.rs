@@ -11,6 +11,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod ledger;
+
 /// One attack.
 pub(crate) struct Case {
     /// Numbers are stable; gaps are cases that are not here.
@@ -39,7 +41,7 @@ pub(crate) struct Outcome {
 
 /// Every case, by number.
 fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
+    let mut cases: Vec<Case> = ledger::cases();
     cases.sort_by_key(|case| case.number);
     cases
 }

@@ -82,6 +82,10 @@ impl Spare {
         Ok(Spare { file: made?, path })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Begins to use it for entries from `first` on, with those of `frames` in it. Durable when this returns.
     pub(crate) fn begin(mut self, first: u64, frames: &[u8]) -> io::Result<Segment> {
         self.file.write_at(HEADER_BYTES as u64, frames)?;

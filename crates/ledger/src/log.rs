@@ -635,15 +635,22 @@ impl Writer {
         }
     }
 
-    /// Goes on with a spare file.
+    /// Goes on with a spare file. One that could not be begun has perhaps a head and is kept in order with the others.
     fn rotate(&mut self, spare: Option<Spare>) {
         let Some(spare) = spare else { return };
+        let path = spare.path().to_owned();
         match self.shared.at_disk(|| spare.begin(self.next, &[])) {
             Ok(segment) => {
                 self.retire();
                 self.segment = Some(segment);
             }
-            Err(error) => self.shared.queue().no_spare = Some(error.kind()),
+            Err(error) => {
+                self.retire();
+                let mut written = self.shared.written.lock().expect("never left half changed");
+                written.retired.push((path, self.next));
+                drop(written);
+                self.shared.queue().no_spare = Some(error.kind());
+            }
         }
         self.shared.to_do.notify_all();
     }

@@ -224,7 +224,8 @@ pub(crate) fn parse_hash(line: &str) -> Option<Hash> {
     BASE64_STANDARD.decode(line).ok()?.try_into().ok()
 }
 
-pub(crate) fn print_hash(hash: &Hash) -> String {
+/// A hash as proofs have it.
+pub fn print_hash(hash: &Hash) -> String {
     BASE64_STANDARD.encode(hash)
 }
 

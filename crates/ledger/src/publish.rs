@@ -170,16 +170,17 @@ impl Publisher {
     fn trim(&mut self, disk: &dyn Disk) -> io::Result<()> {
         let size = self.edge.size();
         let full = size - size % WIDTH;
-        let gone = self.retired.iter().take_while(|(_, end)| *end <= full).count();
-        if gone == 0 {
+        let is_gone = |retired: &[(PathBuf, u64)]| retired.first().is_some_and(|(_, end)| *end <= full);
+        if !is_gone(&self.retired) {
             return Ok(());
         }
         sync_files(disk, &self.full)?;
         self.full.clear();
-        for (path, _) in self.retired.drain(..gone) {
-            match disk.remove(&path) {
+        // Oldest first: those that are left always begin where the bundles end, or before.
+        while is_gone(&self.retired) {
+            match disk.remove(&self.retired[0].0) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                _ => drop(self.retired.remove(0)),
             }
         }
         Ok(())

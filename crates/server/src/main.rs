@@ -14,7 +14,9 @@ mod console;
 mod demo;
 mod first_run;
 mod import;
+mod ledger;
 mod serve;
+mod witness;
 
 use serve::{DatabaseArgs, ServeArgs, Server};
 
@@ -46,6 +48,11 @@ enum Command {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Verify the ledger, or prove to others what is in it
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Sign what the ledgers of others have, and refuse one that was changed or rolled back
+    Witness(witness::WitnessArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -75,6 +82,8 @@ fn main() -> ExitCode {
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
         Command::Verify { data, database } => in_runtime(verify(data, database)),
+        Command::Ledger(command) => in_runtime(ledger::run(command)),
+        Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,150 @@
+//! `cofferdam ledger`: verifying the ledger offline, from its files and its public key alone, and making proofs that
+//! others verify without us.
+//!
+//! With `--folder` and `--key` nothing of the installation is needed; without them the folder's own root key says which
+//! key it is.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use cofferdam_ledger::Recorded;
+use cofferdam_ledger::note::VerifierKey;
+use cofferdam_ledger::verify::{self, Proof};
+
+use crate::say;
+use crate::serve::DatabaseArgs;
+
+#[derive(Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Verify the whole ledger, one entry, or that one checkpoint continues another
+    Verify(VerifyArgs),
+    /// Write the proof that an entry is in the ledger, to be verified without it
+    Prove {
+        /// Number of the entry
+        entry: u64,
+        #[command(flatten)]
+        place: Place,
+        /// Where to; standard output without it
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Print the key that verifies the ledger: keep it elsewhere
+    Key {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Place {
+    /// The server's folder
+    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
+    data: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// A ledger's folder, or a copy of it; needs --key
+    #[arg(long, requires = "key")]
+    folder: Option<PathBuf>,
+    /// The ledger's key, as `cofferdam ledger key` prints it
+    #[arg(long)]
+    key: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Verify that this entry is in the ledger
+    #[arg(long)]
+    entry: Option<u64>,
+    /// Verify this proof instead of the ledger's files; only --key is needed
+    #[arg(long, requires = "key")]
+    proof: Option<PathBuf>,
+    /// Two checkpoints: the newer must continue the older one. Prints the proof of it
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["entry", "proof"])]
+    consistency: Vec<PathBuf>,
+}
+
+impl Place {
+    async fn find(&self) -> anyhow::Result<(PathBuf, VerifierKey)> {
+        let given = self.key.as_deref().map(VerifierKey::parse).transpose()?;
+        match (&self.folder, given) {
+            (Some(folder), Some(key)) => Ok((folder.clone(), key)),
+            (_, given) => {
+                if !self.data.join("root.key").exists() {
+                    bail!("{} is not a server's folder\nhint: say which with --data", self.data.display());
+                }
+                let (key, folder) = cofferdam_engine::ledger_of(&self.data, &self.database.databases(&self.data)?).await?;
+                if given.is_some_and(|given| given != key) {
+                    bail!("the ledger in {} has another key than the one that was given", self.data.display());
+                }
+                Ok((folder, key))
+            }
+        }
+    }
+}
+
+pub(crate) async fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        LedgerCommand::Key { place } => {
+            say(&place.find().await?.1.to_string());
+            Ok(ExitCode::SUCCESS)
+        }
+        LedgerCommand::Prove { entry, place, out } => {
+            let (folder, key) = place.find().await?;
+            let text = verify::prove(&folder, &key, entry)?.print();
+            match out {
+                Some(path) => {
+                    std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+                }
+                None => say(text.trim_end()),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        LedgerCommand::Verify(args) => verify_what(args).await,
+    }
+}
+
+async fn verify_what(args: VerifyArgs) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.proof {
+        let key = VerifierKey::parse(args.place.key.as_deref().unwrap_or_default())?;
+        return shown(&Proof::parse(&read(path)?)?, args.entry, &key);
+    }
+    let (folder, key) = args.place.find().await?;
+    if let Some(entry) = args.entry {
+        return shown(&verify::prove(&folder, &key, entry)?, Some(entry), &key);
+    }
+    if let [old, new] = &args.consistency[..] {
+        let path = verify::consistency(&folder, &key, &read(old)?, &read(new)?)?;
+        for hash in path {
+            say(&cofferdam_ledger::note::print_hash(&hash));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = verify::verify(&folder, &key)?;
+    say(&format!("{} entries under the signed checkpoint, {} after it", found.entries, found.unpublished));
+    for seq in &found.erased {
+        say(&format!("entry {seq}: its subject set was erased, and the ledger says so"));
+    }
+    for wrong in &found.wrong {
+        say(&format!("wrong: {}", wrong.what));
+    }
+    Ok(if found.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn shown(proof: &Proof, expected: Option<u64>, key: &VerifierKey) -> anyhow::Result<ExitCode> {
+    let (recorded, checkpoint) = proof.verify(key)?;
+    if let Some(expected) = expected.filter(|expected| *expected != recorded.seq) {
+        bail!("the proof is of entry {} and not of {expected}", recorded.seq);
+    }
+    let Recorded { seq, time_us, entry, .. } = recorded;
+    let time = jiff::Timestamp::from_microsecond(time_us.cast_signed())?;
+    say(&format!("entry {seq} of {}: {:?}, {time}", checkpoint.size, entry.kind));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
+}

@@ -11,6 +11,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod corpus;
+mod firewall;
+mod running;
+
 /// One attack.
 pub(crate) struct Case {
     /// Numbers are stable; gaps are cases that are not here.
@@ -40,6 +44,7 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
+    cases.extend(firewall::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }

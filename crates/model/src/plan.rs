@@ -42,6 +42,9 @@ pub struct PlannedProperty {
     /// Events it may come with; any when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
+    /// With a class of C3 to C5: what history has of it goes as well.
+    #[serde(default)]
+    pub remove_history: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -116,6 +119,7 @@ impl TrackingPlan {
                 class,
                 value_type: None,
                 events: Vec::new(),
+                remove_history: false,
             }),
         }
     }

@@ -14,6 +14,7 @@ mod console;
 mod demo;
 mod first_run;
 mod import;
+mod privacy;
 mod serve;
 
 use serve::{ServeArgs, Server};
@@ -44,6 +45,10 @@ enum Command {
         #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
         data: PathBuf,
     },
+    /// Run the detectors of today over the stored events of a server that is not running
+    Scan(privacy::ScanArgs),
+    /// Print or set the tracking plan of a server that is not running
+    Plan(privacy::PlanArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -73,6 +78,8 @@ fn main() -> ExitCode {
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
         Command::Verify { data } => in_runtime(verify(data)),
+        Command::Scan(args) => in_runtime(privacy::scan(args)),
+        Command::Plan(args) => in_runtime(privacy::plan(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, RwLock};
 
-use cofferdam_model::plan::{PlanMode, PlannedType};
+use cofferdam_model::plan::{PlanMode, PlannedProperty, PlannedType};
 use cofferdam_model::{Action, Class, ProjectId, TrackingPlan};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sqlx::Row;
 
-use crate::firewall::Verdict;
+use crate::firewall::{NameSays, Verdict, name_says};
 use crate::wire::Sent;
 use crate::{Database, Error, Result, Vault};
 
@@ -31,7 +31,7 @@ struct Entry {
 
 impl Plan {
     fn new(plan: &TrackingPlan) -> Plan {
-        let entry = |property: &cofferdam_model::plan::PlannedProperty| {
+        let entry = |property: &PlannedProperty| {
             let events = property.events.iter().cloned().collect();
             (property.name.clone(), Entry { class: property.class, value_type: property.value_type, events })
         };
@@ -65,6 +65,16 @@ impl Plan {
             None => name.starts_with('$') || name.starts_with("mp_") || BY_THEMSELVES.contains(&name),
         };
         if known { verdict } else { Verdict { action: Action::Quarantined, reduced: None, ..verdict } }
+    }
+}
+
+/// Whether no event has values of it any more.
+fn is_closed(property: &PlannedProperty) -> bool {
+    match property.class {
+        Class::C4 | Class::C5 => true,
+        // A pseudonym goes on in place of what joins to other systems.
+        Class::C3 => name_says(&property.name) != NameSays::Join,
+        Class::C0 | Class::C1 | Class::C2 => false,
     }
 }
 
@@ -144,6 +154,25 @@ impl Plans {
 impl Vault {
     pub fn plan(&self, project: ProjectId) -> TrackingPlan {
         self.plans.sent(project)
+    }
+
+    /// Properties whose values are to leave history: they are in no new event, so that what is stored is from before.
+    pub fn leaving_history(&self, project: ProjectId) -> Vec<String> {
+        let is_leaving = |property: &PlannedProperty| property.remove_history && is_closed(property);
+        self.plans.sent(project).properties.into_iter().filter(is_leaving).map(|property| property.name).collect()
+    }
+
+    /// Raises the class of a property, and takes its values out of history. `false` when that cannot be: events go on
+    /// with pseudonyms of it.
+    pub async fn remove_from_history(&self, project: ProjectId, name: &str, class: Class) -> Result<bool> {
+        self.raise_class(project, name, class).await?;
+        let _one = self.plans.changing.lock().await;
+        let mut plan = self.plans.sent(project);
+        let Some(property) = plan.properties.iter_mut().find(|property| property.name == name) else { return Ok(false) };
+        property.remove_history = is_closed(property);
+        let leaves = property.remove_history;
+        self.plans.keep(project, plan).await?;
+        Ok(leaves)
     }
 
     /// Exchanges the plan of a project. No class of the one before may be lowered.

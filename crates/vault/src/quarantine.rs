@@ -363,7 +363,7 @@ mod tests {
         ];
         assert_eq!(what, BTreeMap::from(expected));
         let names_stored: Vec<&str> = sealed.events[0].properties.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names_stored, ["plan", "$os"]);
+        assert_eq!(names_stored, ["$os", "plan"]);
         let found = vault.quarantine(PROJECT, NOW).await.unwrap();
         assert_eq!(found.names[0].shapes, [(Detector::Email, 1)]);
         assert_eq!(found.names[1].shapes, [(Detector::Nothing, 1)]);

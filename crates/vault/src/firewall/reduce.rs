@@ -39,10 +39,13 @@ pub(super) fn url(referrer: bool, text: &str, marks: Marks) -> Option<String> {
     let name = host.split_once(':').map_or(host, |(name, _)| name);
     // A developer's own machine is nobody's address.
     let loopback = name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-    let host = if !loopback && (shapes::has_address(name, 4) || host.starts_with('[')) { "[address]" } else { host };
-    let host = shapes::masked(host);
+    let host = match () {
+        () if loopback => host.to_owned(),
+        () if shapes::has_address(name, 4) || host.starts_with('[') => "[address]".to_owned(),
+        () => shapes::masked(host).into_owned(),
+    };
     if referrer {
-        return Some(host.into_owned());
+        return Some(host);
     }
     let (path, rest) = {
         let path = &rest[authority_end..];

@@ -94,7 +94,7 @@ impl Marks {
 
     /// Nothing in the text can be of interest: no digit, and none of the characters that shapes are made of.
     fn is_plain(self) -> bool {
-        self.digits == 0 && !self.any(AT | PERCENT | COLON | EQUALS | QUERY) && self.stretch < 14
+        self.digits == 0 && !self.any(AT | PERCENT | COLON | EQUALS | QUERY) && self.stretch < 8
     }
 }
 
@@ -301,8 +301,11 @@ fn has_random(text: &str) -> bool {
     }
     text.split(splits).any(|token| {
         let checksum = ["sha256-", "sha384-", "sha512-"].iter().any(|kind| token.starts_with(kind));
-        let token = token.rsplit_once('=').map_or(token, |(name, value)| if value.is_empty() { token.trim_end_matches('=') } else if name.is_empty() { token } else { value });
-        token.len() >= RANDOM_BYTES_MIN && !checksum && checks::is_random(token.as_bytes())
+        let token = token.trim_end_matches('=');
+        let token = token.rsplit_once('=').map_or(token, |(_, value)| value);
+        let is_random = token.len() >= RANDOM_BYTES_MIN && !checksum && checks::is_random(token.as_bytes());
+        // What is readable in base 64 is judged by what it says.
+        is_random && decoded(token).is_none()
     })
 }
 

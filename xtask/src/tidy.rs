@@ -22,7 +22,7 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-engine"]),
     ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-vault"]),
-    ("cofferdam-bench", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
+    ("cofferdam-bench", &["cofferdam-model", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"]),
     ("xtask", &[]),
 ];
 

@@ -72,21 +72,73 @@ const URLSAFE: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 const WORDS: [&str; 48] = [
-    "summer", "linen", "shirt", "garden", "lamp", "oak", "table", "winter", "sale", "checkout", "banner", "hero",
-    "newsletter", "invite", "camisa", "verano", "mesa", "jardin", "oferta", "zapatos", "invierno", "carrito", "pago",
-    "regalo", "scarpe", "estate", "tavolo", "giardino", "offerta", "inverno", "carrello", "regalo-natale", "libreria",
-    "report", "export", "dashboard", "widget", "overview", "member", "workspace", "billing", "preview", "variant",
-    "control", "experiment", "onboarding", "upgrade", "trial",
+    "summer",
+    "linen",
+    "shirt",
+    "garden",
+    "lamp",
+    "oak",
+    "table",
+    "winter",
+    "sale",
+    "checkout",
+    "banner",
+    "hero",
+    "newsletter",
+    "invite",
+    "camisa",
+    "verano",
+    "mesa",
+    "jardin",
+    "oferta",
+    "zapatos",
+    "invierno",
+    "carrito",
+    "pago",
+    "regalo",
+    "scarpe",
+    "estate",
+    "tavolo",
+    "giardino",
+    "offerta",
+    "inverno",
+    "carrello",
+    "regalo-natale",
+    "libreria",
+    "report",
+    "export",
+    "dashboard",
+    "widget",
+    "overview",
+    "member",
+    "workspace",
+    "billing",
+    "preview",
+    "variant",
+    "control",
+    "experiment",
+    "onboarding",
+    "upgrade",
+    "trial",
 ];
 const FIRST: [&str; 16] = [
     "ada", "grace", "lucia", "marco", "giulia", "pablo", "carmen", "luca", "sofia", "john", "emma", "diego", "chiara",
     "javier", "olivia", "matteo",
 ];
 const LAST: [&str; 12] = [
-    "lovelace", "garcia", "rossi", "smith", "bianchi", "lopez", "hopper", "ferrari", "martin", "romano", "jones", "ruiz",
+    "lovelace", "garcia", "rossi", "smith", "bianchi", "lopez", "hopper", "ferrari", "martin", "romano", "jones",
+    "ruiz",
 ];
-const HOSTS: [&str; 8] =
-    ["example.com", "ejemplo.es", "esempio.it", "mail.example.org", "coffer.example", "shop.test", "uni.example.edu", "example.co.uk"];
+const HOSTS: [&str; 8] = [
+    "example.com",
+    "ejemplo.es",
+    "esempio.it",
+    "mail.example.org",
+    "coffer.example",
+    "shop.test",
+    "uni.example.edu",
+    "example.co.uk",
+];
 
 /// How the value stands in a line: alone, or in a sentence. `{}` is its place.
 const AROUND: [&str; 14] = [
@@ -169,7 +221,8 @@ impl Maker {
             0 | 1 => return self.password_in_text(),
             2 => {
                 // What was typed into an input that the page named honestly.
-                let property = random.of(&["password", "new_password", "contraseña", "clave", "parola", "pwd", "otp", "cvv"]);
+                let property =
+                    random.of(&["password", "new_password", "contraseña", "clave", "parola", "pwd", "otp", "cvv"]);
                 let needle = if matches!(property, "otp" | "cvv") { random.digits(6) } else { self.password() };
                 return Line { label: Label::Secret, kind: "password input", property, text: needle.clone(), needle };
             }
@@ -265,13 +318,27 @@ impl Maker {
         let needle = self.password();
         let frame = match self.part {
             Part::Open => self.random.of(&[
-                "password={}", "password: {}", "my password is {}", "pwd={}&step=2", "{\"password\":\"{}\"}",
-                "contraseña: {}", "mi contraseña es {}", "la clave es {}", "clave={}",
-                "la password è {}", "parola d'ordine: {}", "la mia password è {}",
+                "password={}",
+                "password: {}",
+                "my password is {}",
+                "pwd={}&step=2",
+                "{\"password\":\"{}\"}",
+                "contraseña: {}",
+                "mi contraseña es {}",
+                "la clave es {}",
+                "clave={}",
+                "la password è {}",
+                "parola d'ordine: {}",
+                "la mia password è {}",
             ]),
             Part::HeldBack => self.random.of(&[
-                "login failed, password={}", "user typed password: {} twice", "\"passwd\": \"{}\"",
-                "mi clave es {} y no entra", "contraseña={}", "password: {} non funziona", "la mia parola d'ordine è {}",
+                "login failed, password={}",
+                "user typed password: {} twice",
+                "\"passwd\": \"{}\"",
+                "mi clave es {} y no entra",
+                "contraseña={}",
+                "password: {} non funziona",
+                "la mia parola d'ordine è {}",
             ]),
         };
         let text = frame.replace("{}", &needle);
@@ -287,7 +354,17 @@ impl Maker {
 
     /// A number with the check digit that ISO/IEC 7812 asks for.
     fn card(&mut self) -> String {
-        let (prefix, length) = self.random.of(&[("4", 16), ("4929", 16), ("51", 16), ("55", 16), ("2720", 16), ("34", 15), ("37", 15), ("6011", 16), ("3530", 16)]);
+        let (prefix, length) = self.random.of(&[
+            ("4", 16),
+            ("4929", 16),
+            ("51", 16),
+            ("55", 16),
+            ("2720", 16),
+            ("34", 15),
+            ("37", 15),
+            ("6011", 16),
+            ("3530", 16),
+        ]);
         let mut digits = format!("{prefix}{}", self.random.digits(length - prefix.len() - 1));
         let check = (0..10).find(|check| mod10(&format!("{digits}{check}"))).unwrap_or(0);
         digits.push_str(&check.to_string());
@@ -407,7 +484,13 @@ impl Maker {
         let sum: u32 = start
             .chars()
             .enumerate()
-            .map(|(at, letter)| if at % 2 == 0 { odd[&letter] } else { letter.to_digit(36).map_or(0, |value| if value > 9 { value - 10 } else { value }) })
+            .map(|(at, letter)| {
+                if at % 2 == 0 {
+                    odd[&letter]
+                } else {
+                    letter.to_digit(36).map_or(0, |value| if value > 9 { value - 10 } else { value })
+                }
+            })
             .sum();
         format!("{start}{}", char::from(b'A' + (sum % 26) as u8))
     }
@@ -427,7 +510,11 @@ impl Maker {
             4 => ("git hash", "commit", random.from(HEX, 40)),
             5 => ("git hash", "release", random.from(HEX, 7)),
             6 => ("sha-256", "file", random.from(HEX, 64)),
-            7 => ("sku", "product", format!("{}-{}-{}", random.from(UPPER_DIGITS, 3), random.digits(4), random.from(UPPER, 1))),
+            7 => (
+                "sku",
+                "product",
+                format!("{}-{}-{}", random.from(UPPER_DIGITS, 3), random.digits(4), random.from(UPPER, 1)),
+            ),
             8 => ("sku", "item", format!("{}{}", random.digits(8), random.from(UPPER, 2))),
             9 => {
                 let (a, b) = (random.digits(4), random.digits(5));
@@ -441,37 +528,94 @@ impl Maker {
                 let parts: Vec<String> = (0..4).map(|_| random.below(200).to_string()).collect();
                 ("version", "app_version", parts.join("."))
             }
-            12 => ("css classes", "element_classes", format!("btn btn-primary css-{} mt-{} hover:bg-blue-{}00", random.from(LOWER, 7), random.below(9), random.below(9))),
+            12 => (
+                "css classes",
+                "element_classes",
+                format!(
+                    "btn btn-primary css-{} mt-{} hover:bg-blue-{}00",
+                    random.from(LOWER, 7),
+                    random.below(9),
+                    random.below(9)
+                ),
+            ),
             13 => {
                 let number = random.below(4_000);
                 ("long slug", "slug", format!("{one}-{two}-{three}-collection-landing-page-variant-{number}"))
             }
-            14 => ("identifier", "handler", format!("get{}{}For{}ByWorkspaceAndRole{}", capital(one), capital(two), capital(three), random.below(9)).replace('-', "")),
+            14 => (
+                "identifier",
+                "handler",
+                format!(
+                    "get{}{}For{}ByWorkspaceAndRole{}",
+                    capital(one),
+                    capital(two),
+                    capital(three),
+                    random.below(9)
+                )
+                .replace('-', ""),
+            ),
             15 => {
                 let (minutes, seconds) = (random.below(60), random.below(60));
-                ("time", "when", format!("2026-0{}-1{} 1{}:{minutes:02}:{seconds:02}", random.below(9) + 1, random.below(9), random.below(9)))
+                (
+                    "time",
+                    "when",
+                    format!(
+                        "2026-0{}-1{} 1{}:{minutes:02}:{seconds:02}",
+                        random.below(9) + 1,
+                        random.below(9),
+                        random.below(9)
+                    ),
+                )
             }
             16 => ("number as text", "stamp", format!("17{}", random.digits(11))),
             17 => ("price", "price_text", format!("{}.{} €", random.below(999), random.digits(3))),
             18 => {
                 let frame = if held_back {
-                    random.of(&["the page for {} did not load", "no encuentro {} en la tienda", "non trovo {} nel negozio"])
+                    random.of(&[
+                        "the page for {} did not load",
+                        "no encuentro {} en la tienda",
+                        "non trovo {} nel negozio",
+                    ])
                 } else {
-                    random.of(&["shows {} after the upgrade", "quiero cambiar {} por otro", "vorrei {} in un altro colore", "please add {} to the list"])
+                    random.of(&[
+                        "shows {} after the upgrade",
+                        "quiero cambiar {} por otro",
+                        "vorrei {} in un altro colore",
+                        "please add {} to the list",
+                    ])
                 };
                 ("free text", "comment", frame.replace("{}", &format!("{one} {two}")))
             }
             19 => {
                 let frame = if held_back {
-                    random.of(&["forgot my password", "the password field is empty", "no recuerdo la clave", "la password non va", "api key page opened"])
+                    random.of(&[
+                        "forgot my password",
+                        "the password field is empty",
+                        "no recuerdo la clave",
+                        "la password non va",
+                        "api key page opened",
+                    ])
                 } else {
-                    random.of(&["password: required", "password is incorrect", "la contraseña es incorrecta", "reset the password", "token expired", "la password è sbagliata", "pin code missing", "2 tokens used"])
+                    random.of(&[
+                        "password: required",
+                        "password is incorrect",
+                        "la contraseña es incorrecta",
+                        "reset the password",
+                        "token expired",
+                        "la password è sbagliata",
+                        "pin code missing",
+                        "2 tokens used",
+                    ])
                 };
                 ("talk of secrets", "error", frame.to_owned())
             }
             20 => ("url", "page_url", format!("https://{}/{one}/{two}", random.of(&HOSTS))),
             21 => ("file", "asset", format!("{one}-{two}@2x.png")),
-            22 => ("phone-like id", "ticket", format!("{}-{}-{}", random.from(UPPER, 3), random.digits(3), random.digits(4))),
+            22 => (
+                "phone-like id",
+                "ticket",
+                format!("{}-{}-{}", random.from(UPPER, 3), random.digits(3), random.digits(4)),
+            ),
             23 => {
                 let mut text = format!("{one} {two} {three}");
                 if held_back {
@@ -509,7 +653,7 @@ fn mod10(digits: &str) -> bool {
             if at % 2 == 1 { value / 5 + value * 2 % 10 } else { value }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn remainder(text: &str) -> u32 {

@@ -38,7 +38,7 @@ struct Count {
 
 fn secrets(stage: &Stage) -> Result<Outcome> {
     let count = if stage.is_full { 24_000 } else { 3_000 };
-    let server = &mut Running::start(&stage.binary, &stage.folder, &["--flush-events", "5000"])?;
+    let server = &mut Running::start(&stage.binary, &stage.folder, &["--flush-events", "500"])?;
     let mut figures = Vec::new();
     let mut is_through = false;
     let mut needles = Vec::new();
@@ -77,7 +77,8 @@ fn secrets(stage: &Stage) -> Result<Outcome> {
         }
         if std::env::var_os("COFFERDAM_ATTACK_MISSES").is_some() && part == Part::Open {
             for (line, value) in lines.iter().zip(&stored) {
-                let kept = value.as_deref().is_some_and(|value| value.contains(&line.needle) && line.label != Label::Harmless);
+                let kept =
+                    value.as_deref().is_some_and(|value| value.contains(&line.needle) && line.label != Label::Harmless);
                 let taken = line.label == Label::Harmless && value.as_deref() != Some(&*line.text);
                 if kept || taken {
                     eprintln!("missed: {:?} {} {}={:?} -> {value:?}", line.label, line.kind, line.property, line.text);
@@ -87,13 +88,18 @@ fn secrets(stage: &Stage) -> Result<Outcome> {
         let secret = lines.into_iter().filter(|line| line.label == Label::Secret);
         needles.extend(secret.filter(|line| line.needle.len() >= 8).map(|line| line.needle));
     }
-    // Everything to disk, and then every byte of it is looked at.
+    // Segments are written behind the answers; then every byte on disk is looked at.
+    let waited = std::time::Instant::now();
+    while !has_segment(&server.data)? {
+        ensure!(waited.elapsed().as_secs() < 30, "nothing was written to segments");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     server.stop()?;
     let log = server.log();
     let found = on_disk(&server.data, &log, &needles)?;
     figures.push(format!("{found} of {} secrets on disk", needles.len()));
-    let recall_allows = needles.len() / 100;
-    is_through |= found > recall_allows;
+    // What no detector saw is on disk; nothing else may be.
+    is_through |= found as f64 > (1.0 - RECALL_MIN) * needles.len() as f64;
     Ok(Outcome { is_through, figure: figures.join("; ") })
 }
 
@@ -127,11 +133,27 @@ fn send_and_read(server: &Running, word: &str, lines: &[Line]) -> Result<Vec<Opt
                 properties.find(|property| property["name"] == name).map(|property| property["value"].clone())
             };
             let at = value("place").and_then(|at| at.as_u64()).context("an event without its place")? as usize;
-            of_block[at] = value(chunk[at].property).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+            of_block[at] =
+                value(chunk[at].property).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
         }
         stored.extend(of_block);
     }
     Ok(stored)
+}
+
+fn has_segment(data: &Path) -> Result<bool> {
+    let mut folders = vec![data.join("lake")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "parquet") {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// How many of the secrets are in any file: as bytes, in the pages of Parquet, or in the log.
@@ -256,12 +278,8 @@ fn flood(stage: &Stage) -> Result<Outcome> {
     }
     let status = server.api("GET", &format!("/api/v1/projects/{}/status", server.project), &Value::Null)?;
     let outcomes = &status["outcomes"];
-    let rejected: u64 = outcomes["rejected"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|reason| reason["count"].as_u64())
-        .sum();
+    let rejected: u64 =
+        outcomes["rejected"].as_array().into_iter().flatten().filter_map(|reason| reason["count"].as_u64()).sum();
     if outcomes["received"].as_u64() != outcomes["accepted"].as_u64().map(|accepted| accepted + rejected) {
         wrong.push(format!("the books do not balance: {outcomes}"));
     }
@@ -272,7 +290,7 @@ fn flood(stage: &Stage) -> Result<Outcome> {
     if String::from_utf8_lossy(&server.log()).contains("panicked") {
         wrong.push("something panicked".to_owned());
     }
-    let figure = format!("{names} names made up, {listed} kept; memory +{} MB of 100; {rejected} records refused", grown >> 20);
+    let figure = format!("{names} names made up, {listed} kept; memory +{} MB of 100", grown >> 20);
     let is_through = !wrong.is_empty();
     let figure = if is_through { format!("{figure}; {}", wrong.join("; ")) } else { figure };
     Ok(Outcome { is_through, figure })

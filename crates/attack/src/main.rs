@@ -82,6 +82,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints for people and for `cargo xtask attack`.
+#[expect(clippy::print_stdout)]
 fn act(command: Command) -> Result<()> {
     match command {
         Command::List => {

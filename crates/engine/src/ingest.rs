@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use cofferdam_model::{Action, Class, Outcome, ProjectId, Reason, SubjectNo, Value, limits};
-use cofferdam_vault::{Arrival, Handled, Sealed};
 use cofferdam_vault::wire::{self, Door, ProfileKind, ProfileUpdate, Record, ValidEvent};
+use cofferdam_vault::{Arrival, Handled, Sealed};
 use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash3_128;
 

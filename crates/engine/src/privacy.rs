@@ -328,7 +328,9 @@ fn judge_column(vault: &Vault, project: ProjectId, key: &PropertyKey, column: &C
         Column::Number(values) => {
             let different: BTreeSet<u64> =
                 values.iter().filter(|value| !value.is_nan()).map(|value| value.to_bits()).collect();
-            let whole = |value: f64| if value.fract() == 0.0 && value.abs() < 9e15 { Value::from(value as i64) } else { value.into() };
+            let whole = |value: f64| {
+                if value.fract() == 0.0 && value.abs() < 9e15 { Value::from(value as i64) } else { value.into() }
+            };
             let hits = different.into_iter().filter_map(|bits| Some((bits, judge(&whole(f64::from_bits(bits)))?)));
             Judged::Numbers(hits.collect())
         }

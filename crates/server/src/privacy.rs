@@ -120,7 +120,11 @@ pub(crate) struct Purged {
 /// Destroy what is quarantined of a property.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/quarantine/purge", params(("project" = u32, Path)),
     request_body = PurgeBody, responses((status = OK, body = Purged), (status = NOT_FOUND, body = ErrorBody)))]
-async fn purge(State(engine): State<Arc<Engine>>, Of(project): Of, Body(body): Body<PurgeBody>) -> Result<Json<Purged>> {
+async fn purge(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    Body(body): Body<PurgeBody>,
+) -> Result<Json<Purged>> {
     Ok(Json(Purged { destroyed: engine.purge(&project, &body.property).await? }))
 }
 

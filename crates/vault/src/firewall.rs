@@ -207,7 +207,9 @@ fn judge_parts(name: &str, value: &Value) -> Option<Verdict> {
             *place = verdict.reduced.unwrap_or(Value::Null);
             strictest.get_or_insert(Verdict::new(Class::C2, Action::Reduced, verdict.by));
         }
-        Action::Dropped if verdict.class == Class::C5 => strictest = Some(Verdict::new(Class::C5, Action::Dropped, verdict.by)),
+        Action::Dropped if verdict.class == Class::C5 => {
+            strictest = Some(Verdict::new(Class::C5, Action::Dropped, verdict.by))
+        }
         Action::Dropped | Action::Sealed | Action::Pseudonymised => {
             if strictest.as_ref().is_none_or(|strictest| strictest.class < verdict.class.max(Class::C3)) {
                 strictest = Some(Verdict::new(verdict.class.max(Class::C3), Action::Sealed, verdict.by));
@@ -374,7 +376,10 @@ mod tests {
             reduce("$current_url", "https://x.io/a?utm_source=news&email=ada&utm_term=ada%40example.com#t"),
             "https://x.io/a?utm_source=news"
         );
-        assert_eq!(reduce("l", "https://x.io/reset/k7Qm2VxZ9pLr4TnB8wYc1HsD6fGj3KaE/go"), "https://x.io/reset/[secret]/go");
+        assert_eq!(
+            reduce("l", "https://x.io/reset/k7Qm2VxZ9pLr4TnB8wYc1HsD6fGj3KaE/go"),
+            "https://x.io/reset/[secret]/go"
+        );
         assert_eq!(reduce("$initial_referrer", "https://10.0.0.7/x"), "[address]");
     }
 

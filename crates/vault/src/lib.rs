@@ -476,6 +476,11 @@ impl Vault {
     }
 }
 
+/// What the detectors of today find in a value under a name: `None` when it may stay as it is.
+pub fn finds(name: &str, value: &serde_json::Value) -> Option<(Class, Detector)> {
+    firewall::finds(name, value)
+}
+
 /// A batch of events on its way through the door.
 struct Sealing<'a> {
     vault: &'a Vault,
@@ -769,8 +774,9 @@ impl Dictionary {
             sqlx::query(add).execute(&database.pool).await?;
         }
         let mut projects: FxHashMap<ProjectId, Names> = FxHashMap::default();
-        for row in
-            sqlx::query("SELECT project, name, class, action, detector FROM property_names").fetch_all(&database.pool).await?
+        for row in sqlx::query("SELECT project, name, class, action, detector FROM property_names")
+            .fetch_all(&database.pool)
+            .await?
         {
             let names = projects.entry(ProjectId(row.try_get::<i64, _>(0)? as u32)).or_default();
             let name: String = row.try_get(1)?;
@@ -792,10 +798,7 @@ impl Dictionary {
         let Verdict { class, action, by, .. } = *verdict;
         {
             let projects = self.projects.read().expect("never left half changed");
-            if projects
-                .get(&project)
-                .and_then(|names| names.known.get(name))
-                .is_some_and(|known| known.covers(verdict))
+            if projects.get(&project).and_then(|names| names.known.get(name)).is_some_and(|known| known.covers(verdict))
             {
                 return true;
             }
@@ -893,13 +896,7 @@ impl Dictionary {
         let projects = self.projects.read().expect("never left half changed");
         let mut list: Vec<Known> = projects
             .get(&project)
-            .map(|names| {
-                names
-                    .known
-                    .iter()
-                    .map(|(name, known)| known.named(name.clone()))
-                    .collect()
-            })
+            .map(|names| names.known.iter().map(|(name, known)| known.named(name.clone())).collect())
             .unwrap_or_default();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
@@ -907,14 +904,8 @@ impl Dictionary {
 }
 
 const CLASSES: [Class; 6] = [Class::C0, Class::C1, Class::C2, Class::C3, Class::C4, Class::C5];
-const ACTIONS: [Action; 6] = [
-    Action::Kept,
-    Action::Reduced,
-    Action::Pseudonymised,
-    Action::Sealed,
-    Action::Dropped,
-    Action::Quarantined,
-];
+const ACTIONS: [Action; 6] =
+    [Action::Kept, Action::Reduced, Action::Pseudonymised, Action::Sealed, Action::Dropped, Action::Quarantined];
 
 fn is_column(action: Action) -> bool {
     matches!(action, Action::Kept | Action::Reduced | Action::Pseudonymised)

@@ -114,8 +114,7 @@ impl Plans {
         let mut plans = FxHashMap::default();
         for row in sqlx::query("SELECT project, plan FROM tracking_plans").fetch_all(&database.pool).await? {
             // A plan that cannot be read must not open what it had shut.
-            let plan: TrackingPlan =
-                serde_json::from_str(row.try_get::<&str, _>(1)?).map_err(|_| Error::CannotOpen)?;
+            let plan: TrackingPlan = serde_json::from_str(row.try_get::<&str, _>(1)?).map_err(|_| Error::CannotOpen)?;
             let ready = Arc::new(Plan::new(&plan));
             plans.insert(ProjectId(row.try_get::<i64, _>(0)? as u32), (plan, ready));
         }
@@ -168,7 +167,9 @@ impl Vault {
         self.raise_class(project, name, class).await?;
         let _one = self.plans.changing.lock().await;
         let mut plan = self.plans.sent(project);
-        let Some(property) = plan.properties.iter_mut().find(|property| property.name == name) else { return Ok(false) };
+        let Some(property) = plan.properties.iter_mut().find(|property| property.name == name) else {
+            return Ok(false);
+        };
         property.remove_history = is_closed(property);
         let leaves = property.remove_history;
         self.plans.keep(project, plan).await?;

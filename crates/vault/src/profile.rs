@@ -447,7 +447,11 @@ mod tests {
         let mut refused = false;
         for index in 0..limits::PROFILE_PROPERTIES_MAX + 1 {
             let before = profile.open.len();
-            match profile.apply(Operation::Set(map(json!({format!("p{index}"): big}))), &Plan::default(), &mut Trail::new()) {
+            match profile.apply(
+                Operation::Set(map(json!({format!("p{index}"): big}))),
+                &Plan::default(),
+                &mut Trail::new(),
+            ) {
                 Ok(()) => {}
                 Err(reason) => {
                     assert_eq!(reason, Reason::ProfileTooLarge);

@@ -265,11 +265,8 @@ impl Vault {
     pub async fn release(&self, project: ProjectId, name: &str, class: Class) -> Result<Option<Released>> {
         let keys = self.keys.project(project)?;
         let sql = "SELECT id, subject, sealed FROM quarantine WHERE project = $1 AND name = $2 ORDER BY id";
-        let rows = sqlx::query(sql)
-            .bind(i64::from(project.0))
-            .bind(name)
-            .fetch_all(&self.quarantine.database.pool)
-            .await?;
+        let rows =
+            sqlx::query(sql).bind(i64::from(project.0)).bind(name).fetch_all(&self.quarantine.database.pool).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -372,9 +369,11 @@ mod tests {
         let sealed = send(&vault, "Upgraded", json!({"$user_id": "u", "seats": 3}), NOW).await;
         assert_eq!((sealed.events[0].properties.len(), sealed.quarantined), (1, 0));
         assert_eq!(names(&vault, NOW).await, [("nickname".to_owned(), 1), ("seats".to_owned(), 2)]);
-        for (name, bytes) in std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| {
-            (entry.file_name(), std::fs::read(entry.path()).unwrap_or_default())
-        }) {
+        for (name, bytes) in std::fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap_or_default()))
+        {
             assert!(!bytes.windows(6).any(|window| window == b"a@b.io"), "{name:?}");
         }
     }
@@ -412,7 +411,9 @@ mod tests {
         send(&vault, "Opened", json!({"$user_id": "v", "shade": "blue"}), NOW + 3 * DAY).await;
         assert_eq!(names(&vault, NOW + 6 * DAY).await, [("shade".to_owned(), 2)]);
         assert_eq!(names(&vault, NOW + 8 * DAY).await, [("shade".to_owned(), 1)]);
-        let serde_json::Value::Object(delete) = json!({"$distinct_id": "v", "$delete": ""}) else { panic!("an object") };
+        let serde_json::Value::Object(delete) = json!({"$distinct_id": "v", "$delete": ""}) else {
+            panic!("an object")
+        };
         let update = wire::validate_update(delete, wire::ProfileKind::Person, IdentityMode::Simplified, NOW);
         let Ok(Some(update)) = update else { panic!("a deletion") };
         assert!(vault.update_profiles(PROJECT, vec![update]).await.unwrap()[0].is_ok());

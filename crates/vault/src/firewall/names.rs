@@ -65,8 +65,9 @@ static ID_NAME: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 /// Bank accounts are finance, whatever else a name says.
-static ACCOUNT_NAME: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?:^|_)(?:iban|bank_account|account_number|cuenta_bancaria|conto_corrente|swift_account)$"));
+static ACCOUNT_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?:^|_)(?:iban|bank_account|account_number|cuenta_bancaria|conto_corrente|swift_account)$")
+});
 
 /// Parts of a page address that hold what a visitor typed.
 const ADDRESS_PARTS: [&str; 4] = ["current_url_search", "current_url_hash", "url_query", "url_hash"];

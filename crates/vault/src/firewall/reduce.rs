@@ -13,8 +13,7 @@ use super::shapes::{self, COLON, Marks, QUERY, SLASH};
 static BARE_QUERY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\w./%~-]*[?#][\w.%~\[\]-]+="));
 
 /// Parts of a query that say where a visit came from or what is shown, and not who looks.
-const QUERY_KEPT: [&str; 7] =
-    ["utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id", "lang"];
+const QUERY_KEPT: [&str; 7] = ["utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id", "lang"];
 /// Of the value of such a part, in bytes: a campaign's name is shorter.
 const QUERY_VALUE_BYTES_MAX: usize = 80;
 

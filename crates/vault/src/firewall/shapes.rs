@@ -165,14 +165,16 @@ pub(super) fn secret(text: &str, marks: Marks, says: NameSays) -> Option<Detecto
         return None;
     }
     secret_as_is(text, marks, says).or_else(|| {
-        hidden(text, marks).iter().find_map(|inner| secret_as_is(inner, Marks { thorough: marks.thorough, ..Marks::of(inner) }, says))
+        hidden(text, marks)
+            .iter()
+            .find_map(|inner| secret_as_is(inner, Marks { thorough: marks.thorough, ..Marks::of(inner) }, says))
     })
 }
 
 fn secret_as_is(text: &str, marks: Marks, says: NameSays) -> Option<Detector> {
     let thorough = marks.thorough;
     // The shortest shape has 15 bytes and a dash in it.
-    if (thorough || text.len() >= 14) && (thorough || KEY_HINT.is_match(text)) {
+    if thorough || (text.len() >= 14 && KEY_HINT.is_match(text)) {
         if JWT.is_match(text) {
             return Some(Detector::Jwt);
         }
@@ -182,7 +184,8 @@ fn secret_as_is(text: &str, marks: Marks, says: NameSays) -> Option<Detector> {
         if BEARER.is_match(text) || BASIC.captures_iter(text).any(|found| is_basic(&found[1])) {
             return Some(Detector::Authorization);
         }
-        let prefixed = || PREFIXED_KEY.find_iter(text).any(|key| key.as_str().bytes().any(|byte| byte.is_ascii_digit()));
+        let prefixed =
+            || PREFIXED_KEY.find_iter(text).any(|key| key.as_str().bytes().any(|byte| byte.is_ascii_digit()));
         if KEY.is_match(text) || prefixed() {
             return Some(Detector::ApiKey);
         }
@@ -193,7 +196,9 @@ fn secret_as_is(text: &str, marks: Marks, says: NameSays) -> Option<Detector> {
     if marks.digits >= 13 && has_card(text, says) {
         return Some(Detector::PaymentCard);
     }
-    if (thorough || (text.len() >= 7 && (marks.digits > 0 || marks.any(EQUALS | COLON | SPACE)))) && has_written_secret(text) {
+    if (thorough || (text.len() >= 7 && (marks.digits > 0 || marks.any(EQUALS | COLON | SPACE))))
+        && has_written_secret(text)
+    {
         return Some(Detector::SecretInText);
     }
     let may_be_random = marks.stretch >= RANDOM_BYTES_MIN as u32 && marks.all(UPPER | LOWER) && marks.digits > 0;
@@ -227,21 +232,46 @@ fn has_written_secret(text: &str) -> bool {
 /// What stands after "password:" is one, and not a word about it. After an equals sign any word is.
 fn is_like_a_password(value: &str, assigned: bool) -> bool {
     const WORDS: [&str; 24] = [
-        "true", "false", "null", "none", "undefined", "required", "missing", "invalid", "incorrect", "wrong", "expired",
-        "changed", "optional", "hidden", "redacted", "enabled", "disabled", "empty", "reset", "weak", "strong", "valid",
-        "string", "number",
+        "true",
+        "false",
+        "null",
+        "none",
+        "undefined",
+        "required",
+        "missing",
+        "invalid",
+        "incorrect",
+        "wrong",
+        "expired",
+        "changed",
+        "optional",
+        "hidden",
+        "redacted",
+        "enabled",
+        "disabled",
+        "empty",
+        "reset",
+        "weak",
+        "strong",
+        "valid",
+        "string",
+        "number",
     ];
     let lower = value.to_lowercase();
     if value.chars().count() < 4 || WORDS.contains(&lower.as_str()) {
         return false;
     }
-    let masked = value.chars().all(|character| matches!(character, '*' | '•' | 'x' | 'X' | '.' | '-' | '_' | '<' | '>' | '['| ']'));
+    let masked = value
+        .chars()
+        .all(|character| matches!(character, '*' | '•' | 'x' | 'X' | '.' | '-' | '_' | '<' | '>' | '[' | ']'));
     if masked || value.starts_with(['[', '<', '{', '$', '%']) {
         return false;
     }
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     let letters = value.chars().filter(|character| character.is_alphabetic()).count();
-    let signs = value.chars().any(|character| !character.is_alphanumeric() && !matches!(character, '-' | '/' | '.' | '_' | ':'));
+    let signs = value
+        .chars()
+        .any(|character| !character.is_alphanumeric() && !matches!(character, '-' | '/' | '.' | '_' | ':'));
     assigned || (digits > 0 && letters > 0) || digits >= 6 || (signs && letters > 0)
 }
 
@@ -336,8 +366,9 @@ static PHONE_NAMED: LazyLock<Regex> = LazyLock::new(|| {
 });
 static IPV4: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:^|[^0-9.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?:$|[^0-9.]|\.(?:$|[^0-9]))"));
-static SPANISH_ID: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?:^|[^\w-])((?:[XYZxyz][ -]?[0-9]{7}|[0-9]{8}|[0-9]{2}\.[0-9]{3}\.[0-9]{3})[ -]?[A-Za-z])(?:$|[^\w-])"));
+static SPANISH_ID: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?:^|[^\w-])((?:[XYZxyz][ -]?[0-9]{7}|[0-9]{8}|[0-9]{2}\.[0-9]{3}\.[0-9]{3})[ -]?[A-Za-z])(?:$|[^\w-])")
+});
 static CODICE_FISCALE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?i)\b[a-z]{6}[0-9lmnpqrstuv]{2}[abcdehlmprst][0-9lmnpqrstuv]{2}[a-z][0-9lmnpqrstuv]{3}[a-z]\b")
 });
@@ -350,7 +381,9 @@ pub(super) fn identity(text: &str, marks: Marks, says: NameSays) -> Option<Detec
         return None;
     }
     identity_as_is(text, marks, says).or_else(|| {
-        hidden(text, marks).iter().find_map(|inner| identity_as_is(inner, Marks { thorough: marks.thorough, ..Marks::of(inner) }, says))
+        hidden(text, marks)
+            .iter()
+            .find_map(|inner| identity_as_is(inner, Marks { thorough: marks.thorough, ..Marks::of(inner) }, says))
     })
 }
 
@@ -361,7 +394,8 @@ fn identity_as_is(text: &str, marks: Marks, says: NameSays) -> Option<Detector> 
     {
         return Some(Detector::Email);
     }
-    if marks.digits >= 8 {
+    // The fewest are those of a NIE.
+    if marks.digits >= 7 {
         let grouped = marks.any(PLUS | SPACE | DASH | DOT | SLASH);
         if (thorough || grouped) && (PHONE.is_match(text) || PHONE_AT_HOME.is_match(text))
             || (thorough || marks.any(LOWER | UPPER)) && PHONE_NAMED.is_match(text)
@@ -399,8 +433,7 @@ fn identity_as_is(text: &str, marks: Marks, says: NameSays) -> Option<Detector> 
 
 /// `logo@2x.png` is a file.
 pub(super) fn is_domain_end(end: &str) -> bool {
-    const FILES: [&str; 12] =
-        ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "css", "js", "mjs", "json", "html"];
+    const FILES: [&str; 12] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "css", "js", "mjs", "json", "html"];
     !FILES.iter().any(|file| file.eq_ignore_ascii_case(end))
 }
 
@@ -454,8 +487,12 @@ fn hidden(text: &str, marks: Marks) -> Vec<String> {
     }
     // A mail address is ten bytes or so, and 16 in base 64.
     if marks.stretch >= 16 && marks.all(UPPER | LOWER) {
-        let tokens = text.split(|character: char| !(character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '-' | '_' | '=')));
-        inner.extend(tokens.filter(|token| token.len() >= 16).filter_map(decoded));
+        let tokens = text.split(|character: char| {
+            !(character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '-' | '_' | '='))
+        });
+        // `name=value` is two.
+        let value = |token: &'_ str| -> usize { token.trim_end_matches('=').rfind('=').map_or(0, |at| at + 1) };
+        inner.extend(tokens.map(|token| &token[value(token)..]).filter(|token| token.len() >= 16).filter_map(decoded));
     }
     inner
 }

@@ -213,7 +213,8 @@ impl Vault {
     }
 
     /// Takes identity out of events. In order, all durable before this returns: numbers for ids, merges, sealed
-    /// values, names for the data dictionary. Doing it again after a crash changes nothing. Of the last `trails`
+    /// values, quarantined ones, names for the data dictionary. Doing it again after a crash changes nothing but the
+    /// count of quarantined values. Of the last `trails`
     /// events it is told what happened to each property.
     pub async fn seal(
         &self,

@@ -7,7 +7,7 @@
 //!
 //! Values are sealed with the project's key, and named in the associated data with project, subject and name. They go
 //! with their person when that is deleted, and in any case after [`limits::QUARANTINE_DAYS`]. A full quarantine takes
-//! no more: what finds no room is gone, and counted.
+//! no more: what finds no room is gone, and counted. A request that is sent again after a failure may be here twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -161,8 +161,24 @@ impl Store {
             }
             fill.lost += lost as u64;
         }
+        if !kept.is_empty()
+            && let Err(error) = self.insert(project, kept, now_us).await
+        {
+            // None of them is there: what was counted is what there was before.
+            self.count().await?;
+            return Err(error);
+        }
+        Ok(lost)
+    }
+
+    async fn insert(
+        &self,
+        project: ProjectId,
+        values: Vec<(String, SubjectNo, Detector, Vec<u8>)>,
+        now_us: i64,
+    ) -> Result<()> {
         let mut write = self.database.write().await?;
-        for (name, subject, shape, sealed) in kept {
+        for (name, subject, shape, sealed) in values {
             sqlx::query(
                 "INSERT INTO quarantine (project, name, subject, shape, at_us, sealed) VALUES ($1, $2, $3, $4, $5, $6)",
             )
@@ -175,8 +191,7 @@ impl Store {
             .execute(&mut *write.transaction)
             .await?;
         }
-        write.commit().await?;
-        Ok(lost)
+        write.commit().await
     }
 
     /// Destroys what is too old, now and then.
@@ -343,7 +358,7 @@ mod tests {
         let sealed = send(
             &vault,
             "Opened",
-            json!({"$user_id": "u", "plan": "gold", "seats": 3, "diagnosis": "flu", "nickname": "a@b.io", "$os": "Linux",
+            json!({"$user_id": "u", "plan": "gold", "seats": 3, "diagnosis": "flu", "remark": "a@b.io", "$os": "Linux",
                    "password": "hunter2"}),
             NOW,
         )
@@ -353,7 +368,7 @@ mod tests {
         let expected = [
             ("$os", Action::Kept),
             ("diagnosis", Action::Sealed),
-            ("nickname", Action::Quarantined),
+            ("remark", Action::Quarantined),
             ("password", Action::Dropped),
             ("plan", Action::Kept),
             ("seats", Action::Quarantined),
@@ -368,7 +383,7 @@ mod tests {
         send(&vault, "Upgraded", json!({"$user_id": "u", "seats": "three"}), NOW).await;
         let sealed = send(&vault, "Upgraded", json!({"$user_id": "u", "seats": 3}), NOW).await;
         assert_eq!((sealed.events[0].properties.len(), sealed.quarantined), (1, 0));
-        assert_eq!(names(&vault, NOW).await, [("nickname".to_owned(), 1), ("seats".to_owned(), 2)]);
+        assert_eq!(names(&vault, NOW).await, [("remark".to_owned(), 1), ("seats".to_owned(), 2)]);
         for (name, bytes) in std::fs::read_dir(folder.path())
             .unwrap()
             .flatten()

@@ -132,7 +132,7 @@ pub(super) fn is_social_security_number(digits: &[u8]) -> bool {
 pub(super) fn is_random(token: &[u8]) -> bool {
     let mut counts = [0_u32; 256];
     let mut kinds = [0_u32; 4];
-    let mut turns = 0_usize;
+    let (mut turns, mut numbers) = (0_usize, 0_usize);
     let mut last = usize::MAX;
     for byte in token {
         counts[usize::from(*byte)] += 1;
@@ -144,11 +144,13 @@ pub(super) fn is_random(token: &[u8]) -> bool {
         };
         kinds[kind] += 1;
         turns += usize::from(last != kind);
+        numbers += usize::from(last != kind && kind == 2);
         last = kind;
     }
-    // Six in ten neighbours of a random token differ in kind; short words with capitals come near four.
+    // Six in ten neighbours of a random token differ in kind, and it has digits in several places; short words with
+    // capitals, and a number at the end, come near five.
     let share = turns * 100 / token.len().max(1);
-    if kinds[..3].contains(&0) || share < 35 || (share < 43 && kinds[2] < 3) {
+    if kinds[..3].contains(&0) || share < 35 || (share < 55 && numbers < 2) {
         return false;
     }
     let all = token.len() as f64;

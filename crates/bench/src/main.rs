@@ -9,6 +9,7 @@ use serde_json::json;
 use world::World;
 
 mod feed;
+mod firewall;
 mod load;
 mod measure;
 mod queries;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Measure what the detectors cost for each property of a realistic mix
+    Firewall,
     /// Send events to a server over HTTP and measure rate, processor time, latency and freshness
     Load(load::LoadArgs),
 }
@@ -75,6 +78,7 @@ fn main() -> Result<()> {
             let report = runtime()?.block_on(feed::load(World::new(args.events), &args.folder))?;
             eprintln!("{report:#}");
         }
+        Command::Firewall => firewall::run(),
         Command::Load(args) => load::run(&args)?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;

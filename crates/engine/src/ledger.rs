@@ -92,10 +92,7 @@ impl Engine {
 ///
 /// # Errors
 /// When the installation cannot be opened.
-pub async fn ledger_of(
-    folder: &Path,
-    databases: &Databases,
-) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
+pub async fn ledger_of(folder: &Path, databases: &Databases) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
     let vault = Vault::open(databases, &folder.join("root.key")).await?;
     Ok((signing_key(&seed(&vault))?.key().clone(), folder.join("ledger")))
 }

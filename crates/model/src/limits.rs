@@ -47,6 +47,23 @@ pub const PROFILE_BYTES_MAX: usize = 256 * 1024;
 /// Properties of one profile: as Mixpanel's.
 pub const PROFILE_PROPERTIES_MAX: usize = 2_000;
 
+/// Properties of a tracking plan: as many as may have a column.
+pub const PLAN_PROPERTIES_MAX: usize = 2_000;
+/// Events that one property of a plan may be limited to.
+pub const PLAN_EVENTS_MAX: usize = 200;
+/// Quarantined values of a project, and their bytes: what a wrong deployment sends in some minutes is enough to see
+/// what it is. Beyond, values are dropped and counted.
+pub const QUARANTINE_VALUES_MAX: usize = 100_000;
+pub const QUARANTINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Names in a quarantine: as many as somebody can look through, and few enough that made-up names fill nothing.
+pub const QUARANTINE_NAMES_MAX: usize = 2_000;
+/// Quarantined values are gone after this, in days.
+pub const QUARANTINE_DAYS: i64 = 7;
+/// Findings of one scan of stored events that are listed, one for each property and kind.
+pub const SCAN_FINDINGS_MAX: usize = 10_000;
+/// A GeoIP database that is read into memory, in bytes: the largest city databases have half of it.
+pub const GEOIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
 /// Body of a console API request: the largest query is far smaller.
 pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
 

@@ -76,7 +76,8 @@ impl Place {
                 if !self.data.join("root.key").exists() {
                     bail!("{} is not a server's folder\nhint: say which with --data", self.data.display());
                 }
-                let (key, folder) = cofferdam_engine::ledger_of(&self.data, &self.database.databases(&self.data)?).await?;
+                let (key, folder) =
+                    cofferdam_engine::ledger_of(&self.data, &self.database.databases(&self.data)?).await?;
                 if given.is_some_and(|given| given != key) {
                     bail!("the ledger in {} has another key than the one that was given", self.data.display());
                 }

@@ -15,6 +15,7 @@ mod demo;
 mod first_run;
 mod import;
 mod ledger;
+mod privacy;
 mod serve;
 mod witness;
 
@@ -53,6 +54,10 @@ enum Command {
     Ledger(ledger::LedgerCommand),
     /// Sign what the ledgers of others have, and refuse one that was changed or rolled back
     Witness(witness::WitnessArgs),
+    /// Run the detectors of today over the stored events of a server that is not running
+    Scan(privacy::ScanArgs),
+    /// Print or set the tracking plan of a server that is not running
+    Plan(privacy::PlanArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -84,6 +89,8 @@ fn main() -> ExitCode {
         Command::Verify { data, database } => in_runtime(verify(data, database)),
         Command::Ledger(command) => in_runtime(ledger::run(command)),
         Command::Witness(args) => in_runtime(witness::run(args)),
+        Command::Scan(args) => in_runtime(privacy::scan(args)),
+        Command::Plan(args) => in_runtime(privacy::plan(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

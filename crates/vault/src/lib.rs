@@ -12,11 +12,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cofferdam_model::{
-    Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
+    Action, Class, Detector, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
 };
 use rustc_hash::FxHashMap;
 use zeroize::Zeroizing;
@@ -27,7 +28,10 @@ mod firewall;
 mod identity;
 mod keys;
 mod people;
+mod place;
+mod plan;
 mod profile;
+mod quarantine;
 #[cfg(test)]
 mod testing;
 pub mod wire;
@@ -35,10 +39,12 @@ pub mod wire;
 pub use database::Databases;
 pub use disclose::{Disclosed, DisclosedSubject, field_of};
 pub use people::{PeopleFound, PersonTest};
+pub use place::Places;
 pub use profile::ProfileView;
+pub use quarantine::{Quarantine, QuarantinedName, Released};
 
 use database::Database;
-use firewall::NameSays;
+use firewall::{NameSays, Verdict};
 use identity::{IdentityMap, Kind, Pid, printed};
 use keys::{Keys, ProjectKeys};
 use profile::{Profile, Profiles};
@@ -62,14 +68,38 @@ pub enum Error {
     CannotOpen,
     #[error("project {0} has no keys")]
     UnknownProject(ProjectId),
+    #[error("the GeoIP database {} cannot be used: {what}", path.display())]
+    GeoIp { path: PathBuf, what: String },
+    #[error("the class of {name} cannot be lowered")]
+    ClassLowered { name: String },
+    #[error(transparent)]
+    Plan(#[from] cofferdam_model::plan::PlanError),
     #[error("a project cannot have more than four billion subjects")]
     TooManySubjects,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What happened to properties at the door, by name.
-pub type Trail = Vec<(String, Class, Action)>;
+/// What happened to one property at the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handled {
+    pub name: String,
+    pub class: Class,
+    pub action: Action,
+    /// What decided.
+    pub by: Detector,
+}
+
+/// What happened to the properties of a record.
+pub type Trail = Vec<Handled>;
+
+/// What is known of a request beside its events.
+#[derive(Clone, Copy, Default)]
+pub struct Arrival {
+    pub now_us: i64,
+    /// Where it came from, if a place is to be made of that. It goes no further.
+    pub address: Option<IpAddr>,
+}
 
 /// Events that passed the door, and what happened to their properties on the way.
 #[derive(Default)]
@@ -81,6 +111,9 @@ pub struct Sealed {
     pub values: usize,
     /// Secrets that were dropped.
     pub secrets: usize,
+    /// Values that were quarantined, and those that found no room there and are gone.
+    pub quarantined: usize,
+    pub quarantine_lost: usize,
 }
 
 /// What the door does with a property name, as far as seen.
@@ -89,6 +122,8 @@ pub struct Known {
     pub name: String,
     pub class: Class,
     pub action: Action,
+    /// What decided, when the name first got this class and action.
+    pub by: Detector,
 }
 
 pub struct Vault {
@@ -96,6 +131,9 @@ pub struct Vault {
     identities: IdentityMap,
     profiles: Profiles,
     dictionary: Dictionary,
+    plans: plan::Plans,
+    quarantine: quarantine::Store,
+    places: Places,
     /// Values sealed lately, by keyed hash, so that an e-mail sent with every event is written once.
     sealed_lately: Mutex<FxHashMap<(ProjectId, SubjectNo), FxHashMap<u64, u64>>>,
     hasher: RandomState,
@@ -113,6 +151,9 @@ impl Vault {
             keys,
             identities: IdentityMap::open(database.clone()).await?,
             profiles: Profiles::open(database.clone()).await?,
+            plans: plan::Plans::open(database.clone()).await?,
+            quarantine: quarantine::Store::open(database.clone()).await?,
+            places: Places::default(),
             dictionary: Dictionary::open(database).await?,
             sealed_lately: Mutex::default(),
             hasher: RandomState::new(),
@@ -135,9 +176,16 @@ impl Vault {
     }
 
     /// Takes identity out of events. In order, all durable before this returns: numbers for ids, merges, sealed
-    /// values, names for the data dictionary. Doing it again after a crash changes nothing. Of the last `trails`
+    /// values, quarantined ones, names for the data dictionary. Doing it again after a crash changes nothing but the
+    /// count of quarantined values. Of the last `trails`
     /// events it is told what happened to each property.
-    pub async fn seal(&self, project: ProjectId, events: Vec<ValidEvent<'_>>, trails: usize) -> Result<Sealed> {
+    pub async fn seal(
+        &self,
+        project: ProjectId,
+        events: Vec<ValidEvent<'_>>,
+        arrival: Arrival,
+        trails: usize,
+    ) -> Result<Sealed> {
         let keys = self.keys.project(project)?;
         let mut ids: Vec<(Kind, &str)> = Vec::with_capacity(events.len());
         for event in &events {
@@ -167,6 +215,9 @@ impl Vault {
             vault: self,
             project,
             keys: &keys,
+            plan: self.plans.of(project),
+            place: arrival.address.and_then(|address| self.places.find(address)),
+            quarantined: Vec::new(),
             sealed: Sealed { events: Vec::with_capacity(events.len()), ..Sealed::default() },
             personal: Vec::new(),
             join_keys: Vec::new(),
@@ -182,7 +233,9 @@ impl Vault {
                 }
             }
         }
-        let Sealing { sealed, join_keys, .. } = sealing;
+        let Sealing { mut sealed, join_keys, quarantined, .. } = sealing;
+        sealed.quarantined = quarantined.len();
+        sealed.quarantine_lost = self.quarantine.keep(project, &keys, quarantined, arrival.now_us).await?;
         self.identities.keep_join_keys(project, &keys, join_keys).await?;
         self.keep_personal(project, personal).await?;
         self.dictionary.flush(project).await?;
@@ -277,6 +330,7 @@ impl Vault {
 
         let writing = self.profiles.writing().await;
         let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
+        let plan = self.plans.of(project);
         let mut changes = Changes::default();
         let mut results = Vec::with_capacity(updates.len());
         for (update, subject) in updates.into_iter().zip(&subjects) {
@@ -287,10 +341,11 @@ impl Vault {
                 }
                 _ => vec![*subject],
             };
-            let result = changes.apply(profiles.entry(*subject).or_default(), *subject, &members, update);
+            let result = changes.apply(profiles.entry(*subject).or_default(), *subject, &members, &plan, update);
             results.push(result.map(|trail| (*subject, trail)));
         }
         profiles.retain(|subject, _| changes.changed.contains(subject));
+        self.quarantine.forget(project, &changes.shredded).await?;
         let Changes { removed, shredded, changed } = changes;
         self.profiles.write(&writing, &self.keys, project, &profiles, &removed, &shredded).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
@@ -358,6 +413,18 @@ impl Vault {
         self.dictionary.list(project)
     }
 
+    /// What the detectors of today, and the plan, find in a value that was stored under a name: `None` when it may
+    /// stay as it is.
+    pub fn finds(&self, project: ProjectId, name: &str, value: &serde_json::Value) -> Option<(Class, Detector)> {
+        let planned = self.plans.of(project).class(name).filter(|class| *class >= Class::C3);
+        firewall::finds(name, value).or(planned.map(|class| (class, Detector::Plan)))
+    }
+
+    /// Where addresses are looked up.
+    pub fn use_places(&mut self, places: Places) {
+        self.places = places;
+    }
+
     /// Seals a secret of the installation itself. `domain` and `id` say what it belongs to.
     pub fn seal_secret(&self, domain: &str, id: u32, plaintext: &[u8]) -> Vec<u8> {
         self.keys.seal_secret(domain, id, plaintext)
@@ -373,11 +440,20 @@ impl Vault {
     }
 }
 
+/// What the detectors of today find in a value under a name: `None` when it may stay as it is.
+pub fn finds(name: &str, value: &serde_json::Value) -> Option<(Class, Detector)> {
+    firewall::finds(name, value)
+}
+
 /// A batch of events on its way through the door.
 struct Sealing<'a> {
     vault: &'a Vault,
     project: ProjectId,
     keys: &'a ProjectKeys,
+    plan: Arc<plan::Plan>,
+    /// Where the request came from.
+    place: Option<place::Place>,
+    quarantined: Vec<quarantine::Value>,
     sealed: Sealed,
     /// Personal values of the last event.
     personal: Vec<(String, serde_json::Value)>,
@@ -390,27 +466,29 @@ impl Sealing<'_> {
         let mut properties = Vec::with_capacity(event.properties.len());
         let mut trail = Vec::new();
         let mut overflow = serde_json::Map::new();
+        let place = self.place_of(&event);
         let mut names = self.vault.dictionary.reading();
-        for (name, value) in event.properties {
+        for (name, value) in event.properties.into_iter().chain(place) {
             if matches!(value, Sent::Null) {
                 continue;
             }
             let entry = names.as_ref().and_then(|names| names.get(self.project, &name));
             let says = entry.map_or_else(|| firewall::name_says(&name), |entry| entry.says);
-            let verdict = firewall::judge_sent(&name, says, &value);
+            let verdict = self.plan.judge(&event.name, &name, &value, firewall::judge_sent(&name, says, &value));
             let (name, has_column) = match entry {
-                Some(entry) if entry.covers(verdict.class, verdict.action) => (name, true),
+                Some(entry) if entry.covers(&verdict) => (name, true),
                 _ => {
                     // Noting takes the right to write.
                     drop(names.take());
                     let masked = Cow::Owned(firewall::mask_name(&name).into_owned());
-                    let known = self.vault.dictionary.note(self.project, &masked, verdict.class, verdict.action);
+                    let known = self.vault.dictionary.note(self.project, &masked, &verdict);
                     names = self.vault.dictionary.reading();
                     (masked, known)
                 }
             };
             if with_trail {
-                trail.push((name.clone().into_owned(), verdict.class, verdict.action));
+                let (name, Verdict { class, action, by, .. }) = (name.clone().into_owned(), &verdict);
+                trail.push(Handled { name, class: *class, action: *action, by: *by });
             }
             self.sealed.secrets += usize::from(verdict.class == Class::C5);
             let kept = match verdict.action {
@@ -423,6 +501,11 @@ impl Sealing<'_> {
                 Action::Sealed => {
                     self.sealed.values += 1;
                     self.personal.push((name.into_owned(), value.into_json()));
+                    continue;
+                }
+                Action::Quarantined => {
+                    let (name, value) = (name.into_owned(), value.into_json());
+                    self.quarantined.push(quarantine::Value { name, subject, shape: verdict.by, value });
                     continue;
                 }
                 Action::Dropped => None,
@@ -446,6 +529,23 @@ impl Sealing<'_> {
         if with_trail {
             self.sealed.trails.push(trail);
         }
+    }
+
+    /// What the address of an event says about where it came from, unless the sender said so. An address among the
+    /// properties is of whoever did something; that of the request may be of a server.
+    fn place_of(&self, event: &ValidEvent<'_>) -> Vec<(Cow<'static, str>, Sent<'static>)> {
+        let own = event.properties.iter().find(|(name, _)| matches!(&**name, "ip" | "$ip"));
+        let place = match own.and_then(|(_, value)| value.as_text()) {
+            Some(address) => address.trim().parse().ok().and_then(|address| self.vault.places.find(address)),
+            None => self.place.clone(),
+        };
+        let Some(place) = place else { return Vec::new() };
+        let sent = |name: &str| event.properties.iter().any(|(other, _)| other == name);
+        // Whoever says one of them knows the place: two sources must not be mixed.
+        if ["mp_country_code", "$country_code", "$region", "$city"].into_iter().any(sent) {
+            return Vec::new();
+        }
+        place.properties().map(|(name, text)| (Cow::Borrowed(name), Sent::Text(Cow::Owned(text)))).collect()
     }
 
     fn pseudonym(&mut self, value: Sent<'_>) -> String {
@@ -478,6 +578,7 @@ impl Changes {
         profile: &mut Profile,
         subject: SubjectNo,
         members: &[SubjectNo],
+        plan: &plan::Plan,
         update: ProfileUpdate,
     ) -> Result<Trail, Reason> {
         let mut trail = Vec::new();
@@ -486,11 +587,11 @@ impl Changes {
         for operation in update.operations {
             present = !matches!(operation, Operation::Delete);
             deleted |= !present;
-            edited.apply(operation, &mut trail)?;
+            edited.apply(operation, plan, &mut trail)?;
         }
         if let Some(seen_us) = update.seen_us.filter(|_| present) {
             let seen = jiff::Timestamp::from_microsecond(seen_us).map(|seen| seen.to_string()).unwrap_or_default();
-            edited.put("$last_seen".to_owned(), Some(serde_json::Value::String(seen)), &mut Vec::new());
+            edited.put("$last_seen".to_owned(), Some(serde_json::Value::String(seen)), plan, &mut Vec::new());
         }
         if let Target::Group { key, .. } = &update.target
             && present
@@ -583,20 +684,27 @@ struct Names {
 struct NameKnown {
     class: Class,
     action: Action,
+    by: Detector,
     says: NameSays,
     /// It is what a sender may use: nothing in it is masked.
     is_plain: bool,
 }
 
 impl NameKnown {
-    fn new(name: &str, class: Class, action: Action) -> NameKnown {
+    fn new(name: &str, class: Class, action: Action, by: Detector) -> NameKnown {
         let is_plain = matches!(firewall::mask_name(name), Cow::Borrowed(_));
-        NameKnown { class, action, says: firewall::name_says(name), is_plain }
+        NameKnown { class, action, by, says: firewall::name_says(name), is_plain }
+    }
+
+    fn named(self, name: String) -> Known {
+        Known { name, class: self.class, action: self.action, by: self.by }
     }
 
     /// Whether there is nothing new in this having happened to the name: it keeps the strictest that ever did.
-    fn covers(&self, class: Class, action: Action) -> bool {
-        self.class > class || (self.class == class && self.action == action)
+    /// That a plan does not let it come with one event takes nothing from its going on with others.
+    fn covers(&self, verdict: &Verdict) -> bool {
+        let held_back = verdict.action == Action::Quarantined;
+        self.class > verdict.class || held_back || (self.class == verdict.class && self.action == verdict.action)
     }
 }
 
@@ -635,17 +743,19 @@ INSERT INTO property_names (project, name, class, action)
 DROP TABLE property_names_as_text;
 ";
 
+const NAMES_WITH_DETECTOR: &str = "ALTER TABLE property_names ADD COLUMN detector INTEGER NOT NULL DEFAULT 0;";
+
 impl Dictionary {
     async fn open(database: Database) -> Result<Dictionary> {
-        database.migrate("dictionary", &[NAMES_AS_TEXT, NAMES_AS_BYTES]).await?;
+        database.migrate("dictionary", &[NAMES_AS_TEXT, NAMES_AS_BYTES, NAMES_WITH_DETECTOR]).await?;
         let mut projects: FxHashMap<ProjectId, Names> = FxHashMap::default();
-        for row in database.rows("SELECT project, name, class, action FROM property_names", &[]).await? {
+        for row in database.rows("SELECT project, name, class, action, detector FROM property_names", &[]).await? {
             let names = projects.entry(ProjectId(row.number(0)?)).or_default();
             let name = String::from_utf8(row.bytes(1)?.to_vec()).map_err(|_| Error::CannotOpen)?;
             let class = CLASSES[row.int(2)? as usize % CLASSES.len()];
             let action = ACTIONS[row.int(3)? as usize % ACTIONS.len()];
             names.columns += usize::from(is_column(action));
-            let known = NameKnown::new(&name, class, action);
+            let known = NameKnown::new(&name, class, action, Detector::of_number(row.int(4)?));
             names.known.insert(name, known);
         }
         Ok(Dictionary { database, projects: RwLock::new(projects) })
@@ -656,13 +766,11 @@ impl Dictionary {
     }
 
     /// Notes what happened to a name. Answers whether it may have a column of its own.
-    fn note(&self, project: ProjectId, name: &str, class: Class, action: Action) -> bool {
+    fn note(&self, project: ProjectId, name: &str, verdict: &Verdict) -> bool {
+        let Verdict { class, action, by, .. } = *verdict;
         {
             let projects = self.projects.read().expect("never left half changed");
-            if projects
-                .get(&project)
-                .and_then(|names| names.known.get(name))
-                .is_some_and(|known| known.covers(class, action))
+            if projects.get(&project).and_then(|names| names.known.get(name)).is_some_and(|known| known.covers(verdict))
             {
                 return true;
             }
@@ -670,14 +778,18 @@ impl Dictionary {
         let mut projects = self.projects.write().expect("never left half changed");
         let names = projects.entry(project).or_default();
         match names.known.get_mut(name) {
-            Some(known) => (known.class, known.action) = (class, action),
+            Some(known) => {
+                names.columns += usize::from(is_column(action) && !is_column(known.action));
+                (known.class, known.action, known.by) = (class, action, by);
+            }
             None => {
-                if names.columns >= limits::SEGMENT_COLUMNS_MAX || names.known.len() >= limits::SEGMENT_COLUMNS_MAX * 2
-                {
+                let full = names.columns >= limits::SEGMENT_COLUMNS_MAX
+                    || names.known.len() >= limits::SEGMENT_COLUMNS_MAX * 2;
+                if full && !cofferdam_model::sabotage::is_out(70) {
                     return false;
                 }
                 names.columns += usize::from(is_column(action));
-                names.known.insert(name.to_owned(), NameKnown::new(name, class, action));
+                names.known.insert(name.to_owned(), NameKnown::new(name, class, action, by));
             }
         }
         names.unsaved.push(name.to_owned());
@@ -685,7 +797,7 @@ impl Dictionary {
     }
 
     async fn flush(&self, project: ProjectId) -> Result<()> {
-        let unsaved: Vec<(String, Class, Action)> = {
+        let unsaved: Vec<Known> = {
             let quiet = self
                 .projects
                 .read()
@@ -700,44 +812,64 @@ impl Dictionary {
             let unsaved = std::mem::take(&mut names.unsaved);
             unsaved
                 .into_iter()
-                .filter_map(|name| names.known.get(&name).map(|known| (name.clone(), known.class, known.action)))
+                .filter_map(|name| names.known.get(&name).copied().map(|known| known.named(name)))
                 .collect()
         };
         let result = self.save(project, &unsaved).await;
         if result.is_err() {
             let mut projects = self.projects.write().expect("never left half changed");
-            projects.entry(project).or_default().unsaved.extend(unsaved.into_iter().map(|(name, ..)| name));
+            projects.entry(project).or_default().unsaved.extend(unsaved.into_iter().map(|known| known.name));
         }
         result
     }
 
-    async fn save(&self, project: ProjectId, names: &[(String, Class, Action)]) -> Result<()> {
+    async fn save(&self, project: ProjectId, names: &[Known]) -> Result<()> {
         let mut write = self.database.write().await?;
-        for (name, class, action) in names {
+        for Known { name, class, action, by } in names {
             let class = CLASSES.iter().position(|other| other == class).unwrap_or(0) as i64;
             let action = ACTIONS.iter().position(|other| other == action).unwrap_or(0) as i64;
             write
                 .execute(
-                    "INSERT INTO property_names (project, name, class, action) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT (project, name) DO UPDATE SET class = excluded.class, action = excluded.action",
-                    &[project.into(), name.as_bytes().into(), class.into(), action.into()],
+                    "INSERT INTO property_names (project, name, class, action, detector) VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (project, name)
+                     DO UPDATE SET class = excluded.class, action = excluded.action, detector = excluded.detector",
+                    &[
+                        project.into(),
+                        name.as_bytes().into(),
+                        class.into(),
+                        action.into(),
+                        i64::from(by.number()).into(),
+                    ],
                 )
                 .await?;
         }
         write.commit().await
     }
 
+    /// Forgets what was noted of a name: it is noted anew when it comes again.
+    async fn forget(&self, project: ProjectId, name: &str) -> Result<()> {
+        let mut write = self.database.write().await?;
+        let sql = "DELETE FROM property_names WHERE project = $1 AND name = $2";
+        write.execute(sql, &[project.into(), name.as_bytes().into()]).await?;
+        write.commit().await?;
+        let mut projects = self.projects.write().expect("never left half changed");
+        let names = projects.entry(project).or_default();
+        if let Some(known) = names.known.remove(name) {
+            names.columns -= usize::from(is_column(known.action));
+        }
+        Ok(())
+    }
+
+    fn class_of(&self, project: ProjectId, name: &str) -> Option<Class> {
+        let projects = self.projects.read().expect("never left half changed");
+        projects.get(&project).and_then(|names| names.known.get(name)).map(|known| known.class)
+    }
+
     fn list(&self, project: ProjectId) -> Vec<Known> {
         let projects = self.projects.read().expect("never left half changed");
         let mut list: Vec<Known> = projects
             .get(&project)
-            .map(|names| {
-                names
-                    .known
-                    .iter()
-                    .map(|(name, known)| Known { name: name.clone(), class: known.class, action: known.action })
-                    .collect()
-            })
+            .map(|names| names.known.iter().map(|(name, known)| known.named(name.clone())).collect())
             .unwrap_or_default();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
@@ -745,7 +877,8 @@ impl Dictionary {
 }
 
 const CLASSES: [Class; 6] = [Class::C0, Class::C1, Class::C2, Class::C3, Class::C4, Class::C5];
-const ACTIONS: [Action; 5] = [Action::Kept, Action::Reduced, Action::Pseudonymised, Action::Sealed, Action::Dropped];
+const ACTIONS: [Action; 6] =
+    [Action::Kept, Action::Reduced, Action::Pseudonymised, Action::Sealed, Action::Dropped, Action::Quarantined];
 
 fn is_column(action: Action) -> bool {
     matches!(action, Action::Kept | Action::Reduced | Action::Pseudonymised)
@@ -788,7 +921,7 @@ mod tests {
         let Ok(sent) = wire::read_events(body.as_bytes()).unwrap().remove(0).read else { panic!("an event") };
         let valid = wire::validate(sent, Door::Track, IdentityMode::Simplified, 1_800_000_000_000_000);
         let Ok(Record::Event(event)) = valid else { panic!("a valid event") };
-        vault.seal(PROJECT, vec![event], 0).await.unwrap().events.remove(0)
+        vault.seal(PROJECT, vec![event], Arrival::default(), 0).await.unwrap().events.remove(0)
     }
 
     async fn update(vault: &Vault, updates: &[serde_json::Value]) -> Vec<Option<Reason>> {
@@ -919,7 +1052,7 @@ mod tests {
             let Ok(Record::Event(event)) = valid else { panic!("a valid event") };
             event
         });
-        let sealed = vault.seal(PROJECT, events.collect(), 2).await.unwrap();
+        let sealed = vault.seal(PROJECT, events.collect(), Arrival::default(), 2).await.unwrap();
         let lengths: Vec<usize> = sealed.trails.iter().map(Vec::len).collect();
         assert_eq!((sealed.events.len(), lengths, sealed.values, sealed.secrets), (3, vec![4, 4], 6, 3));
         let names: Vec<&str> = sealed.events[2].properties.iter().map(|(name, _)| name.as_str()).collect();

@@ -13,8 +13,9 @@ use crate::database::Database;
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
 use crate::people::{PeopleFound, PersonTest, Table, Tables};
+use crate::plan::Plan;
 use crate::wire::Operation;
-use crate::{Error, Result};
+use crate::{Error, Handled, Result, Trail};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS records (
@@ -45,9 +46,6 @@ pub struct ProfileView {
     pub sealed: Vec<(String, Class)>,
 }
 
-/// What became of the properties that an update touched.
-pub(crate) type Trail = Vec<(String, Class, Action)>;
-
 impl Profile {
     pub(crate) fn view(&self) -> ProfileView {
         ProfileView {
@@ -66,7 +64,7 @@ impl Profile {
     }
 
     /// Applies one operation. An error leaves the profile as it was.
-    pub(crate) fn apply(&mut self, operation: Operation, trail: &mut Trail) -> Result<(), Reason> {
+    pub(crate) fn apply(&mut self, operation: Operation, plan: &Plan, trail: &mut Trail) -> Result<(), Reason> {
         let changed: Vec<(String, Option<Value>)> = match operation {
             Operation::Set(values) => values.into_iter().map(|(name, value)| (name, Some(value))).collect(),
             Operation::SetOnce(values) => values
@@ -120,7 +118,7 @@ impl Profile {
         }
         let before = self.clone();
         for (name, value) in changed {
-            self.put(name, value, trail);
+            self.put(name, value, plan, trail);
         }
         if !self.within_limits() {
             *self = before;
@@ -136,7 +134,9 @@ impl Profile {
             return false;
         }
         let before = self.clone();
-        self.put(name, Some(value), &mut Vec::new());
+        // The door decided that it is personal: the tracking plan may know better than its name and value say.
+        self.open.remove(&name);
+        self.personal.insert(name, value);
         let fits = self.within_limits();
         if !fits {
             *self = before;
@@ -164,15 +164,19 @@ impl Profile {
     }
 
     /// Puts a property where its class belongs, and nowhere else.
-    pub(crate) fn put(&mut self, name: String, value: Option<Value>, trail: &mut Trail) {
+    pub(crate) fn put(&mut self, name: String, value: Option<Value>, plan: &Plan, trail: &mut Trail) {
         let name = crate::firewall::mask_name(&name).into_owned();
         self.open.remove(&name);
         self.personal.remove(&name);
         let Some(value) = value.filter(|value| !value.is_null()) else { return };
         let verdict = judge(&name, &value);
+        let verdict = match plan.class(&name) {
+            Some(class) => verdict.at_least(class),
+            None => verdict,
+        };
         // In a profile a join key is sealed: there is nothing to count by it that events do not have.
         let action = if verdict.action == Action::Pseudonymised { Action::Sealed } else { verdict.action };
-        trail.push((name.clone(), verdict.class, action));
+        trail.push(Handled { name: name.clone(), class: verdict.class, action, by: verdict.by });
         match action {
             Action::Kept => {
                 self.open.insert(name, cut(value));
@@ -185,7 +189,7 @@ impl Profile {
             Action::Sealed | Action::Pseudonymised => {
                 self.personal.insert(name, value);
             }
-            Action::Dropped => {}
+            Action::Dropped | Action::Quarantined => {}
         }
     }
 
@@ -404,7 +408,7 @@ mod tests {
             Operation::Unset(vec!["first".into()]),
         ];
         for operation in operations {
-            profile.apply(operation, &mut trail).unwrap();
+            profile.apply(operation, &Plan::default(), &mut trail).unwrap();
         }
         assert_eq!(
             Value::Object(profile.open.clone()),
@@ -412,11 +416,11 @@ mod tests {
         );
         assert_eq!(Value::Object(profile.personal.clone()), json!({"$email": "a@b.io"}));
         // A value that turns out personal moves, and does not stay behind.
-        profile.apply(Operation::Set(map(json!({"plan": "ask c@d.io"}))), &mut trail).unwrap();
+        profile.apply(Operation::Set(map(json!({"plan": "ask c@d.io"}))), &Plan::default(), &mut trail).unwrap();
         assert!(!profile.open.contains_key("plan"));
         let view = profile.view();
         assert!(view.sealed.contains(&("plan".to_owned(), Class::C3)));
-        profile.apply(Operation::Delete, &mut trail).unwrap();
+        profile.apply(Operation::Delete, &Plan::default(), &mut trail).unwrap();
         assert!(profile.open.is_empty() && profile.personal.is_empty());
     }
 
@@ -427,7 +431,11 @@ mod tests {
         let mut refused = false;
         for index in 0..limits::PROFILE_PROPERTIES_MAX + 1 {
             let before = profile.open.len();
-            match profile.apply(Operation::Set(map(json!({format!("p{index}"): big}))), &mut Trail::new()) {
+            match profile.apply(
+                Operation::Set(map(json!({format!("p{index}"): big}))),
+                &Plan::default(),
+                &mut Trail::new(),
+            ) {
                 Ok(()) => {}
                 Err(reason) => {
                     assert_eq!(reason, Reason::ProfileTooLarge);

@@ -10,6 +10,7 @@ use world::World;
 
 mod feed;
 mod firewall;
+mod ledger;
 mod load;
 mod measure;
 mod queries;
@@ -47,6 +48,8 @@ enum Command {
     Firewall,
     /// Send events to a server over HTTP and measure rate, processor time, latency and freshness
     Load(load::LoadArgs),
+    /// Append to a ledger from many threads, and verify it: durable entries a second, latency, entries verified a second
+    Ledger(ledger::LedgerArgs),
 }
 
 #[derive(clap::Args)]
@@ -80,6 +83,7 @@ fn main() -> Result<()> {
         }
         Command::Firewall => firewall::run(),
         Command::Load(args) => load::run(&args)?,
+        Command::Ledger(args) => ledger::run(&args)?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;
             if let Some(path) = json {

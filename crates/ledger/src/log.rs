@@ -731,7 +731,9 @@ fn recover(disk: &dyn Disk, folder: &Path, key: &VerifierKey, last_seen: &dyn La
     let first = found.first.unwrap_or(published);
     let base = first - first % WIDTH;
     let mut edge = Edge::read(disk, folder, base)?;
-    let before = if first > base { Tiles::new(disk, folder, first).bundle(base / WIDTH)? } else { Vec::new() };
+    let mut before = if first > base { Tiles::new(disk, folder, first).bundle(base / WIDTH)? } else { Vec::new() };
+    // It may have become full since.
+    before.truncate((first - base) as usize);
     if before.len() as u64 != first - base {
         return Err(Error::Damaged { what: format!("entries from {base} to {first} are missing") });
     }

@@ -231,6 +231,7 @@ fn every_change_is_named_by_the_number_of_its_entry() {
         );
     }
     assert_eq!(first(&|ledger| edit(ledger, "000", |all| all.swap(17, 200))), Some(Some(17)));
+    assert_eq!(first(&|ledger| edit(ledger, "000", |all| all.push(all[7].clone()))), Some(Some(256)));
     assert_eq!(first(&|ledger| edit(ledger, "001.p/45", |all| all[43][9] ^= 1)), Some(Some(299)));
     let blobs = |ledger: &Path| {
         let folder = std::fs::read_dir(ledger.join("blobs")).unwrap().next().unwrap().unwrap().path();

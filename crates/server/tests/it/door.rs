@@ -133,7 +133,7 @@ fn what_history_has_of_a_property_is_found_and_taken_out() {
 
 #[test]
 fn an_address_becomes_a_country_only_when_the_sender_asks() {
-    let server = Server::with(Options { time_zone: "UTC", arguments: &["--proxies", "1"] });
+    let server = Server::with(Options { arguments: &["--proxies", "1"], ..Options::PLAIN });
     // RIPE NCC's own network, in the Netherlands.
     let from = |event: &str, target: &str, header: &str| {
         let event = server.event(event, now_ms(), "u", json!({}));

@@ -9,6 +9,7 @@ use serde_json::json;
 use world::World;
 
 mod feed;
+mod identities;
 mod load;
 mod measure;
 mod queries;
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Send events to a server over HTTP and measure rate, processor time, latency and freshness
     Load(load::LoadArgs),
+    /// Give numbers to many persons, and measure the identity map: disk, rates, look-ups by address
+    Identities(identities::IdentitiesArgs),
 }
 
 #[derive(clap::Args)]
@@ -55,7 +58,7 @@ struct WorldArgs {
     folder: PathBuf,
 }
 
-fn events(text: &str) -> Result<u64, String> {
+pub(crate) fn events(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.chars().last() {
         Some('M') => (&text[..text.len() - 1], 1e6),
         Some('k') => (&text[..text.len() - 1], 1e3),
@@ -76,6 +79,7 @@ fn main() -> Result<()> {
             eprintln!("{report:#}");
         }
         Command::Load(args) => load::run(&args)?,
+        Command::Identities(args) => runtime()?.block_on(identities::run(&args))?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;
             if let Some(path) = json {

@@ -126,7 +126,9 @@ fn mix(seed: u64) -> u64 {
 /// Seals one event each. Answers how long that took, without what comes before it.
 async fn seal(vault: &Vault, args: &IdentitiesArgs, persons: std::ops::Range<u64>) -> Result<Duration> {
     let records: Vec<String> = persons
-        .map(|person| format!(r#"{{"event":"e","properties":{{"distinct_id":"{}","time":1790000000}}}}"#, args.id(person)))
+        .map(|person| {
+            format!(r#"{{"event":"e","properties":{{"distinct_id":"{}","time":1790000000}}}}"#, args.id(person))
+        })
         .collect();
     let body = format!("[{}]", records.join(","));
     let read = wire::read_events(body.as_bytes()).map_err(|_| anyhow::anyhow!("the body is not read"))?;

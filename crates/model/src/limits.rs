@@ -42,6 +42,14 @@ pub const UNINDEXED_IDS: usize = 100_000;
 pub const PERSON_DEVICES_MAX: usize = 10_000;
 /// A personal value that came with an event, in bytes of JSON: it is opened and sealed with the whole profile.
 pub const PERSONAL_VALUE_BYTES_MAX: usize = 8 * 1024;
+/// An e-mail address that is looked for by its hash, in bytes: 64 before the @, 255 after it (RFC 5321).
+pub const MAIL_BYTES_MAX: usize = 320;
+/// A telephone number as it was written, in bytes: 15 digits and what people put between them.
+pub const PHONE_BYTES_MAX: usize = 64;
+/// Addresses of one profile in the blind index: nobody has more, and each is a row.
+pub const PROFILE_ADDRESSES_MAX: usize = 64;
+/// Subjects that one address finds: more have a shared mailbox, and no person looks at more.
+pub const ADDRESS_SUBJECTS_MAX: usize = 1_000;
 /// A profile after an update, in bytes of JSON: it is sealed and opened whole.
 pub const PROFILE_BYTES_MAX: usize = 256 * 1024;
 /// Properties of one profile: as Mixpanel's.

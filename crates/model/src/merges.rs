@@ -111,20 +111,6 @@ impl Merges {
         true
     }
 
-    /// Takes a person apart and links the same subjects anew, by links in their old order. What they do not join
-    /// is apart again.
-    pub fn relink(&mut self, subject: SubjectNo, links: &[(SubjectNo, SubjectNo)]) {
-        let (members, _) = self.take(subject);
-        for member in members {
-            if self.group(member).is_some() {
-                *self.group_of.entry(member.0 as usize) = ALONE;
-            }
-        }
-        for (alias, canonical) in links {
-            self.link(*alias, *canonical);
-        }
-    }
-
     /// Groups with two members or more; the order is of no meaning.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().filter(|group| !group.members.is_empty())
@@ -178,24 +164,5 @@ mod tests {
             + merges.groups.pages.iter().zip(&copy.groups.pages).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
         let all = merges.group_of.pages.len() + merges.groups.pages.len();
         assert!(shared + 4 >= all, "{shared} of {all}");
-    }
-
-    #[test]
-    fn a_person_without_their_last_link_is_two_again() {
-        let s = SubjectNo;
-        let mut merges = Merges::default();
-        let links = [(s(1), s(5)), (s(2), s(9)), (s(5), s(9)), (s(3), s(1))];
-        for (alias, canonical) in links {
-            assert!(merges.link(alias, canonical));
-        }
-        merges.link(s(20), s(21));
-        merges.relink(s(9), &links[..3]);
-        assert_eq!((merges.canonical(s(3)), merges.canonical(s(1)), merges.group(s(3))), (s(3), s(9), None));
-        merges.relink(s(5), &links[..2]);
-        assert_eq!((merges.canonical(s(1)), merges.canonical(s(2))), (s(5), s(9)));
-        assert_eq!(merges.canonical(s(20)), s(21));
-        merges.relink(s(1), &[]);
-        assert_eq!((merges.group(s(1)), merges.group(s(5)), merges.canonical(s(2))), (None, None, s(9)));
-        assert_eq!(merges.groups().count(), 2);
     }
 }

@@ -392,6 +392,25 @@ impl Write {
         self.connection().execute(sql.into(), binds).await
     }
 
+    /// Runs a statement that ends with `IN`, as [`Database::rows_in`] does.
+    pub(crate) async fn execute_in(
+        &mut self,
+        sql: &'static str,
+        fixed: &[Bind<'_>],
+        list: impl Iterator<Item = Bind<'_>>,
+    ) -> Result<()> {
+        let list: Vec<Bind<'_>> = list.collect();
+        for chunk in list.chunks(VALUES_MAX) {
+            let connection = self.connection();
+            let sql = match connection {
+                Connection::Sqlite(_) => listed::<Sqlite>(sql, fixed.len(), chunk.len()),
+                Connection::Postgres(_) => listed::<Postgres>(sql, fixed.len(), chunk.len()),
+            };
+            connection.execute(sql.into(), &[fixed, chunk].concat()).await?;
+        }
+        Ok(())
+    }
+
     /// Inserts many rows of `columns` values each. `into` ends before `VALUES`, `conflict` follows the rows.
     pub(crate) async fn insert(
         &mut self,

@@ -17,6 +17,7 @@ use cofferdam_model::{Merges, ProjectId, SubjectNo, limits};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
+use crate::blind::{Address, BlindIndex, Hash, Source};
 use crate::database::{Bind, Database};
 use crate::keys::{ProjectKeys, aad};
 use crate::wire::LinkRule;
@@ -210,7 +211,8 @@ struct Wanted {
 
 /// Each id once.
 enum WantedRows {
-    Subjects(Vec<(Pid, String)>),
+    /// And the hashes of those that are e-mail addresses.
+    Subjects(Vec<(Pid, String)>, Vec<(Pid, Hash)>),
     JoinKeys(Vec<(Pid, String)>),
 }
 
@@ -250,6 +252,7 @@ impl IdentityMap {
         &self,
         project: ProjectId,
         keys: &Arc<ProjectKeys>,
+        blind: &BlindIndex,
         ids: &[(Kind, &str)],
     ) -> Result<Vec<SubjectNo>> {
         let prints: Vec<Print> = ids.iter().map(|(kind, id)| self.print(project, *kind, id)).collect();
@@ -260,14 +263,19 @@ impl IdentityMap {
         if numbers.iter().any(Option::is_none) {
             let mut pids: FxHashMap<Print, Pid> = FxHashMap::default();
             let mut wanted = Vec::new();
+            let mut mails = Vec::new();
             for ((print, (kind, id)), number) in prints.iter().zip(ids).zip(&numbers) {
                 if number.is_none() && !pids.contains_key(print) {
                     let pid = keys.pid(*kind, id);
                     pids.insert(*print, pid);
                     wanted.push((pid, (*id).to_owned()));
+                    if let (Kind::Person, Some(mail)) = (kind, Address::mail(id)) {
+                        let hash = blind.hashes(keys, &BTreeSet::from([mail])).await?;
+                        mails.extend(hash.into_iter().map(|hash| (pid, hash)));
+                    }
                 }
             }
-            let found = self.write_together(project, keys, WantedRows::Subjects(wanted)).await?;
+            let found = self.write_together(project, keys, WantedRows::Subjects(wanted, mails)).await?;
             let mut subjects = self.subjects.lock().expect("never left half changed");
             if subjects.len() + pids.len() > CACHE_IDS_MAX {
                 subjects.clear();
@@ -315,7 +323,7 @@ impl IdentityMap {
             for wanted in group {
                 let numbers = match &*wanted.rows {
                     WantedRows::JoinKeys(_) => HashMap::new(),
-                    WantedRows::Subjects(ids) => {
+                    WantedRows::Subjects(ids, _) => {
                         let numbers = found.entry(wanted.project).or_default();
                         ids.iter().filter_map(|(pid, _)| Some((*pid, *numbers.get(pid)?))).collect()
                     }
@@ -338,20 +346,30 @@ impl IdentityMap {
     async fn write_group(&self, group: &[Wanted]) -> Result<HashMap<ProjectId, HashMap<Pid, SubjectNo>>> {
         type Rows<'a> = HashMap<Pid, &'a str>;
         let mut projects: BTreeMap<ProjectId, (&ProjectKeys, Rows<'_>, Rows<'_>)> = BTreeMap::new();
+        let mut hashes: HashMap<(ProjectId, Pid), Hash> = HashMap::new();
         for wanted in group {
             let (_, subjects, join_keys) =
                 projects.entry(wanted.project).or_insert_with(|| (&wanted.keys, HashMap::new(), HashMap::new()));
             match &*wanted.rows {
-                WantedRows::Subjects(ids) => subjects.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str()))),
+                WantedRows::Subjects(ids, mails) => {
+                    subjects.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str())));
+                    hashes.extend(mails.iter().map(|(pid, hash)| ((wanted.project, *pid), *hash)));
+                }
                 WantedRows::JoinKeys(ids) => join_keys.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str()))),
             }
         }
         let mut numbers: HashMap<ProjectId, HashMap<Pid, SubjectNo>> = HashMap::new();
         let mut rows = Vec::new();
         let mut values = Vec::new();
+        let mut mails: BTreeMap<ProjectId, Vec<(SubjectNo, Hash)>> = BTreeMap::new();
         for (project, (keys, subjects, join_keys)) in projects {
             let (found, new) = self.allocate(project, keys, &subjects).await?;
-            rows.extend(new.into_iter().map(|(pid, subject, sealed)| (project, pid, subject, sealed)));
+            for (pid, subject, sealed) in new {
+                if let Some(hash) = hashes.get(&(project, pid)) {
+                    mails.entry(project).or_default().push((subject, *hash));
+                }
+                rows.push((project, pid, subject, sealed));
+            }
             numbers.insert(project, found);
             for (pid, value) in join_keys {
                 let sealed = keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes());
@@ -364,7 +382,7 @@ impl IdentityMap {
             unindexed.in_doubt.extend(numbers.keys().copied().chain(moving.iter().map(|(project, ..)| *project)));
             moving
         };
-        self.write_rows(&rows, &values, &moving).await?;
+        self.write_rows(&rows, &values, &moving, &mails).await?;
         let mut unindexed = self.unindexed.lock().expect("never left half changed");
         for (project, pid, _) in &moving {
             unindexed.moving.remove(&(*project, *pid));
@@ -387,6 +405,7 @@ impl IdentityMap {
         rows: &[(ProjectId, Pid, SubjectNo, Vec<u8>)],
         join_keys: &[(ProjectId, Pid, Vec<u8>)],
         moving: &[(ProjectId, Pid, SubjectNo)],
+        mails: &BTreeMap<ProjectId, Vec<(SubjectNo, Hash)>>,
     ) -> Result<()> {
         const IDENTITIES: &str = "INSERT INTO identities (place, pid, sealed_id)";
         const JOIN_KEYS: &str = "INSERT INTO join_keys (project, pid, sealed_value)";
@@ -398,7 +417,7 @@ impl IdentityMap {
             .iter()
             .flat_map(|(project, pid, sealed)| [(*project).into(), pid.into(), sealed.into()])
             .collect();
-        match (identities.is_empty(), join_keys.is_empty(), moving.is_empty()) {
+        match (identities.is_empty(), join_keys.is_empty(), moving.is_empty() && mails.is_empty()) {
             (true, true, true) => return Ok(()),
             (false, true, true) => return self.database.insert(IDENTITIES, 3, &identities, "").await,
             (true, false, true) => {
@@ -409,6 +428,9 @@ impl IdentityMap {
         let mut write = self.database.write().await?;
         write.insert(IDENTITIES, 3, &identities, "").await?;
         write.insert(JOIN_KEYS, 3, &join_keys, "ON CONFLICT DO NOTHING").await?;
+        for (project, mails) in mails {
+            BlindIndex::add(&mut write, *project, Source::Id, mails).await?;
+        }
         let entries: Vec<Bind<'_>> = moving
             .iter()
             .flat_map(|(project, pid, subject)| [(*project).into(), pid.into(), (*subject).into()])
@@ -731,7 +753,7 @@ mod tests {
     async fn resolve(vault: &Vault, project: ProjectId, ids: &[String]) -> Vec<u32> {
         let keys = vault.keys.project(project).unwrap();
         let ids: Vec<(Kind, &str)> = ids.iter().map(|id| (Kind::Person, id.as_str())).collect();
-        let numbers = vault.identities.resolve(project, &keys, &ids).await.unwrap();
+        let numbers = vault.identities.resolve(project, &keys, &vault.blind, &ids).await.unwrap();
         numbers.into_iter().map(|subject| subject.0).collect()
     }
 

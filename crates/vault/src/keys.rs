@@ -99,7 +99,7 @@ pub(crate) struct ProjectKeys {
     /// Sealed distinct ids and join values.
     pub(crate) ids: SealKey,
     /// Wraps subject keys: the organisation's key.
-    wrapping: Arc<SealKey>,
+    pub(crate) wrapping: Arc<SealKey>,
     log: Zeroizing<[u8; 32]>,
 }
 

@@ -22,6 +22,7 @@ use cofferdam_model::{
 use rustc_hash::FxHashMap;
 use zeroize::Zeroizing;
 
+mod blind;
 mod database;
 mod disclose;
 mod firewall;
@@ -43,6 +44,7 @@ pub use place::Places;
 pub use profile::ProfileView;
 pub use quarantine::{Quarantine, QuarantinedName, Released};
 
+use blind::{Address, BlindIndex};
 use database::Database;
 use firewall::{NameSays, Verdict};
 use identity::{IdentityMap, Kind, Pid, printed};
@@ -134,6 +136,7 @@ pub struct Vault {
     plans: plan::Plans,
     quarantine: quarantine::Store,
     places: Places,
+    blind: Arc<BlindIndex>,
     /// Values sealed lately, by keyed hash, so that an e-mail sent with every event is written once.
     sealed_lately: Mutex<FxHashMap<(ProjectId, SubjectNo), FxHashMap<u64, u64>>>,
     hasher: RandomState,
@@ -147,14 +150,16 @@ impl Vault {
     pub async fn open(databases: &Databases, root_file: &Path) -> Result<Vault> {
         let keys = Keys::open(&databases.keys, root_file).await?;
         let database = Database::open(&databases.vault).await?;
+        let blind = Arc::new(BlindIndex::open(database.clone(), keys.database.clone()).await?);
         Ok(Vault {
             keys,
             identities: IdentityMap::open(database.clone()).await?,
-            profiles: Profiles::open(database.clone()).await?,
+            profiles: Profiles::open(database.clone(), blind.clone()).await?,
             plans: plan::Plans::open(database.clone()).await?,
             quarantine: quarantine::Store::open(database.clone()).await?,
             places: Places::default(),
             dictionary: Dictionary::open(database).await?,
+            blind,
             sealed_lately: Mutex::default(),
             hasher: RandomState::new(),
         })
@@ -196,7 +201,7 @@ impl Vault {
                 ids.push((Kind::Person, id));
             }
         }
-        let numbers = self.identities.resolve(project, &keys, &ids).await?;
+        let numbers = self.identities.resolve(project, &keys, &self.blind, &ids).await?;
         let mut numbers = numbers.into_iter();
         let mut next = || numbers.next().ok_or(Error::CannotOpen);
         let mut subjects = Vec::with_capacity(events.len());
@@ -317,7 +322,7 @@ impl Vault {
             })
             .collect();
         let ids: Vec<(Kind, &str)> = names.iter().map(|(kind, id)| (*kind, id.as_str())).collect();
-        let numbers = self.identities.resolve(project, &keys, &ids).await?;
+        let numbers = self.identities.resolve(project, &keys, &self.blind, &ids).await?;
         let merges = self.identities.merges(project);
         let subjects: Vec<SubjectNo> = updates
             .iter()
@@ -406,6 +411,28 @@ impl Vault {
         let found = self.identities.known(project, &pids).await?;
         let known = pids.iter().filter(|pid| found.contains_key(*pid)).count() as u64;
         Ok((found.into_values().map(|subject| merges.canonical(subject)).collect(), known))
+    }
+
+    /// Persons of an organisation who have this e-mail address, however it is spelled: sealed in their profile, or as
+    /// an id of theirs. By project, at most [`limits::ADDRESS_SUBJECTS_MAX`] subjects; nobody when it is no address.
+    pub async fn find_by_mail(&self, org: OrgId, mail: &str) -> Result<Vec<(ProjectId, SubjectNo)>> {
+        self.find_by_address(org, Address::mail(mail)).await
+    }
+
+    /// As [`Self::find_by_mail`], by a telephone number with its country code.
+    pub async fn find_by_phone(&self, org: OrgId, phone: &str) -> Result<Vec<(ProjectId, SubjectNo)>> {
+        self.find_by_address(org, Address::phone(phone)).await
+    }
+
+    async fn find_by_address(&self, org: OrgId, address: Option<Address>) -> Result<Vec<(ProjectId, SubjectNo)>> {
+        let keys = self.keys.projects().into_iter().map(|(_, keys)| keys).find(|keys| keys.org == org);
+        let (Some(address), Some(keys)) = (address, keys) else { return Ok(Vec::new()) };
+        let found = self.blind.find(&keys, address).await?;
+        let persons: BTreeSet<(ProjectId, SubjectNo)> = found
+            .into_iter()
+            .map(|(project, subject)| (project, self.identities.merges(project).canonical(subject)))
+            .collect();
+        Ok(persons.into_iter().collect())
     }
 
     /// What the door did with each property name seen so far, by name.
@@ -899,6 +926,8 @@ mod tests {
         ids_that_are_new_to_many_requests_at_once_have_one_number_each,
         of_the_last_events_it_is_told_what_happened,
         merges_and_numbers_survive_a_restart,
+        who_has_an_address_is_found_however_it_is_spelled,
+        an_address_of_two_organisations_has_nothing_in_common,
     );
 
     const PROJECT: ProjectId = ProjectId(1);
@@ -1057,6 +1086,79 @@ mod tests {
         assert_eq!((sealed.events.len(), lengths, sealed.values, sealed.secrets), (3, vec![4, 4], 6, 3));
         let names: Vec<&str> = sealed.events[2].properties.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["n", "org_id"]);
+    }
+
+    async fn found(vault: &Vault, org: u32, mail: &str) -> Vec<SubjectNo> {
+        let found = vault.find_by_mail(OrgId(org), mail).await.unwrap();
+        found.into_iter().map(|(_, subject)| subject).collect()
+    }
+
+    async fn who_has_an_address_is_found_however_it_is_spelled(home: Home) {
+        let first = vault(&home).await;
+        let set = |name: &str, value: serde_json::Value| json!({"$distinct_id": "u", "$ignore_time": true, "$set": {name: value}});
+        update(&first, &[set("$email", json!("Ada@Bücher.example")), set("$phone", json!("+34 612 345 678"))]).await;
+        let user = SubjectNo(0);
+        // With an event, before and as a sign-in; and as an id.
+        let device = seal(&first, json!({"$device_id": "d", "note": "ask grace@navy.example, please"})).await.subject;
+        let other = seal(&first, json!({"$user_id": "Eve@Canary.example"})).await.subject;
+        drop(first);
+        let vault = vault(&home).await;
+        assert_eq!(found(&vault, 1, " ADA@xn--bcher-kva.EXAMPLE ").await, [user]);
+        assert_eq!(vault.find_by_phone(OrgId(1), "0034612345678").await.unwrap(), [(PROJECT, user)]);
+        assert_eq!(found(&vault, 1, "grace@navy.example").await, [device]);
+        assert_eq!(found(&vault, 1, "eve@canary.example").await, [other]);
+        for nobody in ["ada@example.org", "ada+x@bücher.example", "no address"] {
+            assert_eq!(found(&vault, 1, nobody).await, [], "{nobody}");
+        }
+        seal(&vault, json!({"$device_id": "d", "$user_id": "u"})).await;
+        assert_eq!(found(&vault, 1, "grace@navy.example").await, [user], "a device is its user");
+        // What a profile loses is found no more; an id stays what it is.
+        update(
+            &vault,
+            &[
+                set("$email", json!("lovelace@example.org")),
+                json!({"$distinct_id": "Eve@Canary.example", "$ignore_time": true, "$set": {"x": 1}}),
+            ],
+        )
+        .await;
+        assert_eq!(found(&vault, 1, "ada@bücher.example").await, []);
+        assert_eq!(found(&vault, 1, "lovelace@example.org").await, [user]);
+        assert_eq!(found(&vault, 1, "eve@canary.example").await, [other]);
+        update(
+            &vault,
+            &[
+                json!({"$distinct_id": "u", "$delete": ""}),
+                json!({"$distinct_id": "Eve@Canary.example", "$delete": ""}),
+            ],
+        )
+        .await;
+        for mail in ["lovelace@example.org", "grace@navy.example", "eve@canary.example"] {
+            assert_eq!(found(&vault, 1, mail).await, [], "{mail}");
+        }
+        assert_eq!(vault.find_by_phone(OrgId(1), "+34612345678").await.unwrap(), []);
+        let left = vault.dictionary.database.row("SELECT count(*) FROM blind", &[]).await.unwrap().unwrap();
+        assert_eq!(left.int(0).unwrap(), 0);
+    }
+
+    async fn an_address_of_two_organisations_has_nothing_in_common(home: Home) {
+        let vault = vault(&home).await;
+        let projects = [(1, PROJECT), (2, ProjectId(2)), (2, ProjectId(3))];
+        for (org, project) in &projects[1..] {
+            vault.create_project(OrgId(*org), *project).await.unwrap();
+        }
+        for (_, project) in projects {
+            let set = json!({"$distinct_id": "u", "$set": {"$email": "ada@b.io"}});
+            let set = wire::validate_update(object(set), ProfileKind::Person, IdentityMode::Simplified, 0);
+            let Ok(Some(set)) = set else { panic!("an update") };
+            assert!(vault.update_profiles(project, vec![set]).await.unwrap()[0].is_ok());
+        }
+        assert_eq!(vault.find_by_mail(OrgId(1), "ada@b.io").await.unwrap(), [(PROJECT, SubjectNo(0))]);
+        let second = vault.find_by_mail(OrgId(2), "ada@b.io").await.unwrap();
+        assert_eq!(second, [(ProjectId(2), SubjectNo(0)), (ProjectId(3), SubjectNo(0))]);
+        let rows =
+            vault.dictionary.database.rows("SELECT hash, project FROM blind ORDER BY project", &[]).await.unwrap();
+        let hashes: Vec<&[u8]> = rows.iter().map(|row| row.bytes(0).unwrap()).collect();
+        assert!(hashes[0] != hashes[1] && hashes[1] == hashes[2], "one hash for each organisation");
     }
 
     async fn merges_and_numbers_survive_a_restart(home: Home) {

@@ -4,15 +4,17 @@
 //! which need a disclosure. Each change is read, applied and written back whole, in one transaction a batch.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use cofferdam_model::{Action, Class, Merges, ProjectId, Reason, SubjectNo, limits};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::blind::{Address, BlindIndex, Source};
 use crate::database::Database;
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
-use crate::people::{PeopleFound, PersonTest, Table, Tables};
+use crate::people::{GROUP_MARK, PeopleFound, PersonTest, Table, Tables};
 use crate::plan::Plan;
 use crate::wire::Operation;
 use crate::{Error, Handled, Result, Trail};
@@ -193,9 +195,16 @@ impl Profile {
         }
     }
 
+    /// The addresses among what is sealed.
+    fn addresses(&self) -> BTreeSet<Address> {
+        let mut found = BTreeSet::new();
+        self.personal.values().for_each(|value| Address::all_in(value, &mut found));
+        found
+    }
+
     /// Marks the record as that of a group, which is no person.
     pub(crate) fn mark_group(&mut self, key: &str) {
-        self.open.insert(crate::people::GROUP_MARK.to_owned(), key.into());
+        self.open.insert(GROUP_MARK.to_owned(), key.into());
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
@@ -249,6 +258,8 @@ fn json(map: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
 /// The sealed records.
 pub(crate) struct Profiles {
     database: Database,
+    /// Follows what the records seal.
+    blind: Arc<BlindIndex>,
     tables: Tables,
     /// Read, change and write are one step.
     writer: tokio::sync::Mutex<()>,
@@ -262,10 +273,11 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Profiles {
-    pub(crate) async fn open(database: Database) -> Result<Profiles> {
+    pub(crate) async fn open(database: Database, blind: Arc<BlindIndex>) -> Result<Profiles> {
         database.migrate("profiles", &[SCHEMA]).await?;
         Ok(Profiles {
             database,
+            blind,
             tables: Tables::default(),
             writer: tokio::sync::Mutex::new(()),
             reading: tokio::sync::Mutex::new(()),
@@ -313,11 +325,26 @@ impl Profiles {
         shredded: &BTreeSet<SubjectNo>,
     ) -> Result<()> {
         keys.shred(project, shredded).await?;
-        let org = keys.project(project)?.org;
+        let project_keys = keys.project(project)?;
+        let org = project_keys.org;
         let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
         order.sort_unstable();
         let sealing: HashMap<SubjectNo, SealKey> = keys.subjects(project, &order).await?;
+        let mut addresses = Vec::new();
+        for subject in &order {
+            // A group is no person.
+            let own = match changed[subject].open.contains_key(GROUP_MARK) {
+                true => BTreeSet::new(),
+                false => changed[subject].addresses(),
+            };
+            let hashes = self.blind.hashes(&project_keys, &own).await?;
+            addresses.extend(hashes.into_iter().map(|hash| (*subject, hash)));
+        }
         let mut write = self.database.write().await?;
+        BlindIndex::clear_profiles(&mut write, project, &order).await?;
+        let gone = removed.union(shredded).copied().collect();
+        BlindIndex::remove(&mut write, project, &gone).await?;
+        BlindIndex::add(&mut write, project, Source::Profile, &addresses).await?;
         for subject in order {
             let profile = &changed[&subject];
             let key = sealing.get(&subject).ok_or(Error::CannotOpen)?;

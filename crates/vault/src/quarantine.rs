@@ -437,7 +437,8 @@ mod tests {
         let found = vault.quarantine(PROJECT, NOW).await.unwrap();
         assert_eq!((found.names.len(), lost, found.lost), (limits::QUARANTINE_NAMES_MAX, 200, 200));
         drop(vault);
-        let again = Vault::open(folder.path(), &folder.path().join("root.key")).await.unwrap();
+        let again =
+            Vault::open(&crate::Databases::in_folder(folder.path()), &folder.path().join("root.key")).await.unwrap();
         assert_eq!(send(&again, "Opened", json!({"one_more": 1}), NOW).await.quarantine_lost, 1);
         assert_eq!(again.purge(PROJECT, "made_up_0_0").await.unwrap(), 1);
         assert_eq!(send(&again, "Opened", json!({"one_more": 1}), NOW).await.quarantine_lost, 0);
@@ -457,14 +458,16 @@ mod tests {
         send(&vault, "Opened", json!({"$user_id": "u", "email": "a@b.io"}), NOW).await;
         assert!(vault.raise_class(PROJECT, "email", Class::C1).await.is_err(), "what was seen counts as well");
         drop(vault);
-        let again = Vault::open(folder.path(), &folder.path().join("root.key")).await.unwrap();
+        let again =
+            Vault::open(&crate::Databases::in_folder(folder.path()), &folder.path().join("root.key")).await.unwrap();
         assert_eq!(again.plan(PROJECT).property("plan").unwrap().class, Class::C3);
     }
 
     #[tokio::test]
     async fn a_place_is_made_of_an_address_and_the_address_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut vault = Vault::open(folder.path(), &folder.path().join("root.key")).await.unwrap();
+        let mut vault =
+            Vault::open(&crate::Databases::in_folder(folder.path()), &folder.path().join("root.key")).await.unwrap();
         vault.use_places(Places::default());
         vault.create_project(OrgId(1), PROJECT).await.unwrap();
         let stored = async |properties: serde_json::Value, address: Option<&str>| {

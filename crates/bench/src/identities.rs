@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use cofferdam_model::{OrgId, ProjectId};
 use cofferdam_vault::wire::{self, Door, IdentityMode, Record, ValidEvent};
-use cofferdam_vault::{Databases, Vault};
+use cofferdam_vault::{Arrival, Databases, Vault};
 
 #[derive(clap::Args)]
 pub(crate) struct IdentitiesArgs {
@@ -150,7 +150,7 @@ async fn seal(vault: &Vault, args: &IdentitiesArgs, persons: std::ops::Range<u64
         .collect();
     ensure!(events.len() == records.len(), "{} of {} events are valid", events.len(), records.len());
     let started = Instant::now();
-    vault.seal(PROJECT, events, 0).await?;
+    vault.seal(PROJECT, events, Arrival::default(), 0).await?;
     Ok(started.elapsed())
 }
 

@@ -2,7 +2,7 @@
 // and without scrolling sideways on a narrow phone.
 import { expect, expectAccessible, settled, test, watch } from './fixtures';
 
-const PAGES = ['insights', 'funnels', 'retention', 'flows', 'persons', 'cohorts', 'live', 'start'];
+const PAGES = ['insights', 'funnels', 'retention', 'flows', 'persons', 'cohorts', 'live', 'data', 'start'];
 const SHAPES = ['bars', 'stacked', 'number', 'table'];
 
 for (const scheme of ['light', 'dark'] as const) {
@@ -11,7 +11,7 @@ for (const scheme of ['light', 'dark'] as const) {
     for (const name of PAGES) {
       await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
       await expect(page.locator('h1')).toBeVisible();
-      if (!['cohorts', 'live', 'start'].includes(name)) await settled(page);
+      if (!['cohorts', 'live', 'data', 'start'].includes(name)) await settled(page);
       await expectAccessible(page, `${name}, ${scheme}`);
     }
     for (const shape of SHAPES) {

@@ -15,6 +15,7 @@ import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
 import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
+import { Route as PProjectDataRouteImport } from './routes/p.$project.data';
 import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
@@ -51,6 +52,11 @@ const PProjectIndexRoute = PProjectIndexRouteImport.update({
 const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
   id: '/cohorts',
   path: '/cohorts',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectDataRoute = PProjectDataRouteImport.update({
+  id: '/data',
+  path: '/data',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectFlowsRoute = PProjectFlowsRouteImport.update({
@@ -95,6 +101,7 @@ export interface FileRoutesByFullPath {
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
+  '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
@@ -109,6 +116,7 @@ export interface FileRoutesByTo {
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
+  '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
@@ -125,6 +133,7 @@ export interface FileRoutesById {
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
+  '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
@@ -142,6 +151,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/p/$project'
     | '/p/$project/cohorts'
+    | '/p/$project/data'
     | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
@@ -156,6 +166,7 @@ export interface FileRouteTypes {
     | '/login'
     | '/setup'
     | '/p/$project/cohorts'
+    | '/p/$project/data'
     | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
@@ -171,6 +182,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/p/$project'
     | '/p/$project/cohorts'
+    | '/p/$project/data'
     | '/p/$project/flows'
     | '/p/$project/funnels'
     | '/p/$project/insights'
@@ -232,6 +244,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectCohortsRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/data': {
+      id: '/p/$project/data';
+      path: '/data';
+      fullPath: '/p/$project/data';
+      preLoaderRoute: typeof PProjectDataRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/flows': {
       id: '/p/$project/flows';
       path: '/flows';
@@ -286,6 +305,7 @@ declare module '@tanstack/react-router' {
 
 interface PProjectRouteChildren {
   PProjectCohortsRoute: typeof PProjectCohortsRoute;
+  PProjectDataRoute: typeof PProjectDataRoute;
   PProjectFlowsRoute: typeof PProjectFlowsRoute;
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
@@ -298,6 +318,7 @@ interface PProjectRouteChildren {
 
 const PProjectRouteChildren: PProjectRouteChildren = {
   PProjectCohortsRoute: PProjectCohortsRoute,
+  PProjectDataRoute: PProjectDataRoute,
   PProjectFlowsRoute: PProjectFlowsRoute,
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,

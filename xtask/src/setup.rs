@@ -60,6 +60,9 @@ pub(crate) fn tests(root: &Path) -> Result<Ready> {
     if ready.chromium.is_empty() {
         ready.missing.push("no browser: install it with `apt-get install chromium`, then run again".to_owned());
     }
+    if !postgres() {
+        ready.missing.push("no PostgreSQL: install it with `apt-get install postgresql`, then run again".to_owned());
+    }
     match python(root, &ready.venv) {
         Ok(()) => ready.python = true,
         Err(error) => {
@@ -82,20 +85,33 @@ fn find_chromium() -> Option<String> {
     })
 }
 
-/// The browser, installed from Debian's packages where that is allowed.
+/// The browser, installed where that is allowed.
 fn chromium() -> String {
-    if let Some(found) = find_chromium() {
-        return found;
+    find_chromium().unwrap_or_else(|| {
+        install("chromium");
+        find_chromium().unwrap_or_default()
+    })
+}
+
+/// The database server that the vault's tests start for themselves, installed where that is allowed.
+fn postgres() -> bool {
+    // Off the path on Debian.
+    let find = || works("sh", &["-c", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"]);
+    find() || {
+        install("postgresql");
+        find()
     }
+}
+
+/// Tries to install one of Debian's packages. Whether that worked shows when what it brings is looked for.
+fn install(package: &str) {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     if root && works("apt-get", &["--version"]) {
-        println!("==> installing chromium");
+        println!("==> installing {package}");
         let quiet = ["-qq", "-y", "-o", "Dpkg::Use-Pty=0"];
-        // A failure shows in the next line: there is still no browser.
-        let _ = works("apt-get", &["update", "-qq"])
-            && works("apt-get", &[&["install"], &quiet[..], &["chromium"]].concat());
+        let _ =
+            works("apt-get", &["update", "-qq"]) && works("apt-get", &[&["install"], &quiet[..], &[package]].concat());
     }
-    find_chromium().unwrap_or_default()
 }
 
 /// A virtual environment with the pinned packages, and the purchases that the import test reads.

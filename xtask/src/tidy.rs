@@ -22,7 +22,10 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
     ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-vault"]),
-    ("cofferdam-bench", &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query"]),
+    (
+        "cofferdam-bench",
+        &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"],
+    ),
     ("xtask", &[]),
 ];
 

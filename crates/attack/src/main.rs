@@ -11,7 +11,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod corpus;
+mod firewall;
 mod ledger;
+mod running;
 
 /// One attack.
 pub(crate) struct Case {
@@ -42,6 +45,7 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
+    cases.extend(firewall::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }
@@ -79,6 +83,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints for people and for `cargo xtask attack`.
+#[expect(clippy::print_stdout)]
 fn act(command: Command) -> Result<()> {
     match command {
         Command::List => {

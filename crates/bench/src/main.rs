@@ -9,6 +9,8 @@ use serde_json::json;
 use world::World;
 
 mod feed;
+mod firewall;
+mod identities;
 mod ledger;
 mod load;
 mod measure;
@@ -43,10 +45,14 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Measure what the detectors cost for each property of a realistic mix
+    Firewall,
     /// Send events to a server over HTTP and measure rate, processor time, latency and freshness
     Load(load::LoadArgs),
     /// Append to a ledger from many threads, and verify it: durable entries a second, latency, entries verified a second
     Ledger(ledger::LedgerArgs),
+    /// Give numbers to many persons, and measure the identity map: disk, rates, look-ups by address
+    Identities(identities::IdentitiesArgs),
 }
 
 #[derive(clap::Args)]
@@ -58,7 +64,7 @@ struct WorldArgs {
     folder: PathBuf,
 }
 
-fn events(text: &str) -> Result<u64, String> {
+pub(crate) fn events(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.chars().last() {
         Some('M') => (&text[..text.len() - 1], 1e6),
         Some('k') => (&text[..text.len() - 1], 1e3),
@@ -78,8 +84,10 @@ fn main() -> Result<()> {
             let report = runtime()?.block_on(feed::load(World::new(args.events), &args.folder))?;
             eprintln!("{report:#}");
         }
+        Command::Firewall => firewall::run(),
         Command::Load(args) => load::run(&args)?,
         Command::Ledger(args) => ledger::run(&args)?,
+        Command::Identities(args) => runtime()?.block_on(identities::run(&args))?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;
             if let Some(path) = json {

@@ -9,7 +9,7 @@ use cofferdam_model::query::EventsQuery;
 use cofferdam_model::result::{
     EventRow, EventsTable, PersonRow, PersonsTable, ProfileProperty, ResultTable, SealedProperty,
 };
-use cofferdam_model::{Action, Answer, Class, Query, SubjectNo};
+use cofferdam_model::{Action, Answer, Class, Detector, Query, SubjectNo};
 use cofferdam_query::calendar::utc_text;
 use cofferdam_query::{Input, Needs, Output, People};
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub struct PropertyKnown {
     pub types: Vec<String>,
     pub class: Class,
     pub action: Action,
+    /// What decided.
+    pub detector: Detector,
 }
 
 /// Dropped with the future of a question: tells its threads that nobody waits for them.
@@ -201,6 +203,7 @@ impl Engine {
                 name: known.name,
                 class: known.class,
                 action: known.action,
+                detector: known.by,
             })
             .collect())
     }

@@ -3,11 +3,12 @@
 //! Steps 2 to 4 of the life of an event (see the crate's head). Counting is done where a record's fate is decided,
 //! once: `received` when it is cut from the body, its outcome when it leaves this file.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use cofferdam_model::{Action, Class, Outcome, ProjectId, Reason, SubjectNo, Value, limits};
-use cofferdam_vault::Sealed;
 use cofferdam_vault::wire::{self, Door, ProfileKind, ProfileUpdate, Record, ValidEvent};
+use cofferdam_vault::{Arrival, Handled, Sealed};
 use rustc_hash::{FxHashMap, FxHashSet};
 use twox_hash::XxHash3_128;
 
@@ -86,11 +87,17 @@ struct Batch<'a> {
 
 impl Engine {
     /// Takes in the body of `/track` or `/import`. `project` is that of the request's credentials, if it has any;
-    /// otherwise each record names its own by token.
+    /// otherwise each record names its own by token. `address` is where the sender is, if a place is to be made of it.
     ///
     /// # Errors
     /// Only when nothing of the request could be stored: the sender should send it again.
-    pub async fn ingest(&self, body: &[u8], door: Door, project: Option<Arc<Project>>) -> Result<Report> {
+    pub async fn ingest(
+        &self,
+        body: &[u8],
+        door: Door,
+        project: Option<Arc<Project>>,
+        address: Option<IpAddr>,
+    ) -> Result<Report> {
         let source = if door == Door::Track { Source::Track } else { Source::Import };
         let mut report = Report::default();
         let records = wire::read_events(body);
@@ -142,7 +149,7 @@ impl Engine {
             self.outcomes.ended(Some(owner.id), Outcome::Duplicate, duplicates);
             report.stored += duplicates;
             let count = events.len();
-            match self.store(&owner, events, prints, source).await {
+            match self.store(&owner, events, prints, source, Arrival { now_us, address }).await {
                 Ok(()) => {
                     self.outcomes.ended(Some(owner.id), Outcome::Accepted, count);
                     report.stored += count;
@@ -190,9 +197,10 @@ impl Engine {
         events: Vec<ValidEvent<'_>>,
         prints: Vec<u128>,
         source: Source,
+        arrival: Arrival,
     ) -> Result<()> {
-        let Sealed { mut events, trails, values, secrets } =
-            self.vault.seal(project.id, events, limits::LIVE_EVENTS_KEPT).await?;
+        let Sealed { mut events, trails, values, secrets, quarantined, quarantine_lost } =
+            self.vault.seal(project.id, events, arrival, limits::LIVE_EVENTS_KEPT).await?;
         let received_us = self.now_us();
         let shown = events.len() - trails.len();
         let arrived: Vec<Arrived> = events[shown..]
@@ -208,6 +216,7 @@ impl Engine {
         })?;
         self.recent.remember(prints.into_iter());
         self.outcomes.sealed(project.id, values, secrets);
+        self.outcomes.quarantined(project.id, quarantined, quarantine_lost);
         self.publish(project.id, arrived).await;
         Ok(())
     }
@@ -388,8 +397,8 @@ impl Engine {
 }
 
 /// How many values were sealed or pseudonymised, and how many secrets dropped.
-fn guarded<'a>(trail: impl Iterator<Item = &'a (String, Class, Action)>) -> (usize, usize) {
-    trail.fold((0, 0), |(values, secrets), (_, class, action)| {
+fn guarded<'a>(trail: impl Iterator<Item = &'a Handled>) -> (usize, usize) {
+    trail.fold((0, 0), |(values, secrets), Handled { class, action, .. }| {
         let sealed = matches!(action, Action::Sealed | Action::Pseudonymised);
         (values + usize::from(sealed), secrets + usize::from(*class == Class::C5))
     })

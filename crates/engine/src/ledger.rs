@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cofferdam_ledger::disk::{Keep, LocalDisk, replace};
 use cofferdam_ledger::{Clock, Entry, Kind, LastSeen, Log, Options, Pseudonym, WitnessLink, signing_key, verify};
-use cofferdam_vault::Vault;
+use cofferdam_vault::{Databases, Vault};
 
 use crate::{Engine, Error, Result};
 
@@ -92,7 +92,7 @@ impl Engine {
 ///
 /// # Errors
 /// When the installation cannot be opened.
-pub async fn ledger_of(folder: &Path) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
-    let vault = Vault::open(folder, &folder.join("root.key")).await?;
+pub async fn ledger_of(folder: &Path, databases: &Databases) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
+    let vault = Vault::open(databases, &folder.join("root.key")).await?;
     Ok((signing_key(&seed(&vault))?.key().clone(), folder.join("ledger")))
 }

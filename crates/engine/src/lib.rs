@@ -30,8 +30,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use cofferdam_lake::{Clock, Lake};
+use cofferdam_lake::{Clock, Lake, Retention};
 use cofferdam_model::{OrgId, ProjectId};
+pub use cofferdam_vault::Databases;
 use cofferdam_vault::Vault;
 
 use jiff::tz::TimeZone;
@@ -45,6 +46,7 @@ mod ledger;
 mod live;
 mod meta;
 mod outcomes;
+mod privacy;
 
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
@@ -55,6 +57,7 @@ pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
+pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -93,10 +96,14 @@ fn refused<T>(code: &'static str, message: impl Into<String>, hint: Option<&'sta
 pub struct Options {
     /// Everything the installation stores.
     pub folder: PathBuf,
+    /// Where the identity map, sealed profiles and wrapped keys are.
+    pub databases: Databases,
     /// Events in the tail that start a flush.
     pub flush_events: usize,
     /// Whoever sets up the installation must know this; printed by the server on the first start.
     pub setup_code: String,
+    /// A GeoIP database of countries or cities; a country by the registries' statistics without one.
+    pub geoip: Option<PathBuf>,
     /// Microseconds since 1970-01-01 UTC.
     pub clock: Clock,
     /// Who is asked to sign what the ledger has.
@@ -135,17 +142,26 @@ pub struct Project {
 impl Engine {
     /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
     pub async fn open(options: Options) -> Result<Engine> {
-        let Options { folder, flush_events, setup_code, clock, witnesses } = options;
+        let Options { folder, databases, flush_events, setup_code, geoip, clock, witnesses } = options;
         let io = |source| {
             Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
         };
         create_private(&folder).map_err(io)?;
-        let vault = Arc::new(Vault::open(&folder, &folder.join("root.key")).await?);
+        let mut vault = Vault::open(&databases, &folder.join("root.key")).await?;
+        if let Some(path) = geoip {
+            let places = tokio::task::spawn_blocking(move || cofferdam_vault::Places::open(&path)).await;
+            vault.use_places(places.map_err(|_| Error::Interrupted)??);
+        }
+        let vault = Arc::new(vault);
         let ledger = ledger::open(&folder, &vault, clock.clone(), witnesses).await?;
-        let merges = vault.clone();
+        let (merges, plans) = (vault.clone(), vault.clone());
         let options = cofferdam_lake::Options {
             flush_events,
             merges: Arc::new(move |project| merges.merges(project)),
+            retention: Arc::new(move |project| Retention {
+                events_days: None,
+                columns: plans.leaving_history(project).into_iter().map(|name| (name, 0)).collect(),
+            }),
             ..cofferdam_lake::Options::new(folder.join("lake"), clock.clone())
         };
         let lake = Lake::open(options, vault.log_keys()).await?;
@@ -188,6 +204,12 @@ impl Engine {
             .filter(|project| project.org == member.org)
             .cloned()
             .ok_or(Error::NotFound("project"))
+    }
+
+    /// A project for whoever has the data folder itself.
+    pub fn project(&self, project: ProjectId) -> Result<Arc<Project>> {
+        let projects = self.projects.read().expect("never left half changed");
+        projects.by_id.get(&project).cloned().ok_or(Error::NotFound("project"))
     }
 
     pub async fn projects(&self, member: &Member) -> Result<Vec<ProjectRecord>> {
@@ -284,8 +306,8 @@ pub struct Verified {
 }
 
 /// Checks every checksum of an installation that is not running.
-pub async fn verify(folder: &Path) -> Result<Verified> {
-    let vault = Arc::new(Vault::open(folder, &folder.join("root.key")).await?);
+pub async fn verify(folder: &Path, databases: &Databases) -> Result<Verified> {
+    let vault = Arc::new(Vault::open(databases, &folder.join("root.key")).await?);
     let (segments, mut wrong) = cofferdam_lake::verify(&folder.join("lake")).await?;
     let ledger_entries = match ledger::verify(folder, &vault) {
         Ok(verified) => {

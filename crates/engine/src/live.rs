@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use cofferdam_model::{Action, Class, ProjectId, Reason, SealedEvent, SubjectNo, limits};
+use cofferdam_model::{Action, Class, Detector, ProjectId, Reason, SealedEvent, SubjectNo, limits};
 use cofferdam_query::calendar::utc_text;
-use cofferdam_vault::Trail;
+use cofferdam_vault::{Handled, Trail};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -46,6 +46,8 @@ pub struct LiveProperty {
     pub name: String,
     pub class: Class,
     pub action: Action,
+    /// What decided.
+    pub detector: Detector,
     /// Absent when sealed or dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -105,7 +107,7 @@ impl Arrived {
         };
         match self.about {
             About::Event(event, mut trail) => {
-                trail.sort_by(|a, b| a.0.cmp(&b.0));
+                trail.sort_by(|a, b| a.name.cmp(&b.name));
                 let value = |name: &str| {
                     event
                         .properties
@@ -115,13 +117,12 @@ impl Arrived {
                 };
                 shown.properties = trail
                     .into_iter()
-                    .map(|(name, class, action)| LiveProperty { value: value(&name), name, class, action })
+                    .map(|handled| LiveProperty { value: value(&handled.name), ..shut(handled) })
                     .collect();
                 shown.time = Some(utc_text(event.time_us));
                 shown.event = Some(event.name);
             }
             About::Update(_, trail) => {
-                let shut = |(name, class, action)| LiveProperty { name, class, action, value: None };
                 shown.properties = trail.into_iter().map(shut).collect();
             }
             About::Refused(reason) => {
@@ -131,6 +132,11 @@ impl Arrived {
         }
         shown
     }
+}
+
+/// A property without its value.
+fn shut(Handled { name, class, action, by }: Handled) -> LiveProperty {
+    LiveProperty { name, class, action, detector: by, value: None }
 }
 
 #[derive(Default)]

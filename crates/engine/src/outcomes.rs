@@ -33,6 +33,8 @@ pub(crate) struct Outcomes {
     outcomes: Family<Labels, Counter<u64, AtomicU64>>,
     sealed: Family<ProjectLabel, Counter<u64, AtomicU64>>,
     secrets: Family<ProjectLabel, Counter<u64, AtomicU64>>,
+    quarantined: Family<ProjectLabel, Counter<u64, AtomicU64>>,
+    quarantine_lost: Family<ProjectLabel, Counter<u64, AtomicU64>>,
 }
 
 /// How a project's records ended since the server started.
@@ -76,7 +78,12 @@ impl Outcomes {
         registry.register("events_outcome", "How received records ended", Family::clone(&outcomes));
         registry.register("values_sealed", "Values sealed at the door", Family::clone(&sealed));
         registry.register("secrets_dropped", "Secrets dropped at the door", Family::clone(&secrets));
-        Outcomes { since_us, registry: Mutex::new(registry), received, outcomes, sealed, secrets }
+        let (quarantined, quarantine_lost) = (Family::default(), Family::default());
+        registry.register("values_quarantined", "Values that a strict plan held back", Family::clone(&quarantined));
+        let lost = "Values that a full quarantine had no room for";
+        registry.register("quarantine_lost", lost, Family::clone(&quarantine_lost));
+        let registry = Mutex::new(registry);
+        Outcomes { since_us, registry, received, outcomes, sealed, secrets, quarantined, quarantine_lost }
     }
 
     pub(crate) fn received(&self, project: Option<ProjectId>, count: usize) {
@@ -96,6 +103,14 @@ impl Outcomes {
         let label = ProjectLabel { project: name(Some(project)) };
         self.sealed.get_or_create(&label).inc_by(values as u64);
         self.secrets.get_or_create(&label).inc_by(secrets as u64);
+    }
+
+    pub(crate) fn quarantined(&self, project: ProjectId, values: usize, lost: usize) {
+        if values > 0 {
+            let label = ProjectLabel { project: name(Some(project)) };
+            self.quarantined.get_or_create(&label).inc_by((values - lost) as u64);
+            self.quarantine_lost.get_or_create(&label).inc_by(lost as u64);
+        }
     }
 
     /// Values sealed and secrets dropped.

@@ -35,14 +35,42 @@ pub const EVENT_TIME_US_MIN: i64 = 31_536_000_000_000;
 /// Subjects of one merged person (Mixpanel's cluster).
 pub const MERGE_MEMBERS_MAX: usize = 500;
 
+/// Ids that the index by pseudonym may lack before they are moved there: about 10 MB, and read again at a start in
+/// some tenths of a second. The more, the fewer pages of the index each move touches.
+pub const UNINDEXED_IDS: usize = 100_000;
 /// Devices of one person, and other ids that are merged one by one: a person who logs in everywhere is a script.
 pub const PERSON_DEVICES_MAX: usize = 10_000;
 /// A personal value that came with an event, in bytes of JSON: it is opened and sealed with the whole profile.
 pub const PERSONAL_VALUE_BYTES_MAX: usize = 8 * 1024;
+/// An e-mail address that is looked for by its hash, in bytes: 64 before the @, 255 after it (RFC 5321).
+pub const MAIL_BYTES_MAX: usize = 320;
+/// A telephone number as it was written, in bytes: 15 digits and what people put between them.
+pub const PHONE_BYTES_MAX: usize = 64;
+/// Addresses of one profile in the blind index: nobody has more, and each is a row.
+pub const PROFILE_ADDRESSES_MAX: usize = 64;
+/// Subjects that one address finds: more have a shared mailbox, and no person looks at more.
+pub const ADDRESS_SUBJECTS_MAX: usize = 1_000;
 /// A profile after an update, in bytes of JSON: it is sealed and opened whole.
 pub const PROFILE_BYTES_MAX: usize = 256 * 1024;
 /// Properties of one profile: as Mixpanel's.
 pub const PROFILE_PROPERTIES_MAX: usize = 2_000;
+
+/// Properties of a tracking plan: as many as may have a column.
+pub const PLAN_PROPERTIES_MAX: usize = 2_000;
+/// Events that one property of a plan may be limited to.
+pub const PLAN_EVENTS_MAX: usize = 200;
+/// Quarantined values of a project, and their bytes: what a wrong deployment sends in some minutes is enough to see
+/// what it is. Beyond, values are dropped and counted.
+pub const QUARANTINE_VALUES_MAX: usize = 100_000;
+pub const QUARANTINE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Names in a quarantine: as many as somebody can look through, and few enough that made-up names fill nothing.
+pub const QUARANTINE_NAMES_MAX: usize = 2_000;
+/// Quarantined values are gone after this, in days.
+pub const QUARANTINE_DAYS: i64 = 7;
+/// Findings of one scan of stored events that are listed, one for each property and kind.
+pub const SCAN_FINDINGS_MAX: usize = 10_000;
+/// A GeoIP database that is read into memory, in bytes: the largest city databases have half of it.
+pub const GEOIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Body of a console API request: the largest query is far smaller.
 pub const API_BODY_BYTES_MAX: usize = 256 * 1024;

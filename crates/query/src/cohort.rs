@@ -230,7 +230,7 @@ fn walk(input: &Input<'_>, leaves: &[Leaf<'_>], matchers: &[&EventMatch], bits: 
     };
     let shares = if leaves.iter().any(|leaf| leaf.distinct.is_some()) {
         // Different days are counted as they come, in order of time.
-        scan.histories(&tags, make, |share, person, hits| {
+        scan.histories(&tags, u32::MAX, make, |share, person, hits| {
             share.reset();
             hits.iter().for_each(|hit| did(share, hit.time, hit.tags));
             share.settle(leaves, person);

@@ -16,12 +16,13 @@
 //!
 //! Every different path is counted once in a table under a number made of its events, from which the rest follows.
 
+use cofferdam_lake::Codes;
 use cofferdam_model::query::{Count, EventMatch, FlowsQuery};
 use cofferdam_model::result::{Flow, FlowLink, FlowName, FlowNode, FlowPath, FlowSegment, FlowStep, FlowsTable};
 use cofferdam_model::{SubjectNo, limits};
 use rustc_hash::FxHashMap;
 
-use crate::scan::{Hit, Partial, Person, Scan, View};
+use crate::scan::{CodesView, Hit, Partial, Person, Scan, Tagged, TimesView, View};
 use crate::sessions::{self, Cutter, NO_SESSION, Session};
 use crate::split::{self, Counts, Split};
 use crate::tags::Tags;
@@ -67,7 +68,7 @@ pub(crate) fn run(input: &Input<'_>, query: &FlowsQuery) -> Result<FlowsTable> {
     if let Some(breakdown) = &query.breakdown {
         let split = Split::new(&scan, breakdown)?;
         let make = || Anchors { counts: split.counts(), work: Work::default() };
-        let partials = scan.histories(&tags, make, |partial, person, hits| {
+        let partials = scan.histories(&tags, ANCHOR, make, |partial, person, hits| {
             let Anchors { counts, work } = partial;
             walker.anchors(
                 hits,
@@ -159,7 +160,11 @@ struct Nodes {
     names: Vec<FlowName>,
     /// By file, by event code.
     by_event: Vec<Vec<Shown>>,
+    /// By file, the nodes by event code once more where a code is a byte and no node depends on the row.
+    plain: Vec<Option<Box<[u32; 256]>>>,
     expanded: Vec<Values>,
+    /// The node of every anchor, where it is known: then it is no part of a path's number.
+    anchor: Option<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -189,7 +194,8 @@ impl Nodes {
             }
             expanded.push(values);
         }
-        let mut by_event = Vec::new();
+        let mut by_event: Vec<Vec<Shown>> = Vec::new();
+        let mut plain = Vec::new();
         for file in &scan.files {
             let mut codes = Vec::new();
             for name in file.core.event.dictionary.iter() {
@@ -204,9 +210,49 @@ impl Nodes {
                 };
                 codes.push(shown);
             }
+            plain.push(match &file.core.event.codes {
+                Codes::U8(_) => plain_nodes(&codes),
+                _ => None,
+            });
             by_event.push(codes);
         }
-        Ok(Nodes { names, by_event, expanded })
+        let anchor = query.anchor.event.as_ref().and_then(|event| match by_name.get(event) {
+            Some(Shown::Node(node)) => Some(*node),
+            _ => None,
+        });
+        Ok(Nodes { names, by_event, plain, expanded, anchor })
+    }
+
+    /// Different numbers that paths can have; `None` beyond 128 bits.
+    fn different(&self, query: &FlowsQuery) -> Option<u128> {
+        let digits = query.before + query.after + u32::from(self.anchor.is_none());
+        (self.names.len() as u128).checked_pow(digits)
+    }
+
+    /// The number of a path: its events as digits in base "nodes", the furthest before the anchor first.
+    #[inline]
+    fn number(&self, steps: &[u32], before: usize) -> u128 {
+        let base = self.names.len() as u128;
+        let (ahead, rest) = steps.split_at(before);
+        let rest = if self.anchor.is_some() { &rest[1..] } else { rest };
+        ahead.iter().chain(rest).fold(0, |number, node| number * base + u128::from(*node))
+    }
+
+    /// The path that has a number.
+    fn steps(&self, number: u128, before: usize, width: usize) -> [u32; STEPS_MAX + 1] {
+        let base = self.names.len() as u128;
+        let mut rest = number;
+        let mut steps = [0; STEPS_MAX + 1];
+        for step in (0..width).rev() {
+            match self.anchor {
+                Some(anchor) if step == before => steps[step] = anchor,
+                _ => {
+                    steps[step] = (rest % base) as u32;
+                    rest /= base;
+                }
+            }
+        }
+        steps
     }
 
     /// A path must fit a number.
@@ -238,8 +284,17 @@ impl Nodes {
     }
 }
 
-/// How often each path occurred. A path is a number: its events as digits in base "nodes", the furthest before the
-/// anchor first, 0 where there is none.
+/// The nodes of a file's event codes, where none depends on the row.
+fn plain_nodes(codes: &[Shown]) -> Option<Box<[u32; 256]>> {
+    let mut nodes = Box::new([0; 256]);
+    for (code, shown) in codes.iter().enumerate() {
+        let Shown::Node(node) = shown else { return None };
+        *nodes.get_mut(code)? = *node;
+    }
+    Some(nodes)
+}
+
+/// How often each path occurred, by its number ([`Nodes::number`]); the digit is 0 where a path has no event.
 #[derive(Clone)]
 enum Paths {
     /// By number, where there are few enough.
@@ -318,6 +373,63 @@ impl Partial for Anchors {
     }
 }
 
+/// A file whose events are bytes and whose times are steps, for questions that look at nothing else.
+struct PlainFile<'a> {
+    events: &'a [u8],
+    steps: &'a [u32],
+    nodes: &'a [u32; 256],
+    /// Steps at which an anchor counts, the end not included.
+    range: (i64, i64),
+    /// Steps that a path may last, on either side.
+    window: i64,
+    before: usize,
+    after: usize,
+    /// Whether the anchor is a digit of the number.
+    numbers_anchor: bool,
+    base: u64,
+}
+
+impl PlainFile<'_> {
+    /// Counts the paths of a person's anchors in this file where every row that a path may need is there, is shown
+    /// and lies within the window. The others go to `rest`, which counts them the longer way.
+    #[inline]
+    fn count(
+        &self,
+        (first, tags): (usize, &[u8]),
+        (anchors, shown): (u8, u8),
+        counts: &mut [u64],
+        mut rest: impl FnMut(&mut [u64], usize),
+    ) {
+        let PlainFile { nodes, range, window, before, after, numbers_anchor, base, .. } = *self;
+        let events = &self.events[first..first + tags.len()];
+        let steps = &self.steps[first..first + tags.len()];
+        for (at, tag) in tags.iter().enumerate() {
+            if tag & anchors == 0 {
+                continue;
+            }
+            if at < before || at + after >= tags.len() {
+                rest(counts, at);
+                continue;
+            }
+            let rows = at - before..=at + after;
+            let own = i64::from(steps[at]);
+            let lasts = (own - i64::from(steps[at - before])).max(i64::from(steps[at + after]) - own);
+            let (mut number, mut are_shown) = (0, lasts <= window && own >= range.0 && own < range.1);
+            for (place, (event, tags)) in events[rows.clone()].iter().zip(&tags[rows]).enumerate() {
+                if place != before || numbers_anchor {
+                    let node = nodes[*event as usize];
+                    are_shown &= node != 0 && tags & shown != 0;
+                    number = number * base + u64::from(node);
+                }
+            }
+            match counts.get_mut(number as usize) {
+                Some(count) if are_shown => *count += 1,
+                _ => rest(counts, at),
+            }
+        }
+    }
+}
+
 struct Walker<'a> {
     query: &'a FlowsQuery,
     range: (i64, i64),
@@ -385,14 +497,20 @@ impl Walker<'_> {
     ) -> Result<Vec<Paths>> {
         let make = || Counting { paths: vec![self.paths(slots); slots], work: Work::default() };
         // Without a breakdown there is one slot, and mostly nothing that needs the rows side by side.
-        let direct = slots == 1 && self.query.breakdown.is_none() && self.cutter.is_none() && self.held.is_empty();
+        let direct = slots == 1
+            && self.query.breakdown.is_none()
+            && self.cutter.is_none()
+            && self.held.is_empty()
+            && self.window.is_some();
         let views = scan.views();
+        let plain: Vec<Option<PlainFile<'_>>> =
+            views.iter().zip(&self.nodes.plain).map(|(view, nodes)| self.plain(view, nodes.as_deref()?)).collect();
         let partials = scan.persons(tags, make, |partial, person| {
             if !person.spans.iter().any(|span| span.tags.any(ANCHOR & person.allowed)) {
                 return;
             }
             let Counting { paths, work } = partial;
-            if direct && self.direct(scan, &views, person, &mut paths[0]) {
+            if direct && self.direct(scan, (&views, &plain), person, &mut paths[0]) {
                 return;
             }
             let mut hits = std::mem::take(&mut work.hits);
@@ -420,15 +538,47 @@ impl Walker<'_> {
     }
 
     fn paths(&self, slots: usize) -> Paths {
-        let different = (self.nodes.names.len() as u128).checked_pow(self.query.before + self.query.after + 1);
+        let different = self.nodes.different(self.query);
         // Many tables would be mostly empty.
         Paths::new(different.filter(|_| slots == 1).unwrap_or(u128::MAX))
+    }
+
+    /// What most files are, for questions that need no more than a look at the rows beside the anchor.
+    fn plain<'f>(&self, view: &View<'f>, nodes: &'f [u32; 256]) -> Option<PlainFile<'f>> {
+        let (TimesView::Short { base, unit, steps }, CodesView::U8(events)) = (view.times, view.events) else {
+            return None;
+        };
+        let asks_more = self.excluded != 0 || self.query.collapse_repeats || self.query.count != Count::Total;
+        let window = self.window.filter(|_| !asks_more)? / unit;
+        // An instant is a step when it is rounded up: a row is at or after both or neither.
+        let step = |instant: i64| {
+            let offset = instant.saturating_sub(base);
+            offset.div_euclid(unit) + i64::from(offset.rem_euclid(unit) != 0)
+        };
+        let range = (step(self.range.0), step(self.range.1));
+        Some(PlainFile {
+            events,
+            steps,
+            nodes,
+            range,
+            window,
+            before: self.query.before as usize,
+            after: self.query.after as usize,
+            numbers_anchor: self.nodes.anchor.is_none(),
+            base: self.nodes.names.len() as u64,
+        })
     }
 
     /// Counts a person's paths where their rows lie, without putting them side by side. Answers false, and counts
     /// nothing, when they are in several files that do not simply follow each other.
     #[inline]
-    fn direct(&self, scan: &Scan<'_>, views: &[View<'_>], person: &Person<'_>, paths: &mut Paths) -> bool {
+    fn direct(
+        &self,
+        scan: &Scan<'_>,
+        (views, plain): (&[View<'_>], &[Option<PlainFile<'_>>]),
+        person: &Person<'_>,
+        paths: &mut Paths,
+    ) -> bool {
         let spans = person.spans;
         let time = |span: usize, at: usize| views[spans[span].file as usize].time(spans[span].row as usize + at);
         for (index, pair) in spans.windows(2).enumerate() {
@@ -436,86 +586,104 @@ impl Walker<'_> {
                 return false;
             }
         }
-        let Some(window) = self.window else { return false };
-        let base = self.nodes.names.len() as u128;
-        let shown = VISIBLE & person.allowed;
         let anchors = ANCHOR & person.allowed;
-        let excluded = self.excluded & person.allowed;
-        let before = self.query.before as usize;
-        let last = before + self.query.after as usize;
-        let node = |span: usize, at: usize| {
-            let span = &spans[span];
-            let code = views[span.file as usize].event(span.row as usize + at);
-            self.nodes.at(scan, span.file, span.row + at as u32, code)
-        };
+        let shown = VISIBLE & person.allowed;
         for (index, span) in spans.iter().enumerate() {
+            if let (Some(file), Tagged::Narrow(tags), Paths::Dense(counts)) =
+                (&plain[span.file as usize], span.tags, &mut *paths)
+            {
+                let rows = (span.row as usize, tags);
+                file.count(rows, (anchors as u8, shown as u8), counts, |counts, at| {
+                    if let Some(path) = self.beside(scan, views, person, (index, at)) {
+                        counts[path as usize] += 1;
+                    }
+                });
+                continue;
+            }
             let mut from = 0;
             while let Some(at) = span.tags.first(from, anchors) {
                 from = at + 1;
-                let instant = time(index, at);
-                if instant < self.range.0 || instant >= self.range.1 {
-                    continue;
-                }
-                let mut steps = [0_u32; STEPS_MAX + 1];
-                let own = node(index, at);
-                steps[before] = own;
-                let (mut step, mut previous, mut place) = (before, own, (index, at));
-                while step > 0 {
-                    place = match place {
-                        (0, 0) => break,
-                        (span, 0) => (span - 1, spans[span - 1].tags.len() - 1),
-                        (span, at) => (span, at - 1),
-                    };
-                    let tags = spans[place.0].tags.get(place.1);
-                    if tags & excluded != 0 || instant - time(place.0, place.1) > window {
-                        break;
+                if let Some(path) = self.beside(scan, views, person, (index, at)) {
+                    paths.add(path, 1);
+                    if self.query.count == Count::Unique {
+                        return true;
                     }
-                    let other = if tags & shown == 0 { 0 } else { node(place.0, place.1) };
-                    if other != 0 && !(self.query.collapse_repeats && other == previous) {
-                        step -= 1;
-                        steps[step] = other;
-                        previous = other;
-                    }
-                }
-                (step, previous, place) = (before, own, (index, at));
-                while step < last {
-                    place = match place {
-                        (span, at) if at + 1 < spans[span].tags.len() => (span, at + 1),
-                        (span, _) if span + 1 < spans.len() => (span + 1, 0),
-                        _ => break,
-                    };
-                    let tags = spans[place.0].tags.get(place.1);
-                    if tags & excluded != 0 || time(place.0, place.1) - instant > window {
-                        break;
-                    }
-                    let other = if tags & shown == 0 { 0 } else { node(place.0, place.1) };
-                    if other != 0 && !(self.query.collapse_repeats && other == previous) {
-                        step += 1;
-                        steps[step] = other;
-                        previous = other;
-                    }
-                }
-                let path = match paths {
-                    // Few different paths: the number fits a word.
-                    Paths::Dense(_) => {
-                        let path = steps[..=last].iter().fold(0, |path, node| path * base as u64 + u64::from(*node));
-                        u128::from(path)
-                    }
-                    Paths::Map(_) => steps[..=last].iter().fold(0, |path, node| path * base + u128::from(*node)),
-                };
-                paths.add(path, 1);
-                if self.query.count == Count::Unique {
-                    return true;
                 }
             }
         }
         true
     }
 
+    /// The number of the path of an anchor, by span and place in it, when the person's rows follow each other in the
+    /// order of the spans; `None` when it is out of the range.
+    fn beside(
+        &self,
+        scan: &Scan<'_>,
+        views: &[View<'_>],
+        person: &Person<'_>,
+        (index, at): (usize, usize),
+    ) -> Option<u128> {
+        let spans = person.spans;
+        let time = |span: usize, at: usize| views[spans[span].file as usize].time(spans[span].row as usize + at);
+        let node = |span: usize, at: usize| {
+            let span = &spans[span];
+            let code = views[span.file as usize].event(span.row as usize + at);
+            self.nodes.at(scan, span.file, span.row + at as u32, code)
+        };
+        let window = self.window?;
+        let instant = time(index, at);
+        if instant < self.range.0 || instant >= self.range.1 {
+            return None;
+        }
+        let shown = VISIBLE & person.allowed;
+        let excluded = self.excluded & person.allowed;
+        let before = self.query.before as usize;
+        let last = before + self.query.after as usize;
+        let mut steps = [0_u32; STEPS_MAX + 1];
+        let own = node(index, at);
+        steps[before] = own;
+        let (mut step, mut previous, mut place) = (before, own, (index, at));
+        while step > 0 {
+            place = match place {
+                (0, 0) => break,
+                (span, 0) => (span - 1, spans[span - 1].tags.len() - 1),
+                (span, at) => (span, at - 1),
+            };
+            let tags = spans[place.0].tags.get(place.1);
+            if tags & excluded != 0 || instant - time(place.0, place.1) > window {
+                break;
+            }
+            let other = if tags & shown == 0 { 0 } else { node(place.0, place.1) };
+            if other != 0 && !(self.query.collapse_repeats && other == previous) {
+                step -= 1;
+                steps[step] = other;
+                previous = other;
+            }
+        }
+        (step, previous, place) = (before, own, (index, at));
+        while step < last {
+            place = match place {
+                (span, at) if at + 1 < spans[span].tags.len() => (span, at + 1),
+                (span, _) if span + 1 < spans.len() => (span + 1, 0),
+                _ => break,
+            };
+            let tags = spans[place.0].tags.get(place.1);
+            if tags & excluded != 0 || time(place.0, place.1) - instant > window {
+                break;
+            }
+            let other = if tags & shown == 0 { 0 } else { node(place.0, place.1) };
+            if other != 0 && !(self.query.collapse_repeats && other == previous) {
+                step += 1;
+                steps[step] = other;
+                previous = other;
+            }
+        }
+        Some(self.nodes.number(&steps[..=last], before))
+    }
+
     /// The path of the anchor at `at`.
     #[inline]
     fn path(&self, scan: &Scan<'_>, hits: &[Hit], session_of: &[u32], at: usize) -> u128 {
-        let base = self.nodes.names.len() as u128;
         let own = self.nodes.of(scan, &hits[at]);
         let mut steps = [0_u32; STEPS_MAX + 1];
         let before = self.query.before as usize;
@@ -553,7 +721,7 @@ impl Walker<'_> {
                 }
             }
         }
-        steps[..=last].iter().fold(0, |path, node| path * base + u128::from(*node))
+        self.nodes.number(&steps[..=last], before)
     }
 
     /// Whether the path of an anchor goes on at another row.
@@ -595,18 +763,9 @@ impl Walker<'_> {
 
     /// The report of one slot's paths.
     fn flow(&self, paths: &Paths) -> Flow {
-        let base = self.nodes.names.len() as u128;
         let before = self.query.before as usize;
         let width = before + self.query.after as usize + 1;
-        let digits = |path: u128| {
-            let mut rest = path;
-            let mut steps = [0_u32; STEPS_MAX + 1];
-            for step in (0..width).rev() {
-                steps[step] = (rest % base) as u32;
-                rest /= base;
-            }
-            steps
-        };
+        let digits = |path: u128| self.nodes.steps(path, before, width);
         let mut at_step: Vec<FxHashMap<u32, u64>> = vec![FxHashMap::default(); width];
         let mut drop_off = vec![0; width];
         let mut pairs: Vec<FxHashMap<(u32, u32), u64>> = vec![FxHashMap::default(); width];

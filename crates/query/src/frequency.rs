@@ -35,7 +35,7 @@ pub(crate) fn run(input: &Input<'_>, query: &FrequencyQuery) -> Result<Frequency
     let scan = Scan::new(input, from, to)?;
     let tags = Tags::new(&scan, &[(&query.matching, &query.filters)])?;
     let make = || Grid { counts: vec![0; periods.len() * parts.longest] };
-    let partials = scan.histories(&tags, make, |grid, _, hits| parts.count(hits, grid))?;
+    let partials = scan.histories(&tags, u32::MAX, make, |grid, _, hits| parts.count(hits, grid))?;
     let mut sum = make();
     for partial in partials {
         sum.counts.iter_mut().zip(partial.counts).for_each(|(sum, part)| *sum += part);

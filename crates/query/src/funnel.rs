@@ -368,7 +368,7 @@ impl Funnel<'_> {
             }
         }
         let make = || Plain { tally: Tally::new(self.shape.steps), held: 0 };
-        let partials = self.entrants(scan, tags, make, |share, _, hits| {
+        let partials = scan.histories(tags, self.first_block, make, |share, _, hits| {
             attempts::plain_attempts(&self.shape, window_us, hits, self.range, |attempt| {
                 share.tally.record(hits, attempt);
                 share.held += attempt.reached;
@@ -401,8 +401,10 @@ impl Funnel<'_> {
             held: 0,
             work: Work::default(),
         };
-        let partials = self
-            .entrants(scan, tags, make, |share, person, hits| self.share(split.as_ref(), limit, share, person, hits))?;
+        // Who has no row of the first block cannot enter.
+        let partials = scan.histories(tags, self.first_block, make, |share, person, hits| {
+            self.share(split.as_ref(), limit, share, person, hits);
+        })?;
         let mut sum = make();
         for share in partials {
             sum.overall.add(share.overall);
@@ -449,34 +451,6 @@ impl Funnel<'_> {
         Ok(table)
     }
 
-    /// Hands persons who can enter at all to `each`.
-    fn entrants<P: Partial>(
-        &self,
-        scan: &Scan<'_>,
-        tags: &Tags,
-        make: impl Fn() -> P + Sync,
-        each: impl Fn(&mut P, SubjectNo, &[Hit]) + Sync,
-    ) -> Result<Vec<P>> {
-        struct WithHits<P> {
-            partial: P,
-            hits: Vec<Hit>,
-        }
-        impl<P: Partial> Partial for WithHits<P> {
-            fn bytes(&self) -> usize {
-                self.partial.bytes() + self.hits.capacity() * size_of::<Hit>()
-            }
-        }
-        let make = || WithHits { partial: make(), hits: Vec::new() };
-        let partials = scan.persons(tags, make, |state, person| {
-            let entry = self.first_block & person.allowed;
-            if person.spans.iter().any(|span| span.tags.any(entry)) {
-                scan.hits(person, &mut state.hits);
-                each(&mut state.partial, person.subject, &state.hits);
-            }
-        })?;
-        Ok(partials.into_iter().map(|state| state.partial).collect())
-    }
-
     fn share(&self, split: Option<&Split>, limit: usize, share: &mut Share, person: SubjectNo, hits: &[Hit]) {
         let Share { overall, trend, between, counts, few, held, work } = share;
         self.gather(hits, work);
@@ -520,7 +494,7 @@ impl Funnel<'_> {
     fn segments(&self, scan: &Scan<'_>, tags: &Tags, split: &Split) -> Result<Vec<Tally>> {
         let new = || (0..split.len()).map(|_| Tally::new(self.shape.steps)).collect::<Vec<_>>();
         let make = || Segments { tallies: new(), held: 0, work: Work::default() };
-        let partials = self.entrants(scan, tags, make, |share, person, hits| {
+        let partials = scan.histories(tags, self.first_block, make, |share, person, hits| {
             let Segments { tallies, held, work } = share;
             self.gather(hits, work);
             let Work { attempts, session_of, candidates, ids, .. } = work;

@@ -349,11 +349,12 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// Like [`Scan::persons`], with a person's tagged rows as one slice ordered by (time, arrival); persons without
-    /// any are left out.
+    /// Like [`Scan::persons`], with a person's tagged rows as one slice ordered by (time, arrival). Persons without a
+    /// row that has one of the bits in `needed` are left out.
     pub(crate) fn histories<P: Partial>(
         &self,
         tags: &Tags,
+        needed: u32,
         make: impl Fn() -> P + Sync,
         each: impl Fn(&mut P, SubjectNo, &[Hit]) + Sync,
     ) -> Result<Vec<P>> {
@@ -370,8 +371,8 @@ impl<'a> Scan<'a> {
             tags,
             || WithHits { partial: make(), hits: Vec::new() },
             |state, person| {
-                self.hits(person, &mut state.hits);
-                if !state.hits.is_empty() {
+                if person.spans.iter().any(|span| span.tags.any(needed & person.allowed)) {
+                    self.hits(person, &mut state.hits);
                     each(&mut state.partial, person.subject, &state.hits);
                 }
             },

@@ -210,6 +210,7 @@ pub(crate) fn run(input: &Input<'_>, query: &SessionsQuery) -> Result<SessionsTa
         let split = Split::new(&scan, breakdown)?;
         let partials = scan.histories(
             &tags,
+            u32::MAX,
             || Counting { counts: split.counts(), work: Work::default() },
             |partial, person, hits| {
                 let Counting { counts, work } = partial;
@@ -336,7 +337,7 @@ impl Report<'_> {
         let line =
             || Line { cells: (0..self.buckets.len()).map(|_| Cell::default()).collect(), persons: 0, last_person: 0 };
         let make = || Lines { lines: (0..slots).map(|_| line()).collect(), person: 0, held: 0, work: Work::default() };
-        let partials = scan.histories(tags, make, |partial, person, hits| {
+        let partials = scan.histories(tags, u32::MAX, make, |partial, person, hits| {
             partial.person += 1;
             let Lines { lines, person: number, held, work } = partial;
             let mut bucket = 0;

@@ -92,6 +92,11 @@ impl Split {
         Ok(Split { dims, combinations, kept: None })
     }
 
+    /// Raw ids are below it.
+    pub(crate) fn combinations(&self) -> u64 {
+        self.combinations
+    }
+
     /// A table for counting raw ids.
     pub(crate) fn counts(&self) -> Counts {
         if self.combinations <= DENSE_MAX {

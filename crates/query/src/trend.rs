@@ -6,15 +6,14 @@
 //!    with ordered rows where order matters, and with all their events where sessions do.
 //! 3. With a breakdown, a first round of walks weighs every segment (events, persons, or the sum of a sum), the
 //!    weights of all metrics are added up, and the heaviest segments are lines of the second round. The others are
-//!    one line, `other`, counted as exactly as any: a person with two of them is there once.
+//!    one line, `other`, counted as exactly as any: a person with two of them is there once. Persons by a text with
+//!    few values need one round only ([`once`]).
 //! 4. Each thread fills tables of its own, [`State`], which are then merged. Sums are exact before they are rounded,
 //!    so that the answer does not depend on threads, segments or order.
 //! 5. Formulas, then the transform, are arithmetic on the lines.
 //!
 //! Bounds: 20,000 buckets and a million values per answer, whatever the unit. Hours over years are allowed: they are
 //! exact and fit.
-
-use std::ops::Range;
 
 use cofferdam_lake::Codes;
 use cofferdam_model::query::{
@@ -27,13 +26,21 @@ use jiff::{Span as Length, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::formula::Formula;
-use crate::measure::{self, Axis, Exact, Tally};
-use crate::scan::{Hit, Partial, Person, Scan, Span};
-use crate::sessions::{self, Cutter, Session};
+use crate::measure::{self, Axis, Exact};
+use crate::scan::{Hit, Person, Scan, Span};
+use crate::sessions::{self, Cutter};
 use crate::split::{self, Split};
 use crate::tags::{MATCHERS_MAX, Tags, ValueTest};
 use crate::values::{Numbers, Values};
 use crate::{Error, Input, Result, calendar, check_filters, check_match, cohort, invalid};
+
+mod once;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use once::Once;
+use state::{Marks, Room, Share, State, Weigh, Weights};
 
 /// Events that are made of sessions, and what only they have.
 const SESSION_START: &str = "$session_start";
@@ -242,8 +249,10 @@ fn answer(
     let mut plan = Plan::new(input, query, period)?;
     let mut segments = vec![Vec::new()];
     let mut segments_omitted = 0;
+    let mut once = None;
     if let Some(breakdown) = &query.breakdown {
-        (segments, segments_omitted) = plan.choose_segments(breakdown, given)?;
+        once = if given.is_none() { Once::count(&plan)? } else { None };
+        (segments, segments_omitted) = plan.choose_segments(breakdown, given, once.as_ref())?;
     }
     let values = (query.metrics.len() + formulas.len()).saturating_mul(segments.len()).saturating_mul(plan.stride());
     if values > limits::INSIGHTS_VALUES_MAX {
@@ -253,7 +262,11 @@ fn answer(
             limits::INSIGHTS_VALUES_MAX
         ));
     }
-    let mut lines = plan.count(segments.len())?;
+    let counted = once.zip(plan.breakdown.as_ref()).map(|(once, kept)| vec![once.lines(&kept.split, segments.len())]);
+    let mut lines = match counted {
+        Some(lines) => lines,
+        None => plan.count(segments.len())?,
+    };
     for formula in formulas {
         let line = formula_lines(formula, &lines[..query.metrics.len()], segments.len());
         lines.push(line);
@@ -601,23 +614,13 @@ impl<'a> Plan<'a> {
         &mut self,
         breakdown: &Breakdown,
         given: Option<&[Vec<Segment>]>,
+        once: Option<&Once>,
     ) -> Result<(Vec<Vec<Segment>>, u32)> {
-        // Where segments are given, those of the buckets before the range are told apart as well.
-        let from_bucket = if given.is_some() { 0 } else { self.period.lead };
-        let mut weights: FxHashMap<u64, f64> = FxHashMap::default();
-        let mut by_metric = Vec::new();
-        for pass in &self.passes {
-            let states = self.walk(pass, &|job| State::Weight(Weights::new(job, from_bucket)))?;
-            by_metric.extend(pass.jobs.iter().map(|job| job.metric).zip(states));
-        }
-        // Always added up in the same order: sums of fractions depend on it.
-        by_metric.sort_by_key(|(metric, _)| *metric);
-        for (_, state) in by_metric {
-            let State::Weight(state) = state else { continue };
-            for (raw, weight) in state.finish() {
-                *weights.entry(raw).or_default() += weight;
-            }
-        }
+        let weights = match once {
+            Some(once) => once.weights(),
+            // Where segments are given, those of the buckets before the range are told apart as well.
+            None => self.weigh(if given.is_some() { 0 } else { self.period.lead })?,
+        };
         let Some(Segments { split, asks_person, .. }) = self.breakdown.take() else { return Ok((Vec::new(), 0)) };
         // The split keeps what has the largest counts: equal weights get equal ranks.
         let mut order: Vec<(u64, f64)> = weights.into_iter().collect();
@@ -651,6 +654,25 @@ impl<'a> Plan<'a> {
         };
         self.breakdown = Some(Segments::new(&self.scan, split, asks_person, lines));
         Ok((segments, omitted))
+    }
+
+    /// How much each segment has of all metrics together, buckets before one left out.
+    fn weigh(&self, from_bucket: usize) -> Result<FxHashMap<u64, f64>> {
+        let mut weights: FxHashMap<u64, f64> = FxHashMap::default();
+        let mut by_metric = Vec::new();
+        for pass in &self.passes {
+            let states = self.walk(pass, &|job| State::Weight(Weights::new(job, from_bucket)))?;
+            by_metric.extend(pass.jobs.iter().map(|job| job.metric).zip(states));
+        }
+        // Always added up in the same order: sums of fractions depend on it.
+        by_metric.sort_by_key(|(metric, _)| *metric);
+        for (_, state) in by_metric {
+            let State::Weight(state) = state else { continue };
+            for (raw, weight) in state.finish() {
+                *weights.entry(raw).or_default() += weight;
+            }
+        }
+        Ok(weights)
     }
 
     /// The lines of every metric.
@@ -711,7 +733,9 @@ impl<'a> Plan<'a> {
         let shares = match pass.walk {
             Walk::Rows => scan.rows(&pass.tags, make, |share, span| self.on_rows(pass, share, span))?,
             Walk::Persons => scan.persons(&pass.tags, make, |share, person| self.on_person(pass, share, person))?,
-            _ => scan.histories(&pass.tags, make, |share, person, hits| self.on_history(pass, share, person, hits))?,
+            _ => scan.histories(&pass.tags, u32::MAX, make, |share, person, hits| {
+                self.on_history(pass, share, person, hits)
+            })?,
         };
         let mut shares = shares.into_iter().map(|share| share.states);
         let mut sum = shares.next().unwrap_or_else(|| pass.jobs.iter().map(state).collect());
@@ -910,10 +934,8 @@ impl<'a> Plan<'a> {
     fn segments(&self, person: SubjectNo, hit: &Hit, room: &mut Room) {
         let Some(breakdown) = &self.breakdown else { return };
         if let Some(by_code) = &breakdown.by_code[hit.file as usize] {
-            let code = by_code.codes.as_ref().map(|codes| codes.get(hit.row as usize) as usize);
-            let line = code.and_then(|code| by_code.lines.get(code).copied()).unwrap_or(by_code.not_set);
             room.segments.clear();
-            room.segments.extend(line);
+            room.segments.extend(by_code.line(hit.row as usize));
             return;
         }
         breakdown.split.ids(person, hit, &mut room.segments);
@@ -1027,6 +1049,15 @@ fn walk_of(query: &InsightsQuery, measure: &Measure, source: Source) -> Option<W
         (Measure::Unique | Measure::PerPerson { .. }, _) => Walk::Persons,
         _ => Walk::Rows,
     })
+}
+
+impl ByCode {
+    /// The line of a row.
+    #[inline]
+    fn line(&self, row: usize) -> Option<u64> {
+        let code = self.codes.as_ref().map(|codes| codes.get(row) as usize);
+        code.and_then(|code| self.lines.get(code).copied()).unwrap_or(self.not_set)
+    }
 }
 
 impl Segments {
@@ -1175,1037 +1206,5 @@ impl Job<'_> {
             Measure::PerPerson { then, .. } => *then,
             _ => Aggregate::Sum,
         }
-    }
-}
-
-/// A thread's share of a walk.
-struct Share {
-    /// The person at hand, by the order of this thread, from 1.
-    person: u32,
-    states: Vec<State>,
-    room: Room,
-}
-
-/// Working space.
-#[derive(Default)]
-struct Room {
-    /// The lines of the row at hand; without a breakdown always the only one.
-    segments: Vec<u64>,
-    seen: Vec<u64>,
-    ids: Vec<u32>,
-    values: Vec<u64>,
-    sessions: Vec<Session>,
-    session_of: Vec<u32>,
-    /// The last bucket found, and the instants in it.
-    bucket: usize,
-    span: Range<i64>,
-}
-
-impl Room {
-    /// The bucket of an instant: mostly that of the row before.
-    #[inline]
-    fn bucket(&mut self, axis: &Axis, time_us: i64) -> Option<usize> {
-        if !self.span.contains(&time_us) {
-            self.bucket = axis.find(time_us)?;
-            self.span = axis.starts()[self.bucket]..axis.starts()[self.bucket + 1];
-        }
-        Some(self.bucket)
-    }
-}
-
-impl Partial for Share {
-    fn bytes(&self) -> usize {
-        let room = self.room.sessions.capacity() * size_of::<Session>() + self.room.session_of.capacity() * 4;
-        self.states.iter().map(State::bytes).sum::<usize>() + room
-    }
-}
-
-impl Share {
-    /// Ends a person: their numbers join those of the others.
-    fn settle(&mut self, jobs: &[Job<'_>]) {
-        for (job, state) in jobs.iter().zip(&mut self.states) {
-            if let State::PerPerson { entries, numbers } = state {
-                entries.sort_unstable();
-                for keys in entries.chunk_by(|one, next| one.0 == next.0) {
-                    if let Some(number) = job.person_number(keys) {
-                        numbers.add(keys[0].0 as usize, number);
-                    }
-                }
-                entries.clear();
-            }
-        }
-    }
-}
-
-/// What is counted for a metric. A cell is a bucket of a line; the cell after a line's last bucket is the whole range.
-enum State {
-    /// Events.
-    Counts(Vec<u64>),
-    /// Numbers of events.
-    Numbers(Folded),
-    /// Different values.
-    Values(Tally),
-    Persons(Marks),
-    Active(Active),
-    PerPerson {
-        /// Cells and keys of the person at hand.
-        entries: Vec<(u32, u64)>,
-        numbers: Folded,
-    },
-    /// Of segments, before lines are chosen.
-    Weight(Weights),
-}
-
-/// Numbers of which one is made.
-enum Folded {
-    Sum(Vec<Exact>),
-    Average(Vec<(Exact, u64)>),
-    /// NaN: none.
-    Min(Vec<f64>),
-    Max(Vec<f64>),
-    Ranked(Tally),
-}
-
-/// Persons, each once per cell.
-struct Marks {
-    /// The last person counted in a cell.
-    last: Vec<u32>,
-    counts: Vec<u32>,
-    /// By bucket: the last person whose segments there are known. Empty where every segment counts.
-    claimed: Vec<u32>,
-}
-
-/// Persons within trailing windows.
-struct Active {
-    /// By line: the last person, and the window up to which they are counted.
-    last: Vec<(u32, u32)>,
-    /// How many more persons a window has than the one before.
-    change: Vec<i64>,
-    stride: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Weigh {
-    Events,
-    Persons,
-    Sum,
-}
-
-/// How large each segment is.
-struct Weights {
-    by: Weigh,
-    /// Buckets before it do not count.
-    from_bucket: usize,
-    /// By raw id, where that is small.
-    dense: Vec<u32>,
-    sparse: FxHashMap<u64, u32>,
-    /// Raw id, the last person, a count.
-    segments: Vec<(u64, u32, u64)>,
-    /// The last raw id and person weighed.
-    latest: (u64, u32),
-    sums: Vec<Exact>,
-}
-
-impl State {
-    fn new(job: &Job<'_>, lines: usize, stride: usize) -> State {
-        let cells = lines * stride;
-        match job.measure {
-            Measure::Total | Measure::Sessions | Measure::CohortSize { .. } => State::Counts(vec![0; cells]),
-            Measure::Unique => State::Persons(Marks {
-                last: vec![0; cells],
-                counts: vec![0; cells],
-                claimed: if job.touch == Touch::Every { Vec::new() } else { vec![0; stride] },
-            }),
-            Measure::Active { .. } => {
-                State::Active(Active { last: vec![(0, 0); lines], change: vec![0; cells], stride })
-            }
-            Measure::Distinct { .. } => State::Values(Tally::default()),
-            Measure::PerPerson { .. } => {
-                State::PerPerson { entries: Vec::new(), numbers: Folded::new(job.aggregate(), cells) }
-            }
-            _ => State::Numbers(Folded::new(job.aggregate(), cells)),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            State::Counts(counts) => counts.len() * 8,
-            State::Numbers(numbers) => numbers.bytes(),
-            State::Values(tally) => tally.bytes(),
-            State::Persons(marks) => marks.last.len() * 8,
-            State::Active(active) => active.change.len() * 8 + active.last.len() * 8,
-            State::PerPerson { entries, numbers } => entries.capacity() * 16 + numbers.bytes(),
-            State::Weight(weights) => weights.bytes(),
-        }
-    }
-
-    fn merge(&mut self, other: State) {
-        match (self, other) {
-            (State::Counts(sum), State::Counts(part)) => add(sum, &part),
-            (State::Numbers(sum), State::Numbers(part)) => sum.merge(part),
-            (State::Values(sum), State::Values(part)) => sum.merge(part),
-            (State::Persons(sum), State::Persons(part)) => add(&mut sum.counts, &part.counts),
-            (State::Active(sum), State::Active(part)) => add(&mut sum.change, &part.change),
-            (State::PerPerson { numbers: sum, .. }, State::PerPerson { numbers: part, .. }) => sum.merge(part),
-            (State::Weight(sum), State::Weight(part)) => sum.merge(part),
-            _ => unreachable!("all threads make the same states"),
-        }
-    }
-
-    fn finish(self, job: &Job<'_>, lines: usize, stride: usize, lead: usize) -> Vec<Line> {
-        let buckets = stride - 1;
-        let of_counts = |count: &dyn Fn(usize) -> f64, total: &dyn Fn(usize) -> f64| {
-            (0..lines)
-                .map(|line| Line {
-                    values: (0..buckets).map(|at| Some(count(line * stride + at))).collect(),
-                    total: Some(total(line)),
-                })
-                .collect::<Vec<Line>>()
-        };
-        match self {
-            State::Counts(counts) => of_counts(&|cell| counts[cell] as f64, &|line| {
-                counts[line * stride + lead..line * stride + buckets].iter().sum::<u64>() as f64
-            }),
-            State::Persons(Marks { counts, .. }) => {
-                of_counts(&|cell| f64::from(counts[cell]), &|line| f64::from(counts[line * stride + buckets]))
-            }
-            State::Active(active) => active.finish(lines),
-            State::Values(tally) => {
-                let entries = tally.sorted();
-                of_counts(&|cell| measure::different(measure::of_cell(&entries, cell)) as f64, &|line| {
-                    let all = measure::of_cells(&entries, line * stride + lead..line * stride + buckets);
-                    measure::different(&all) as f64
-                })
-            }
-            State::Numbers(numbers) => {
-                numbers.finish(job.aggregate(), lines, stride, |line| line * stride + lead..line * stride + buckets)
-            }
-            State::PerPerson { numbers, .. } => {
-                numbers.finish(job.aggregate(), lines, stride, |line| line * stride + buckets..line * stride + stride)
-            }
-            State::Weight(_) => Vec::new(),
-        }
-    }
-}
-
-fn add<T: Copy + std::ops::AddAssign>(sum: &mut [T], part: &[T]) {
-    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
-}
-
-impl Folded {
-    fn new(aggregate: Aggregate, cells: usize) -> Folded {
-        match aggregate {
-            Aggregate::Sum => Folded::Sum(vec![Exact::default(); cells]),
-            Aggregate::Average => Folded::Average(vec![Default::default(); cells]),
-            Aggregate::Min => Folded::Min(vec![f64::NAN; cells]),
-            Aggregate::Max => Folded::Max(vec![f64::NAN; cells]),
-            Aggregate::Median | Aggregate::Percentile { .. } => Folded::Ranked(Tally::default()),
-        }
-    }
-
-    #[inline]
-    fn add(&mut self, cell: usize, number: f64) {
-        match self {
-            Folded::Sum(sums) => sums[cell].add(number),
-            Folded::Average(sums) => {
-                sums[cell].0.add(number);
-                sums[cell].1 += 1;
-            }
-            // The other operand, where one is NaN.
-            Folded::Min(lowest) => lowest[cell] = lowest[cell].min(number),
-            Folded::Max(highest) => highest[cell] = highest[cell].max(number),
-            Folded::Ranked(tally) => tally.add(cell, measure::key_of(number)),
-        }
-    }
-
-    fn merge(&mut self, other: Folded) {
-        match (self, other) {
-            (Folded::Sum(sum), Folded::Sum(part)) => sum.iter_mut().zip(&part).for_each(|(sum, part)| sum.merge(part)),
-            (Folded::Average(sum), Folded::Average(part)) => {
-                for (sum, part) in sum.iter_mut().zip(&part) {
-                    sum.0.merge(&part.0);
-                    sum.1 += part.1;
-                }
-            }
-            (Folded::Min(sum), Folded::Min(part)) => {
-                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.min(part))
-            }
-            (Folded::Max(sum), Folded::Max(part)) => {
-                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = sum.max(part))
-            }
-            (Folded::Ranked(sum), Folded::Ranked(part)) => sum.merge(part),
-            _ => unreachable!("all threads make the same states"),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Folded::Sum(sums) => sums.len() * size_of::<Exact>(),
-            Folded::Average(sums) => sums.len() * size_of::<(Exact, u64)>(),
-            Folded::Min(numbers) | Folded::Max(numbers) => numbers.len() * 8,
-            Folded::Ranked(tally) => tally.bytes(),
-        }
-    }
-
-    /// The number of each cell; the total is that of the cells `whole` names, put together.
-    fn finish(
-        self,
-        aggregate: Aggregate,
-        lines: usize,
-        stride: usize,
-        whole: impl Fn(usize) -> Range<usize>,
-    ) -> Vec<Line> {
-        let number: Box<dyn Fn(Range<usize>) -> Option<f64>> = match self {
-            Folded::Sum(sums) => Box::new(move |cells| {
-                let mut all = Exact::default();
-                sums[cells].iter().for_each(|sum| all.merge(sum));
-                all.value()
-            }),
-            Folded::Average(sums) => Box::new(move |cells| {
-                let (mut all, mut count) = (Exact::default(), 0);
-                for (sum, numbers) in &sums[cells] {
-                    all.merge(sum);
-                    count += numbers;
-                }
-                all.value().filter(|_| count > 0).map(|sum| sum / count as f64)
-            }),
-            Folded::Min(lowest) => Box::new(move |cells| {
-                Some(lowest[cells].iter().copied().fold(f64::NAN, f64::min)).filter(|low| !low.is_nan())
-            }),
-            Folded::Max(highest) => Box::new(move |cells| {
-                Some(highest[cells].iter().copied().fold(f64::NAN, f64::max)).filter(|high| !high.is_nan())
-            }),
-            Folded::Ranked(tally) => {
-                let entries = tally.sorted();
-                let percent = match aggregate {
-                    Aggregate::Percentile { percent } => percent,
-                    _ => 50.0,
-                };
-                Box::new(move |cells| match cells.len() {
-                    1 => measure::percentile(measure::of_cell(&entries, cells.start), percent),
-                    _ => measure::percentile(&measure::of_cells(&entries, cells), percent),
-                })
-            }
-        };
-        let cell = |cell: usize| number(cell..cell + 1);
-        (0..lines)
-            .map(|line| Line {
-                values: (0..stride - 1).map(|at| cell(line * stride + at)).collect(),
-                total: number(whole(line)),
-            })
-            .collect()
-    }
-}
-
-impl Marks {
-    /// Whether the segments of this event count in a bucket (or, as the last, the whole range).
-    #[inline]
-    fn claim(&mut self, bucket: usize, person: u32) -> bool {
-        match self.claimed.get_mut(bucket) {
-            None => true,
-            Some(claimed) => std::mem::replace(claimed, person) != person,
-        }
-    }
-
-    #[inline]
-    fn mark(&mut self, cell: usize, person: u32) {
-        let last = &mut self.last[cell];
-        self.counts[cell] += u32::from(*last != person);
-        *last = person;
-    }
-}
-
-impl Active {
-    /// A person is in the windows `low..high`. Their events come in order, so both bounds ascend.
-    #[inline]
-    fn mark(&mut self, line: usize, person: u32, (low, high): (u32, u32)) {
-        let (last, until) = &mut self.last[line];
-        let from = if *last == person { low.max(*until) } else { low };
-        if from < high {
-            let cell = line * self.stride;
-            self.change[cell + from as usize] += 1;
-            self.change[cell + high as usize] -= 1;
-            (*last, *until) = (person, high);
-        }
-    }
-
-    fn finish(self, lines: usize) -> Vec<Line> {
-        let of_line = |line: usize| {
-            let mut persons = 0;
-            let change = &self.change[line * self.stride..(line + 1) * self.stride - 1];
-            let values: Vec<Option<f64>> = change
-                .iter()
-                .map(|change| {
-                    persons += change;
-                    Some(persons as f64)
-                })
-                .collect();
-            Line { total: values.last().copied().flatten(), values }
-        };
-        (0..lines).map(of_line).collect()
-    }
-}
-
-impl Weights {
-    /// Raw ids below it are found by table.
-    const DENSE_MAX: u64 = 1 << 16;
-
-    fn new(job: &Job<'_>, from_bucket: usize) -> Weights {
-        let by = match job.measure {
-            Measure::Unique | Measure::Active { .. } | Measure::PerPerson { .. } => Weigh::Persons,
-            Measure::Sum { .. } => Weigh::Sum,
-            _ => Weigh::Events,
-        };
-        Weights {
-            by,
-            from_bucket,
-            dense: Vec::new(),
-            sparse: FxHashMap::default(),
-            segments: Vec::new(),
-            latest: (0, 0),
-            sums: Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn at(&mut self, raw: u64) -> usize {
-        let next = self.segments.len() as u32;
-        let index = if raw < Self::DENSE_MAX {
-            if self.dense.len() <= raw as usize {
-                self.dense.resize((raw as usize + 1).next_power_of_two(), u32::MAX);
-            }
-            &mut self.dense[raw as usize]
-        } else {
-            self.sparse.entry(raw).or_insert(u32::MAX)
-        };
-        if *index == u32::MAX {
-            *index = next;
-            self.segments.push((raw, 0, 0));
-            if matches!(self.by, Weigh::Sum) {
-                self.sums.push(Exact::default());
-            }
-        }
-        *index as usize
-    }
-
-    #[inline]
-    fn event(&mut self, raw: u64) {
-        let at = self.at(raw);
-        self.segments[at].2 += 1;
-    }
-
-    #[inline]
-    fn person(&mut self, raw: u64, person: u32) {
-        // Most persons have one segment.
-        if std::mem::replace(&mut self.latest, (raw, person)) == (raw, person) {
-            return;
-        }
-        let at = self.at(raw);
-        let (_, last, count) = &mut self.segments[at];
-        *count += u64::from(*last != person);
-        *last = person;
-    }
-
-    fn number(&mut self, raw: u64, number: f64) {
-        let at = self.at(raw);
-        self.sums[at].add(number);
-    }
-
-    fn merge(&mut self, other: Weights) {
-        for (index, (raw, _, count)) in other.segments.into_iter().enumerate() {
-            let at = self.at(raw);
-            self.segments[at].2 += count;
-            if let Some(sum) = other.sums.get(index) {
-                self.sums[at].merge(sum);
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.dense.len() * 4 + self.sparse.capacity() * 16 + self.segments.capacity() * 24 + self.sums.capacity() * 32
-    }
-
-    /// The weight of every segment that occurred.
-    fn finish(self) -> impl Iterator<Item = (u64, f64)> {
-        let Weights { segments, sums, .. } = self;
-        segments.into_iter().enumerate().map(move |(index, (raw, _, count))| {
-            let sum = sums.get(index).map(|sum| sum.value().unwrap_or(0.0));
-            (raw, sum.unwrap_or(count as f64))
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use cofferdam_lake::Snapshot;
-    use cofferdam_model::cohort::{CohortCondition, Times};
-    use cofferdam_model::query::{BreakdownBy, Condition, Metric, Scalar, SessionRule, ValueBuckets};
-    use cofferdam_model::{Merges, SealedEvent, SubjectSet, SubjectValues};
-    use jiff::civil::{Date, DateTime};
-    use jiff::tz::TimeZone;
-
-    use super::*;
-    use crate::People;
-
-    struct World {
-        zone: TimeZone,
-        now: &'static str,
-        events: Vec<SealedEvent>,
-        merges: Merges,
-        people: People,
-    }
-
-    impl World {
-        fn new(zone: &str, now: &'static str) -> World {
-            let zone = TimeZone::get(zone).unwrap();
-            World { zone, now, events: Vec::new(), merges: Merges::default(), people: People::default() }
-        }
-
-        fn us(&self, civil: &str) -> i64 {
-            let civil: DateTime = civil.parse().unwrap();
-            self.zone.to_timestamp(civil).unwrap().as_microsecond()
-        }
-
-        /// Somebody does something, `day` being of November 2026: `2T10:00`.
-        fn add(&mut self, subject: u32, name: &str, day: &str, properties: &[(&str, Value)]) -> &mut World {
-            let (day, time) = day.split_once('T').unwrap();
-            let time_us = self.us(&format!("2026-11-{day:0>2}T{time}"));
-            self.add_at(subject, name, time_us, properties)
-        }
-
-        fn add_at(&mut self, subject: u32, name: &str, time_us: i64, properties: &[(&str, Value)]) -> &mut World {
-            let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            let event =
-                SealedEvent { name: name.to_owned(), subject: SubjectNo(subject), time_us, insert_id: 0, properties };
-            self.events.push(event);
-            self
-        }
-
-        /// The answer, which must be the same however the events lie and however many threads there are.
-        fn ask(&self, query: &InsightsQuery) -> Result<InsightsTable> {
-            let mut answers = [(1, 1, 1), (4, 3, 3), (2, 7, 2)].map(|(buckets, pieces, threads)| {
-                let snapshot = Snapshot::of_events(self.events.clone(), buckets, pieces);
-                let mut input = Input::new(&snapshot, &self.merges, &self.zone, self.us(self.now), &self.people);
-                input.threads = threads;
-                run(&input, query)
-            });
-            for answer in &answers[1..] {
-                match (&answers[0], answer) {
-                    (Ok(one), Ok(other)) => assert_eq!(one, other),
-                    (one, other) => assert_eq!(one.is_err(), other.is_err()),
-                }
-            }
-            std::mem::replace(&mut answers[0], invalid("taken"))
-        }
-
-        fn lines(&self, query: &InsightsQuery) -> Vec<String> {
-            self.ask(query).unwrap().series.iter().map(text).collect()
-        }
-    }
-
-    /// `0 x: 1 2 - = 3`: metric, segment, values, total.
-    fn text(series: &Series) -> String {
-        let number = |number: &Option<Number>| number.map_or("-".to_owned(), |number| number.0.to_string());
-        let segment = |segment: &Segment| match segment {
-            Segment::Value(value) => format!(" {value}"),
-            Segment::NotSet => " (none)".to_owned(),
-            Segment::Other => " (other)".to_owned(),
-        };
-        let segments: String = series.segment.iter().map(segment).collect();
-        let values: Vec<String> = series.values.iter().map(number).collect();
-        format!("{}{segments}: {} = {}", series.metric, values.join(" "), number(&series.total))
-    }
-
-    fn day(day: i8) -> Date {
-        Date::constant(2026, 11, day)
-    }
-
-    fn matching(event: &str) -> EventMatch {
-        EventMatch { event: Some(event.to_owned()), filters: Vec::new() }
-    }
-
-    fn metric(event: &str, measure: Measure) -> Metric {
-        Metric { matching: matching(event), measure }
-    }
-
-    /// Days of November 2026, from and to included.
-    fn question(from: i8, to: i8, metrics: Vec<Metric>) -> InsightsQuery {
-        InsightsQuery {
-            range: DateRange::Between { from: day(from), to: day(to) },
-            unit: Unit::Day,
-            metrics,
-            formulas: Vec::new(),
-            filters: Vec::new(),
-            breakdown: None,
-            transform: None,
-            compare: None,
-            sessions: SessionRule::default(),
-        }
-    }
-
-    fn by(property: &str, limit: u32) -> Option<Breakdown> {
-        let by = vec![BreakdownBy { on: Holder::Event, property: property.to_owned(), buckets: None }];
-        Some(Breakdown { by, limit, touch: Touch::Every })
-    }
-
-    fn p() -> String {
-        "p".to_owned()
-    }
-
-    fn number(number: f64) -> Value {
-        Value::Number(number)
-    }
-
-    fn word(text: &str) -> Value {
-        Value::String(text.to_owned())
-    }
-
-    #[test]
-    fn events_and_persons_are_counted_per_bucket_and_in_all() {
-        let mut world = World::new("Europe/Madrid", "2026-11-30T12:00");
-        world.merges.link(SubjectNo(2), SubjectNo(1));
-        world
-            .add(1, "a", "1T23:59", &[])
-            .add(1, "a", "2T00:00", &[])
-            .add(2, "a", "2T10:00", &[])
-            .add(3, "a", "2T10:00", &[])
-            .add(SubjectNo::NOBODY.0, "a", "2T11:00", &[])
-            .add(3, "b", "2T10:00", &[])
-            .add(3, "a", "4T23:59:59.999999", &[])
-            .add(3, "a", "5T00:00", &[]);
-        let metrics = vec![
-            metric("a", Measure::Total),
-            metric("a", Measure::Unique),
-            metric("b", Measure::Total),
-            metric("nothing", Measure::Unique),
-            Metric { matching: EventMatch::default(), measure: Measure::Total },
-        ];
-        let table = world.ask(&question(1, 4, metrics)).unwrap();
-        let lines: Vec<String> = table.series.iter().map(text).collect();
-        assert_eq!(lines, ["0: 1 4 0 1 = 6", "1: 1 2 0 1 = 2", "2: 0 1 0 0 = 1", "3: 0 0 0 0 = 0", "4: 1 5 0 1 = 7"]);
-        assert_eq!(table.buckets[0], "2026-11-01T00:00:00+01:00");
-        assert!(!table.last_incomplete);
-        assert_eq!(world.lines(&question(2, 2, vec![metric("a", Measure::Total)])), ["0: 4 = 4"]);
-        let mut hours = question(25, 25, vec![metric("a", Measure::Total)]);
-        hours.range = DateRange::Between { from: Date::constant(2026, 10, 25), to: Date::constant(2026, 10, 25) };
-        hours.unit = Unit::Hour;
-        assert_eq!(world.ask(&hours).unwrap().buckets.len(), 25);
-    }
-
-    #[test]
-    fn numbers_of_events() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        for (subject, value) in [(1, 0.1), (2, 0.2), (1, 0.7), (3, 1e16), (4, -1e16)] {
-            world.add(subject, "a", "1T10:00", &[("p", number(value))]);
-        }
-        world
-            .add(1, "a", "2T10:00", &[("p", number(4.0))])
-            .add(1, "a", "2T10:00", &[("p", word("4"))])
-            .add(1, "a", "2T10:00", &[("p", Value::List(vec!["4".into(), "x".into(), "y".into()]))])
-            .add(SubjectNo::NOBODY.0, "a", "2T11:00", &[("p", number(5.0))])
-            .add(1, "a", "3T10:00", &[]);
-        let measures = [
-            Measure::Sum { property: p() },
-            Measure::Average { property: p() },
-            Measure::Median { property: p() },
-            Measure::Min { property: p() },
-            Measure::Max { property: p() },
-            Measure::Percentile { property: p(), percent: 25.0 },
-            Measure::Distinct { property: p() },
-        ];
-        let metrics = measures.map(|measure| metric("a", measure)).to_vec();
-        assert_eq!(
-            world.lines(&question(1, 3, metrics)),
-            [
-                "0: 1 9 0 = 10",
-                "1: 0.2 4.5 - = 1.4285714285714286",
-                "2: 0.2 4.5 - = 0.7",
-                "3: -10000000000000000 4 - = -10000000000000000",
-                "4: 10000000000000000 5 - = 10000000000000000",
-                "5: 0.1 4.25 - = 0.15000000000000002",
-                "6: 5 4 0 = 9",
-            ]
-        );
-    }
-
-    #[test]
-    fn active_persons_are_those_of_the_days_before() {
-        let mut world = World::new("Europe/Madrid", "2026-11-10T12:00");
-        world
-            .add_at(9, "a", world.us("2026-10-25T02:30"), &[])
-            .add(1, "a", "1T00:00", &[])
-            .add(1, "a", "1T23:00", &[])
-            .add(2, "a", "3T12:00", &[])
-            .add(1, "a", "8T12:00", &[])
-            .add(3, "a", "10T12:30", &[]);
-        let active = |days| metric("a", Measure::Active { days });
-        assert_eq!(
-            world.lines(&question(7, 11, vec![active(1), active(7), active(16), metric("a", Measure::Total)])),
-            ["0: 0 1 0 1 0 = 0", "1: 2 2 2 2 2 = 2", "2: 3 3 3 3 3 = 3", "3: 0 1 0 1 0 = 2"]
-        );
-        // The week is not over: its last day is today.
-        let mut weeks = question(2, 15, vec![active(1), active(7), active(10)]);
-        weeks.unit = Unit::Week;
-        assert_eq!(world.lines(&weeks), ["0: 1 1 = 1", "1: 2 2 = 2", "2: 2 3 = 3"]);
-        let mut split = question(7, 10, vec![active(7)]);
-        world.add(1, "a", "9T12:00", &[("p", word("x"))]);
-        split.breakdown = by("p", 5);
-        assert_eq!(world.lines(&split), ["0 (none): 2 2 2 2 = 2", "0 x: 0 0 1 1 = 1"]);
-    }
-
-    #[test]
-    fn a_number_per_person_and_then_one_of_those() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        world
-            .add(1, "a", "1T10:00", &[("p", number(1.0))])
-            .add(1, "a", "1T10:59", &[("p", number(2.0))])
-            .add(1, "a", "2T10:59", &[("p", number(9.0))])
-            .add(2, "a", "1T10:00", &[("p", number(7.0))])
-            .add(2, "a", "1T11:00", &[("p", number(7.0))])
-            .add(2, "a", "1T12:00", &[])
-            .add(3, "a", "2T12:00", &[]);
-        let each = |each, then| metric("a", Measure::PerPerson { each, then });
-        use Aggregate::{Average, Max, Median, Min, Percentile, Sum};
-        let metrics = vec![
-            each(PersonMeasure::Total, Average),
-            each(PersonMeasure::Hours, Sum),
-            each(PersonMeasure::Days, Max),
-            each(PersonMeasure::Sum { property: p() }, Median),
-            each(PersonMeasure::Average { property: p() }, Min),
-            each(PersonMeasure::Min { property: p() }, Max),
-            each(PersonMeasure::Max { property: p() }, Sum),
-            each(PersonMeasure::Distinct { property: p() }, Sum),
-            each(PersonMeasure::Total, Percentile { percent: 75.0 }),
-        ];
-        assert_eq!(
-            world.lines(&question(1, 3, metrics)),
-            [
-                "0: 2.5 1 - = 2.3333333333333335",
-                "1: 4 2 0 = 6",
-                "2: 1 1 - = 2",
-                "3: 8.5 9 - = 13",
-                "4: 1.5 9 - = 4",
-                "5: 7 9 - = 7",
-                "6: 9 9 0 = 16",
-                "7: 3 1 0 = 4",
-                "8: 2.75 1 - = 3",
-            ]
-        );
-    }
-
-    #[test]
-    fn sessions_and_the_events_they_make() {
-        let mut world = World::new("Europe/Madrid", "2026-11-30T12:00");
-        for (name, at) in [("a", "01:00"), ("b", "01:10"), ("b", "01:50"), ("a", "02:10"), ("c", "02:25")] {
-            world.add(1, name, &format!("1T{at}"), &[("p", word(at))]);
-        }
-        for at in ["1T23:30", "1T23:50", "2T00:05", "2T00:10"] {
-            world.add(2, "a", at, &[]);
-        }
-        let duration = || "$duration_s".to_owned();
-        let mut long = metric("$session_end", Measure::Total);
-        let at_least = |value| Condition::AtLeast { value };
-        let on_event = |property: &str, condition| Filter { on: Holder::Event, property: property.into(), condition };
-        long.matching.filters = vec![on_event("$duration_s", at_least(1_200.0))];
-        let mut from_b = metric("$session_start", Measure::Unique);
-        from_b.matching.filters =
-            vec![on_event("$origin_start", Condition::Equals { values: vec![Scalar::String("b".into())] })];
-        let mut of_three = metric("$session_start", Measure::Total);
-        of_three.matching.filters = vec![on_event("$event_count", at_least(3.0)), on_event("p", Condition::IsSet)];
-        let metrics = vec![
-            metric("a", Measure::Sessions),
-            metric("$session_start", Measure::Total),
-            metric("$session_start", Measure::Sum { property: duration() }),
-            metric("$session_end", Measure::Median { property: duration() }),
-            metric("$session_start", Measure::Max { property: "$event_count".into() }),
-            metric("$session_start", Measure::Distinct { property: "$origin_end".into() }),
-            metric("$session_start", Measure::Distinct { property: p() }),
-            long,
-            from_b,
-            of_three,
-            metric("$session_start", Measure::PerPerson { each: PersonMeasure::Total, then: Aggregate::Max }),
-            metric("$session_start", Measure::Active { days: 7 }),
-        ];
-        let query = question(1, 2, metrics);
-        assert_eq!(
-            world.lines(&query),
-            [
-                "0: 3 1 = 4",
-                "1: 3 1 = 4",
-                "2: 3900 300 = 4200",
-                "3: 1200 300 = 900",
-                "4: 3 2 = 3",
-                "5: 3 1 = 3",
-                "6: 2 0 = 2",
-                "7: 2 0 = 2",
-                "8: 1 0 = 1",
-                "9: 1 0 = 1",
-                "10: 2 1 = 2",
-                "11: 2 2 = 2",
-            ]
-        );
-        // Sessions that began before the range are not cut by it.
-        let mut late = question(1, 1, vec![metric("$session_end", Measure::Sum { property: duration() })]);
-        late.range = DateRange::Last { count: 11, unit: Unit::Hour };
-        world.now = "2026-11-01T12:05";
-        late.unit = Unit::Hour;
-        assert_eq!(world.lines(&late), ["0: 2100 0 0 0 0 0 0 0 0 0 0 = 2100"]);
-        // A session counts in each segment at its first event there.
-        let mut split = question(1, 2, vec![metric("b", Measure::Sessions), metric("$session_start", Measure::Total)]);
-        split.breakdown = by("p", 1);
-        world.add(1, "b", "1T02:30", &[("p", word("01:10"))]);
-        assert_eq!(
-            world.lines(&split),
-            ["0 01:10: 2 0 = 2", "0 (other): 1 0 = 1", "1 01:10: 0 0 = 0", "1 (other): 3 1 = 4"]
-        );
-        split.breakdown = by("$duration_s", 1);
-        assert!(world.ask(&split).is_err());
-    }
-
-    #[test]
-    fn segments_are_the_largest_and_the_others_are_exact() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        for (subject, at, value) in [
-            (1, "1T10:00", "x"),
-            (1, "1T11:00", "y"),
-            (1, "1T12:00", "z"),
-            (2, "1T10:00", "x"),
-            (3, "2T10:00", "x"),
-            (3, "2T11:00", "y"),
-            (4, "2T12:00", "w"),
-            (4, "2T13:00", "z"),
-        ] {
-            world.add(subject, "a", at, &[("p", word(value))]);
-        }
-        world.add(4, "a", "2T14:00", &[("p", Value::List(vec!["x".into(), "v".into()]))]);
-        world.add(5, "a", "2T14:00", &[]);
-        let mut query = question(1, 2, vec![metric("a", Measure::Unique), metric("a", Measure::Total)]);
-        query.breakdown = by("p", 2);
-        let table = world.ask(&query).unwrap();
-        assert_eq!(table.segments_omitted, 4);
-        assert_eq!(
-            table.series.iter().map(text).collect::<Vec<_>>(),
-            [
-                "0 x: 2 2 = 4",
-                "0 y: 1 1 = 2",
-                "0 (other): 1 2 = 3",
-                "1 x: 2 2 = 4",
-                "1 y: 1 1 = 2",
-                "1 (other): 1 4 = 5",
-            ]
-        );
-        query.metrics.truncate(1);
-        query.breakdown = by("p", 10);
-        assert_eq!(
-            world.lines(&query),
-            ["0 x: 2 2 = 4", "0 y: 1 1 = 2", "0 z: 1 1 = 2", "0 v: 0 1 = 1", "0 w: 0 1 = 1", "0 (none): 0 1 = 1"]
-        );
-        query.breakdown.as_mut().unwrap().touch = Touch::First;
-        assert_eq!(
-            world.lines(&query),
-            ["0 x: 2 1 = 3", "0 y: 0 0 = 0", "0 z: 0 0 = 0", "0 v: 0 0 = 0", "0 w: 0 1 = 1", "0 (none): 0 1 = 1"]
-        );
-        query.breakdown.as_mut().unwrap().touch = Touch::Last;
-        assert_eq!(
-            world.lines(&query),
-            ["0 x: 1 1 = 2", "0 y: 0 1 = 1", "0 z: 1 0 = 1", "0 v: 0 1 = 1", "0 w: 0 0 = 0", "0 (none): 0 1 = 1"]
-        );
-    }
-
-    #[test]
-    fn a_sum_is_broken_down_by_its_size() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        for (value, price) in
-            [("many", 1.0), ("many", 1.0), ("many", 1.0), ("dear", 2.5), ("dear", 2.5), ("back", -9.0)]
-        {
-            world.add(1, "a", "1T10:00", &[("p", word(value)), ("price", number(price))]);
-        }
-        let sum = metric("a", Measure::Sum { property: "price".into() });
-        let mut query = question(1, 1, vec![sum]);
-        query.breakdown = by("p", 2);
-        assert_eq!(world.lines(&query), ["0 dear: 5 = 5", "0 many: 3 = 3", "0 (other): -9 = -9"]);
-        query.breakdown.as_mut().unwrap().by.push(BreakdownBy {
-            on: Holder::Event,
-            property: "price".into(),
-            buckets: Some(ValueBuckets::Bounds { bounds: vec![0.0, 2.0] }),
-        });
-        query.breakdown.as_mut().unwrap().limit = 10;
-        assert_eq!(world.lines(&query), ["0 dear ≥ 2: 5 = 5", "0 many 0 – 2: 3 = 3", "0 back < 0: -9 = -9"]);
-    }
-
-    #[test]
-    fn persons_are_segments_of_what_they_are() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        world.merges.link(SubjectNo(7), SubjectNo(2));
-        for subject in [1, 2, 3, 7, SubjectNo::NOBODY.0] {
-            world.add(subject, "a", "1T10:00", &[]);
-        }
-        world.people.add_cohort("c", Arc::new([SubjectNo(2)].into_iter().collect::<SubjectSet>()));
-        let plans = SubjectValues { values: vec![word("free"), word("pro")], codes: vec![u32::MAX, 0, 1] };
-        world.people.add_values("plan", Arc::new(plans));
-        let mut query = question(1, 1, vec![metric("a", Measure::Total), metric("a", Measure::Unique)]);
-        let holder = |on, property: &str| BreakdownBy { on, property: property.into(), buckets: None };
-        query.breakdown = by("p", 5);
-        query.breakdown.as_mut().unwrap().by = vec![holder(Holder::Profile, "plan")];
-        assert_eq!(
-            world.lines(&query),
-            ["0 pro: 2 = 2", "0 (none): 2 = 2", "0 free: 1 = 1", "1 pro: 1 = 1", "1 (none): 1 = 1", "1 free: 1 = 1",]
-        );
-        query.breakdown.as_mut().unwrap().by = vec![holder(Holder::Cohort, "c")];
-        let lines = world.lines(&query);
-        assert_eq!(lines, ["0 not in: 3 = 3", "0 in: 2 = 2", "1 not in: 2 = 2", "1 in: 1 = 1"]);
-        query.breakdown = None;
-        query.filters = vec![Filter { on: Holder::Cohort, property: "c".into(), condition: Condition::IsNotSet }];
-        assert_eq!(world.lines(&query), ["0: 3 = 3", "1: 2 = 2"]);
-    }
-
-    #[test]
-    fn formulas_and_transforms() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        for (at, events) in [(1, 4), (2, 2), (3, 6), (5, 1)] {
-            for subject in 0..events {
-                world.add(subject, "a", &format!("{at}T10:00"), &[]);
-            }
-        }
-        world.add(1, "b", "3T10:00", &[]).add(1, "b", "4T10:00", &[]);
-        let mut query = question(3, 6, vec![metric("a", Measure::Total), metric("b", Measure::Total)]);
-        query.formulas = vec!["A / B * 100".into(), "B - A".into()];
-        let lines = ["0: 6 0 1 0 = 7", "1: 1 1 0 0 = 2", "2: 600 0 - - = 350", "3: -5 1 -1 0 = -5"];
-        assert_eq!(world.lines(&query), lines);
-        query.transform = Some(Transform::Cumulative);
-        let lines = ["0: 6 6 7 7 = 7", "1: 1 2 2 2 = 2", "2: 600 600 600 600 = 350", "3: -5 -4 -5 -5 = -5"];
-        assert_eq!(world.lines(&query), lines);
-        query.transform = Some(Transform::Rolling { buckets: 3 });
-        query.metrics[0].measure = Measure::Unique;
-        query.formulas.truncate(1);
-        let lines = [
-            "0: 4 2.6666666666666665 2.3333333333333335 0.3333333333333333 = 6",
-            "1: 0.3333333333333333 0.6666666666666666 0.6666666666666666 0.3333333333333333 = 2",
-            "2: 600 300 300 0 = 300",
-        ];
-        assert_eq!(world.lines(&query), lines);
-        for formula in ["A / C", "A +", ""] {
-            query.formulas = vec![formula.into()];
-            let error = world.ask(&query).unwrap_err().to_string();
-            assert!(error.starts_with("formula, character "), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_earlier_period_has_the_same_lines() {
-        let mut world = World::new("Europe/Madrid", "2026-11-30T12:00");
-        let at = |day: &str, hour: &str| format!("2026-{day}T{hour}");
-        for (day, hour, value) in [
-            // The day of 25 hours is in the period before, and both of its hours at two.
-            ("10-24", "00:00", "y"),
-            ("10-25", "02:30", "y"),
-            ("10-25", "23:59", "w"),
-            ("10-26", "00:00", "x"),
-            ("10-26", "00:00", "x"),
-            ("10-27", "12:00", "x"),
-            ("10-27", "13:00", "y"),
-            ("10-23", "23:59", "x"),
-        ] {
-            let time = world.us(&at(day, hour));
-            world.add_at(1, "a", time, &[("p", word(value))]);
-        }
-        let mut query = question(1, 1, vec![metric("a", Measure::Total)]);
-        query.range = DateRange::Between { from: Date::constant(2026, 10, 26), to: Date::constant(2026, 10, 27) };
-        query.breakdown = by("p", 1);
-        query.compare = Some(Compare::PreviousPeriod);
-        let compared = |query: &InsightsQuery| {
-            let table = world.ask(query).unwrap();
-            let compared = table.compared.unwrap();
-            let lines: Vec<String> = table.series.iter().chain(&compared.series).map(text).collect();
-            (compared.buckets, lines)
-        };
-        let (buckets, lines) = compared(&query);
-        assert_eq!(buckets, ["2026-10-24T00:00:00+02:00", "2026-10-25T00:00:00+02:00"]);
-        assert_eq!(lines, ["0 x: 2 1 = 3", "0 (other): 0 1 = 1", "0 x: 0 0 = 0", "0 (other): 1 2 = 3"]);
-        // Without others now, there are none then; the mean looks back on days before the earlier period.
-        query.breakdown = by("p", 2);
-        query.transform = Some(Transform::Rolling { buckets: 2 });
-        let lines = compared(&query).1;
-        assert_eq!(lines, ["0 x: 1 1.5 = 3", "0 y: 0.5 0.5 = 1", "0 x: 0.5 0 = 0", "0 y: 0.5 1 = 2"]);
-        query.transform = None;
-        query.breakdown = None;
-        query.compare = Some(Compare::Ago { count: 1, unit: Unit::Month });
-        assert_eq!(compared(&query).0, ["2026-09-26T00:00:00+02:00", "2026-09-27T00:00:00+02:00"]);
-        query.range = DateRange::Last { count: 2, unit: Unit::Month };
-        query.unit = Unit::Month;
-        query.compare = Some(Compare::PreviousPeriod);
-        assert_eq!(compared(&query).0, ["2026-08-01T00:00:00+02:00", "2026-09-01T00:00:00+02:00"]);
-        query.range = DateRange::Between { from: Date::constant(2026, 3, 29), to: Date::constant(2026, 3, 29) };
-        query.compare = Some(Compare::Ago { count: 1, unit: Unit::Month });
-        assert_eq!(compared(&query).0, ["2026-02-28T00:00:00+01:00"]);
-    }
-
-    #[test]
-    fn more_metrics_than_a_walk_tells_apart() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        let name = |at: usize| format!("event {at}");
-        for at in 0..40 {
-            for subject in 0..=at {
-                world.add(subject as u32, &name(at), "1T10:00", &[]);
-            }
-        }
-        for measure in [Measure::Total, Measure::Unique, Measure::Sessions] {
-            let metrics = (0..40).map(|at| metric(&name(at), measure.clone())).collect();
-            let lines = world.lines(&question(1, 1, metrics));
-            let expected: Vec<String> = (0..40).map(|at| format!("{at}: {0} = {0}", at + 1)).collect();
-            assert_eq!(lines, expected, "{measure:?}");
-        }
-    }
-
-    #[test]
-    fn too_large_an_answer_is_an_error() {
-        let mut world = World::new("UTC", "2026-11-30T12:00");
-        for value in 0..300 {
-            world.add(1, "a", "1T10:00", &[("p", number(f64::from(value)))]);
-        }
-        let mut query = question(1, 13, (0..10).map(|_| metric("a", Measure::Unique)).collect());
-        query.unit = Unit::Minute;
-        query.breakdown = by("p", 200);
-        let error = world.ask(&query).unwrap_err().to_string();
-        assert!(error.contains("more than 1000000 values"), "{error}");
-        for wrong in [
-            Measure::Active { days: 0 },
-            Measure::Active { days: 91 },
-            Measure::Percentile { property: p(), percent: 100.5 },
-            Measure::Percentile { property: p(), percent: f64::NAN },
-            Measure::Sum { property: String::new() },
-            Measure::CohortSize { cohort: "unknown".into() },
-        ] {
-            let wrong = question(1, 2, vec![metric("a", wrong)]);
-            assert!(matches!(world.ask(&wrong), Err(Error::Invalid(_))));
-        }
-    }
-
-    #[test]
-    fn the_size_of_a_cohort_is_that_at_the_end_of_each_bucket() {
-        let mut world = World::new("UTC", "2026-11-04T12:00");
-        for (subject, at) in [(1, "1T10:00"), (2, "2T00:00"), (1, "3T10:00"), (2, "4T12:00"), (3, "4T12:01")] {
-            world.add(subject, "a", at, &[]);
-        }
-        let condition = CohortCondition::Did {
-            matching: matching("a"),
-            times: Times::AtLeast { count: 1 },
-            distinct: None,
-            window: Some(DateRange::Last { count: 2, unit: Unit::Day }),
-        };
-        world.people.add_cohort("dynamic", Arc::default());
-        world.people.add_condition("dynamic", condition);
-        world.people.add_cohort("static", Arc::new((1..8).map(SubjectNo).collect()));
-        let size = |cohort: &str| metric("ignored", Measure::CohortSize { cohort: cohort.to_owned() });
-        let mut query = question(1, 5, vec![size("dynamic"), size("static"), metric("a", Measure::Total)]);
-        query.formulas = vec!["C / A".into()];
-        assert_eq!(
-            world.lines(&query),
-            ["0: 1 2 2 2 2 = 2", "1: 7 7 7 7 7 = 7", "2: 1 1 1 2 0 = 5", "3: 1 0.5 0.5 1 0 = 2.5"]
-        );
-        query.range = DateRange::Last { count: 94, unit: Unit::Day };
-        assert!(world.ask(&query).is_err());
     }
 }

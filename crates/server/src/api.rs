@@ -52,6 +52,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .routes(routes!(list_cohorts))
         .routes(routes!(delete_cohort))
         .routes(routes!(live))
+        .merge(crate::privacy::router())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         // An uploaded list is larger than any question.
         .merge(OpenApiRouter::new().routes(routes!(create_cohort)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)))
@@ -139,7 +140,7 @@ impl IntoResponse for Failure {
     }
 }
 
-type Result<T, E = Failure> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 // Who is calling.
 
@@ -197,7 +198,7 @@ impl FromRequestParts<Arc<Engine>> for SignedIn {
 }
 
 /// The project of the path, which the member's organisation has.
-struct Of(Arc<Project>);
+pub(crate) struct Of(pub(crate) Arc<Project>);
 
 impl FromRequestParts<Arc<Engine>> for Of {
     type Rejection = Failure;
@@ -212,7 +213,7 @@ impl FromRequestParts<Arc<Engine>> for Of {
 }
 
 /// A JSON body, with an error that says where it is wrong.
-struct Body<T>(T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;

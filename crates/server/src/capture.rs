@@ -5,10 +5,11 @@
 //! These routes use no cookie and answer any origin: a project token can only send.
 
 use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -24,14 +25,31 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) fn router() -> Router<Arc<Engine>> {
+/// How many proxies stand before the server, each of which adds to `X-Forwarded-For` whom it speaks for. What is
+/// further left in that header is anybody's claim.
+#[derive(Clone, Copy)]
+pub(crate) struct Proxies(pub(crate) usize);
+
+impl Proxies {
+    /// Where a request came from.
+    fn sender(self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        if self.0 == 0 {
+            return peer;
+        }
+        let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let all: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+        all.len().checked_sub(self.0).and_then(|at| all[at].parse().ok())
+    }
+}
+
+pub(crate) fn router(proxies: Proxies) -> Router<Arc<Engine>> {
     let mut router = Router::new();
     for (path, slashed) in
         [("/track", "/track/"), ("/import", "/import/"), ("/engage", "/engage/"), ("/groups", "/groups/")]
     {
         router = router.route(path, any(collect)).route(slashed, any(collect));
     }
-    router.layer(Extension(Room::new(limits::BODY_BYTES_IN_FLIGHT_MAX)))
+    router.layer(Extension(Room::new(limits::BODY_BYTES_IN_FLIGHT_MAX))).layer(Extension(proxies))
 }
 
 /// Room for bodies in memory. Bytes take their part of it as they arrive, so that a sender who announces much and
@@ -108,6 +126,8 @@ struct Params {
     verbose: bool,
     image: bool,
     strict: Option<bool>,
+    /// Whether a place is to be made of where the request came from.
+    ip: bool,
     callback: Option<String>,
     api_key: Option<String>,
     data: Option<String>,
@@ -124,7 +144,8 @@ impl Params {
                 "callback" => self.callback = Some(value),
                 "api_key" => self.api_key = Some(value),
                 "data" => self.data = Some(value),
-                // `ip` changes nothing: an address is never stored. `redirect` would send browsers anywhere.
+                "ip" => self.ip = on,
+                // `redirect` would send browsers anywhere.
                 _ => {}
             }
         }
@@ -139,7 +160,13 @@ enum Unfit {
     Busy,
 }
 
-async fn collect(State(engine): State<Arc<Engine>>, Extension(room): Extension<Room>, request: Request) -> Response {
+async fn collect(
+    State(engine): State<Arc<Engine>>,
+    Extension(room): Extension<Room>,
+    Extension(proxies): Extension<Proxies>,
+    request: Request,
+) -> Response {
+    let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
     let (head, body) = request.into_parts();
     let origin = head.headers.get(header::ORIGIN).cloned();
     let mut response = if head.method == Method::OPTIONS {
@@ -155,7 +182,8 @@ async fn collect(State(engine): State<Arc<Engine>>, Extension(room): Extension<R
         // A task of its own: a sender who hangs up half way must not leave a record without its outcome.
         let task = tokio::spawn(async move {
             let query = head.uri.query().unwrap_or("");
-            answer(&engine, &room, route, &head.method, query, &head.headers, body).await
+            let sender = proxies.sender(peer, &head.headers);
+            answer(&engine, &room, route, &head.method, query, &head.headers, sender, body).await
         });
         match task.await {
             Ok(response) => response,
@@ -167,6 +195,7 @@ async fn collect(State(engine): State<Arc<Engine>>, Extension(room): Extension<R
     response
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of one request")]
 async fn answer(
     engine: &Engine,
     room: &Room,
@@ -174,6 +203,7 @@ async fn answer(
     method: &Method,
     query: &str,
     headers: &HeaderMap,
+    sender: Option<IpAddr>,
     body: Result<Held, Unfit>,
 ) -> Response {
     let mut params = Params::default();
@@ -193,10 +223,11 @@ async fn answer(
         Credentials::None | Credentials::Wrong => return unauthorized(route),
     };
     let result = match route {
-        Route::Track => engine.ingest(&records, Door::Track, project).await,
+        Route::Track => engine.ingest(&records, Door::Track, project, sender.filter(|_| params.ip)).await,
         Route::Import => {
             let strictness = if strict { Strictness::Strict } else { Strictness::Lenient };
-            engine.ingest(&records, Door::Import(strictness), project).await
+            // History comes from servers: where they are says nothing about persons.
+            engine.ingest(&records, Door::Import(strictness), project, None).await
         }
         Route::Engage => engine.update_profiles(&records, ProfileKind::Person, project).await,
         Route::Groups => engine.update_profiles(&records, ProfileKind::Group, project).await,

@@ -14,6 +14,7 @@ use cofferdam_ledger::note::VerifierKey;
 use cofferdam_ledger::verify::{self, Proof};
 
 use crate::say;
+use crate::serve::DatabaseArgs;
 
 #[derive(Subcommand)]
 pub(crate) enum LedgerCommand {
@@ -41,6 +42,8 @@ pub(crate) struct Place {
     /// The server's folder
     #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
     data: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// A ledger's folder, or a copy of it; needs --key
     #[arg(long, requires = "key")]
     folder: Option<PathBuf>,
@@ -73,7 +76,8 @@ impl Place {
                 if !self.data.join("root.key").exists() {
                     bail!("{} is not a server's folder\nhint: say which with --data", self.data.display());
                 }
-                let (key, folder) = cofferdam_engine::ledger_of(&self.data).await?;
+                let (key, folder) =
+                    cofferdam_engine::ledger_of(&self.data, &self.database.databases(&self.data)?).await?;
                 if given.is_some_and(|given| given != key) {
                     bail!("the ledger in {} has another key than the one that was given", self.data.display());
                 }

@@ -15,10 +15,11 @@ mod demo;
 mod first_run;
 mod import;
 mod ledger;
+mod privacy;
 mod serve;
 mod witness;
 
-use serve::{ServeArgs, Server};
+use serve::{DatabaseArgs, ServeArgs, Server};
 
 /// Events are many small texts that one thread makes and another drops.
 #[global_allocator]
@@ -45,12 +46,18 @@ enum Command {
         /// The server's folder
         #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
         data: PathBuf,
+        #[command(flatten)]
+        database: DatabaseArgs,
     },
     /// Verify the ledger, or prove to others what is in it
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
     /// Sign what the ledgers of others have, and refuse one that was changed or rolled back
     Witness(witness::WitnessArgs),
+    /// Run the detectors of today over the stored events of a server that is not running
+    Scan(privacy::ScanArgs),
+    /// Print or set the tracking plan of a server that is not running
+    Plan(privacy::PlanArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -79,9 +86,11 @@ fn main() -> ExitCode {
         Command::Serve(args) => in_runtime(serve(args)),
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
-        Command::Verify { data } => in_runtime(verify(data)),
+        Command::Verify { data, database } => in_runtime(verify(data, database)),
         Command::Ledger(command) => in_runtime(ledger::run(command)),
         Command::Witness(args) => in_runtime(witness::run(args)),
+        Command::Scan(args) => in_runtime(privacy::scan(args)),
+        Command::Plan(args) => in_runtime(privacy::plan(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -113,8 +122,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(data: PathBuf) -> anyhow::Result<ExitCode> {
-    let found = cofferdam_engine::verify(&data).await?;
+async fn verify(data: PathBuf, database: DatabaseArgs) -> anyhow::Result<ExitCode> {
+    let found = cofferdam_engine::verify(&data, &database.databases(&data)?).await?;
     say(&format!("{} segments, {} ledger entries", found.segments, found.ledger_entries));
     for wrong in &found.wrong {
         say(&format!("damaged: {wrong}"));

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Engine, Options};
+use cofferdam_engine::{Databases, Engine, Options};
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -24,6 +24,8 @@ pub(crate) struct ServeArgs {
     /// Folder for everything that is stored
     #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "COFFERDAM_LISTEN", default_value = "127.0.0.1:7077")]
     pub(crate) listen: SocketAddr,
@@ -33,15 +35,50 @@ pub(crate) struct ServeArgs {
     /// Events kept in memory and the log before they are written to segments
     #[arg(long, default_value_t = cofferdam_model::limits::FLUSH_EVENTS)]
     pub(crate) flush_events: usize,
+    /// GeoIP database of countries or cities (.mmdb); without one, countries by the registries' statistics
+    #[arg(long, env = "COFFERDAM_GEOIP")]
+    pub(crate) geoip: Option<PathBuf>,
+    /// Proxies before this server, each of which adds its client to X-Forwarded-For
+    #[arg(long, env = "COFFERDAM_PROXIES", default_value_t = 0)]
+    pub(crate) proxies: usize,
     /// A witness that signs what the ledger has: its address and its key, with a space in between; can be repeated
     #[arg(long = "witness", value_name = "URL KEY")]
     pub(crate) witnesses: Vec<String>,
+}
+
+/// Where identities, sealed profiles and wrapped keys are kept.
+#[derive(Args, Clone)]
+pub(crate) struct DatabaseArgs {
+    /// PostgreSQL database (postgres://…) for the identity map, sealed profiles and wrapped keys; files in the data folder when not given
+    #[arg(long, env = "COFFERDAM_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// Another PostgreSQL database for the wrapped keys, so that its backups can be destroyed apart
+    #[arg(long, env = "COFFERDAM_KEYS_DATABASE", hide_env_values = true, requires = "database")]
+    keys_database: Option<String>,
+}
+
+/// Addresses may hold passwords.
+impl std::fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.database.is_some() { "PostgreSQL" } else { "files" })
+    }
+}
+
+impl DatabaseArgs {
+    pub(crate) fn databases(&self, folder: &Path) -> anyhow::Result<Databases> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        match given(&self.database) {
+            Some(vault) => Ok(Databases::on_servers(&vault, given(&self.keys_database).as_ref().unwrap_or(&vault))?),
+            None => Ok(Databases::in_folder(folder)),
+        }
+    }
 }
 
 /// A server that listens and does not serve yet.
 pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
     listener: TcpListener,
+    proxies: capture::Proxies,
     /// Where it can be reached, without a trailing slash.
     pub(crate) url: String,
     pub(crate) setup_code: String,
@@ -71,8 +108,10 @@ impl Server {
         let lock = lock_folder(&args.data)?;
         let engine = Engine::open(Options {
             folder: args.data.clone(),
+            databases: args.database.databases(&args.data)?,
             flush_events: args.flush_events,
             setup_code: setup_code.clone(),
+            geoip: args.geoip.clone(),
             clock: Arc::new(now_us),
             witnesses: witness::links(&args.witnesses)?,
         })
@@ -81,7 +120,7 @@ impl Server {
         // Held until the process ends.
         std::mem::forget(lock);
         let url = format!("http://{}", listener.local_addr()?);
-        Ok(Server { engine: Arc::new(engine), listener, url, setup_code })
+        Ok(Server { engine: Arc::new(engine), listener, proxies: capture::Proxies(args.proxies), url, setup_code })
     }
 
     /// Where a browser should open it: cookies marked secure are kept for `localhost` in all of them.
@@ -92,7 +131,8 @@ impl Server {
     /// Serves until `stop` completes; then finishes requests under way, for three seconds at most.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let serving = axum::serve(self.listener, routes(self.engine)).with_graceful_shutdown(async move {
+        let service = routes(self.engine, self.proxies).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(self.listener, service).with_graceful_shutdown(async move {
             stop.await;
             let _ = stopping.send(());
         });
@@ -107,10 +147,10 @@ impl Server {
     }
 }
 
-fn routes(engine: Arc<Engine>) -> Router {
+fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
     let (api, _) = api::router().split_for_parts();
     Router::new()
-        .merge(capture::router())
+        .merge(capture::router(proxies))
         .merge(api)
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -155,7 +195,7 @@ fn random_code() -> anyhow::Result<String> {
 }
 
 /// Two servers on one folder would write over each other.
-fn lock_folder(folder: &std::path::Path) -> anyhow::Result<std::fs::File> {
+fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
     let path = folder.join("lock");
     let file = std::fs::OpenOptions::new()
         .create(true)
@@ -170,6 +210,26 @@ fn lock_folder(folder: &std::path::Path) -> anyhow::Result<std::fs::File> {
         )
     })?;
     Ok(file)
+}
+
+/// Opens the engine on the data of a server that is not running, for commands.
+pub(crate) async fn open_stopped(data: &Path, database: &DatabaseArgs) -> anyhow::Result<Engine> {
+    anyhow::ensure!(data.join("root.key").exists(), "{} holds no data of a server", data.display());
+    let lock = lock_folder(data)?;
+    let engine = Engine::open(Options {
+        folder: data.to_owned(),
+        databases: database.databases(data)?,
+        flush_events: cofferdam_model::limits::FLUSH_EVENTS,
+        setup_code: random_code()?,
+        geoip: None,
+        clock: Arc::new(now_us),
+        witnesses: Vec::new(),
+    })
+    .await
+    .with_context(|| format!("could not open the data in {}", data.display()))?;
+    // Held until the process ends.
+    std::mem::forget(lock);
+    Ok(engine)
 }
 
 /// Completes on Ctrl-C or SIGTERM.

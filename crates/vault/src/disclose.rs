@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use cofferdam_ledger::DisclosureTicket;
 use cofferdam_model::{OrgId, PersonalField, ProjectId, SubjectNo};
 use serde_json::Value;
-use sqlx::Row;
 use zeroize::Zeroizing;
 
 use crate::keys::aad;
@@ -134,14 +133,11 @@ impl Vault {
     ) -> Result<HashMap<SubjectNo, Zeroizing<String>>> {
         let keys = self.keys.project(project)?;
         let mut found = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(crate::SQL_VALUES) {
-            for row in self.identities.sealed_ids(project, chunk).await? {
-                let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
-                let aad = aad("id", &[keys.org.0, project.0, subject.0]);
-                let bytes = keys.ids.open(&aad, row.try_get(1)?)?;
-                let text = std::str::from_utf8(&bytes).map_err(|_| Error::CannotOpen)?;
-                found.insert(subject, Zeroizing::new(text.to_owned()));
-            }
+        for (subject, sealed) in self.identities.sealed_ids(project, subjects).await? {
+            let aad = aad("id", &[keys.org.0, project.0, subject.0]);
+            let bytes = keys.ids.open(&aad, &sealed)?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| Error::CannotOpen)?;
+            found.insert(subject, Zeroizing::new(text.to_owned()));
         }
         Ok(found)
     }

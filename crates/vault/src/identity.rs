@@ -3,22 +3,27 @@
 //! The id itself is kept sealed beside its number. Numbers are given out in order and never again, durable before any
 //! event that uses them: one transaction for everybody who waits. A bounded cache answers for ids seen lately; it
 //! knows them by a hash keyed at random for each process.
+//!
+//! On disk a subject's row stands at its number: rows are only ever added at a project's end, whose pages are full.
+//! The index by pseudonym is random by nature. It follows in sorted batches, so that a commit writes few pages; until
+//! then a bounded map in memory knows what it lacks, read again from the rows after its mark at the next start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, RwLock};
 
 use aws_lc_rs::hmac;
 use cofferdam_model::{Merges, ProjectId, SubjectNo, limits};
 use rustc_hash::FxHashMap;
-use sqlx::{Row, SqliteConnection};
 use tokio::sync::oneshot;
 
+use crate::blind::{Address, BlindIndex, Hash, Source};
+use crate::database::{Bind, Database};
 use crate::keys::{ProjectKeys, aad};
 use crate::wire::LinkRule;
-use crate::{Database, Error, Result};
+use crate::{Error, Result};
 
-pub(crate) const SCHEMA: &str = "
+const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS identities (
     project INTEGER NOT NULL,
     pid BLOB NOT NULL,
@@ -40,6 +45,35 @@ CREATE TABLE IF NOT EXISTS join_keys (
     sealed_value BLOB NOT NULL,
     PRIMARY KEY (project, pid)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// One row a subject, at `project << 32 | subject`: what is added is added at the end. The index by pid is apart, and
+/// small; it has every row up to the mark.
+const BY_NUMBER: &str = "
+ALTER TABLE identities RENAME TO identities_by_pid;
+DROP INDEX identities_by_subject;
+CREATE TABLE identities (
+    place INTEGER PRIMARY KEY,
+    pid BLOB NOT NULL,
+    sealed_id BLOB NOT NULL
+) STRICT;
+CREATE TABLE pids (
+    project INTEGER NOT NULL,
+    pid BLOB NOT NULL,
+    subject INTEGER NOT NULL,
+    PRIMARY KEY (project, pid)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE indexed (
+    project INTEGER PRIMARY KEY,
+    subject INTEGER NOT NULL
+) STRICT;
+INSERT INTO identities (place, pid, sealed_id)
+    SELECT project * 4294967296 + subject, pid, sealed_id FROM identities_by_pid ORDER BY project, subject;
+INSERT INTO pids (project, pid, subject)
+    SELECT project, pid, subject FROM identities_by_pid ORDER BY project, pid;
+INSERT INTO indexed (project, subject)
+    SELECT project, max(subject) FROM identities_by_pid GROUP BY project;
+DROP TABLE identities_by_pid;
 ";
 
 /// Keyed pseudonym of an id.
@@ -111,10 +145,60 @@ pub(crate) struct IdentityMap {
     /// Join keys whose values are kept.
     join_keys: Mutex<FxHashMap<Print, Pid>>,
     merges: RwLock<HashMap<ProjectId, Arc<Merges>>>,
+    unindexed: Mutex<Unindexed>,
     /// What waits for the next transaction.
     waiting: Mutex<Vec<Wanted>>,
     /// One allocation or merge at a time: numbers are dense.
     writer: tokio::sync::Mutex<()>,
+}
+
+/// What the index by pid lacks, and the next numbers.
+struct Unindexed {
+    /// Rows that start a move; every transaction then takes a fiftieth of them along, or twice what it
+    /// brings.
+    many: usize,
+    /// The next number of each project whose rows after the mark were read.
+    next: HashMap<ProjectId, u32>,
+    /// Projects with a commit under way, or one that failed or was given up: what is on disk is read again before
+    /// the next number is given out.
+    in_doubt: BTreeSet<ProjectId>,
+    recent: BTreeMap<(ProjectId, Pid), SubjectNo>,
+    /// Older than everything in `recent`, and on their way into the index in this order.
+    moving: BTreeMap<(ProjectId, Pid), SubjectNo>,
+}
+
+impl Unindexed {
+    fn new(many: usize) -> Unindexed {
+        Unindexed {
+            many,
+            next: HashMap::new(),
+            in_doubt: BTreeSet::new(),
+            recent: BTreeMap::new(),
+            moving: BTreeMap::new(),
+        }
+    }
+
+    fn get(&self, project: ProjectId, pid: &Pid) -> Option<SubjectNo> {
+        self.recent.get(&(project, *pid)).or_else(|| self.moving.get(&(project, *pid))).copied()
+    }
+
+    /// What to move along with the next transaction: more than it brings, so that what waits is bounded.
+    fn next_to_move(&mut self, new: usize) -> Vec<(ProjectId, Pid, SubjectNo)> {
+        if self.moving.is_empty() && self.recent.len() >= self.many {
+            self.moving = std::mem::take(&mut self.recent);
+        }
+        let at_once = self.many.div_ceil(50).max(2 * new);
+        self.moving.iter().take(at_once).map(|((project, pid), subject)| (*project, *pid, *subject)).collect()
+    }
+
+    fn is_known(&self, project: ProjectId) -> bool {
+        self.next.contains_key(&project) && !self.in_doubt.contains(&project)
+    }
+}
+
+/// Where a subject's row stands.
+fn place(project: ProjectId, subject: u32) -> i64 {
+    i64::from(project.0) << 32 | i64::from(subject)
 }
 
 /// Rows that a request needs.
@@ -127,7 +211,8 @@ struct Wanted {
 
 /// Each id once.
 enum WantedRows {
-    Subjects(Vec<(Pid, String)>),
+    /// And the hashes of those that are e-mail addresses.
+    Subjects(Vec<(Pid, String)>, Vec<(Pid, Hash)>),
     JoinKeys(Vec<(Pid, String)>),
 }
 
@@ -139,7 +224,7 @@ pub(crate) struct JoinKey {
 
 impl IdentityMap {
     pub(crate) async fn open(database: Database) -> Result<IdentityMap> {
-        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
+        database.migrate("identities", &[SCHEMA, BY_NUMBER]).await?;
         let merges = read_merges(&database, None).await?;
         Ok(IdentityMap {
             database,
@@ -147,6 +232,7 @@ impl IdentityMap {
             subjects: Mutex::default(),
             join_keys: Mutex::default(),
             merges: RwLock::new(merges.into_iter().map(|(project, merges)| (project, Arc::new(merges))).collect()),
+            unindexed: Mutex::new(Unindexed::new(limits::UNINDEXED_IDS)),
             waiting: Mutex::default(),
             writer: tokio::sync::Mutex::new(()),
         })
@@ -166,6 +252,7 @@ impl IdentityMap {
         &self,
         project: ProjectId,
         keys: &Arc<ProjectKeys>,
+        blind: &BlindIndex,
         ids: &[(Kind, &str)],
     ) -> Result<Vec<SubjectNo>> {
         let prints: Vec<Print> = ids.iter().map(|(kind, id)| self.print(project, *kind, id)).collect();
@@ -176,14 +263,19 @@ impl IdentityMap {
         if numbers.iter().any(Option::is_none) {
             let mut pids: FxHashMap<Print, Pid> = FxHashMap::default();
             let mut wanted = Vec::new();
+            let mut mails = Vec::new();
             for ((print, (kind, id)), number) in prints.iter().zip(ids).zip(&numbers) {
                 if number.is_none() && !pids.contains_key(print) {
                     let pid = keys.pid(*kind, id);
                     pids.insert(*print, pid);
                     wanted.push((pid, (*id).to_owned()));
+                    if let (Kind::Person, Some(mail)) = (kind, Address::mail(id)) {
+                        let hash = blind.hashes(keys, &BTreeSet::from([mail])).await?;
+                        mails.extend(hash.into_iter().map(|hash| (pid, hash)));
+                    }
                 }
             }
-            let found = self.write_together(project, keys, WantedRows::Subjects(wanted)).await?;
+            let found = self.write_together(project, keys, WantedRows::Subjects(wanted, mails)).await?;
             let mut subjects = self.subjects.lock().expect("never left half changed");
             if subjects.len() + pids.len() > CACHE_IDS_MAX {
                 subjects.clear();
@@ -231,7 +323,7 @@ impl IdentityMap {
             for wanted in group {
                 let numbers = match &*wanted.rows {
                     WantedRows::JoinKeys(_) => HashMap::new(),
-                    WantedRows::Subjects(ids) => {
+                    WantedRows::Subjects(ids, _) => {
                         let numbers = found.entry(wanted.project).or_default();
                         ids.iter().filter_map(|(pid, _)| Some((*pid, *numbers.get(pid)?))).collect()
                     }
@@ -254,23 +346,209 @@ impl IdentityMap {
     async fn write_group(&self, group: &[Wanted]) -> Result<HashMap<ProjectId, HashMap<Pid, SubjectNo>>> {
         type Rows<'a> = HashMap<Pid, &'a str>;
         let mut projects: BTreeMap<ProjectId, (&ProjectKeys, Rows<'_>, Rows<'_>)> = BTreeMap::new();
+        let mut hashes: HashMap<(ProjectId, Pid), Hash> = HashMap::new();
         for wanted in group {
             let (_, subjects, join_keys) =
                 projects.entry(wanted.project).or_insert_with(|| (&wanted.keys, HashMap::new(), HashMap::new()));
             match &*wanted.rows {
-                WantedRows::Subjects(ids) => subjects.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str()))),
+                WantedRows::Subjects(ids, mails) => {
+                    subjects.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str())));
+                    hashes.extend(mails.iter().map(|(pid, hash)| ((wanted.project, *pid), *hash)));
+                }
                 WantedRows::JoinKeys(ids) => join_keys.extend(ids.iter().map(|(pid, id)| (*pid, id.as_str()))),
             }
         }
-        let mut numbers = HashMap::new();
-        let mut write = self.database.write().await?;
+        let mut numbers: HashMap<ProjectId, HashMap<Pid, SubjectNo>> = HashMap::new();
+        let mut rows = Vec::new();
+        let mut values = Vec::new();
+        let mut mails: BTreeMap<ProjectId, Vec<(SubjectNo, Hash)>> = BTreeMap::new();
         for (project, (keys, subjects, join_keys)) in projects {
-            let found = read_or_allocate(&mut write.transaction, project, keys, &subjects).await?;
+            let (found, new) = self.allocate(project, keys, &subjects).await?;
+            for (pid, subject, sealed) in new {
+                if let Some(hash) = hashes.get(&(project, pid)) {
+                    mails.entry(project).or_default().push((subject, *hash));
+                }
+                rows.push((project, pid, subject, sealed));
+            }
             numbers.insert(project, found);
-            insert_join_keys(&mut write.transaction, project, keys, &join_keys).await?;
+            for (pid, value) in join_keys {
+                let sealed = keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes());
+                values.push((project, pid, sealed));
+            }
+        }
+        let moving = {
+            let mut unindexed = self.unindexed.lock().expect("never left half changed");
+            let moving = unindexed.next_to_move(rows.len());
+            unindexed.in_doubt.extend(numbers.keys().copied().chain(moving.iter().map(|(project, ..)| *project)));
+            moving
+        };
+        self.write_rows(&rows, &values, &moving, &mails).await?;
+        let mut unindexed = self.unindexed.lock().expect("never left half changed");
+        for (project, pid, _) in &moving {
+            unindexed.moving.remove(&(*project, *pid));
+            unindexed.in_doubt.remove(project);
+        }
+        for (project, pid, subject, _) in rows {
+            unindexed.recent.insert((project, pid), subject);
+            unindexed.next.insert(project, subject.0 + 1);
+            numbers.entry(project).or_default().insert(pid, subject);
+        }
+        for project in numbers.keys() {
+            unindexed.in_doubt.remove(project);
+        }
+        Ok(numbers)
+    }
+
+    /// One transaction. Mostly it is one statement, and then needs no other.
+    async fn write_rows(
+        &self,
+        rows: &[(ProjectId, Pid, SubjectNo, Vec<u8>)],
+        join_keys: &[(ProjectId, Pid, Vec<u8>)],
+        moving: &[(ProjectId, Pid, SubjectNo)],
+        mails: &BTreeMap<ProjectId, Vec<(SubjectNo, Hash)>>,
+    ) -> Result<()> {
+        const IDENTITIES: &str = "INSERT INTO identities (place, pid, sealed_id)";
+        const JOIN_KEYS: &str = "INSERT INTO join_keys (project, pid, sealed_value)";
+        let identities: Vec<Bind<'_>> = rows
+            .iter()
+            .flat_map(|(project, pid, subject, sealed)| [place(*project, subject.0).into(), pid.into(), sealed.into()])
+            .collect();
+        let join_keys: Vec<Bind<'_>> = join_keys
+            .iter()
+            .flat_map(|(project, pid, sealed)| [(*project).into(), pid.into(), sealed.into()])
+            .collect();
+        match (identities.is_empty(), join_keys.is_empty(), moving.is_empty() && mails.is_empty()) {
+            (true, true, true) => return Ok(()),
+            (false, true, true) => return self.database.insert(IDENTITIES, 3, &identities, "").await,
+            (true, false, true) => {
+                return self.database.insert(JOIN_KEYS, 3, &join_keys, "ON CONFLICT DO NOTHING").await;
+            }
+            _ => {}
+        }
+        let mut write = self.database.write().await?;
+        write.insert(IDENTITIES, 3, &identities, "").await?;
+        write.insert(JOIN_KEYS, 3, &join_keys, "ON CONFLICT DO NOTHING").await?;
+        for (project, mails) in mails {
+            BlindIndex::add(&mut write, *project, Source::Id, mails).await?;
+        }
+        let entries: Vec<Bind<'_>> = moving
+            .iter()
+            .flat_map(|(project, pid, subject)| [(*project).into(), pid.into(), (*subject).into()])
+            .collect();
+        // Some are there already when a batch was interrupted.
+        write.insert("INSERT INTO pids (project, pid, subject)", 3, &entries, "ON CONFLICT DO NOTHING").await?;
+        for (project, subject) in self.indexed_after(moving) {
+            write
+                .execute(
+                    "INSERT INTO indexed (project, subject) VALUES ($1, $2)
+                     ON CONFLICT (project) DO UPDATE SET subject = excluded.subject",
+                    &[project.into(), subject.into()],
+                )
+                .await?;
+        }
+        write.commit().await
+    }
+
+    /// The marks, when these are the last of what is moving: the next number less what came since.
+    fn indexed_after(&self, moving: &[(ProjectId, Pid, SubjectNo)]) -> BTreeMap<ProjectId, SubjectNo> {
+        let unindexed = self.unindexed.lock().expect("never left half changed");
+        let mut marks = BTreeMap::new();
+        if moving.is_empty() || unindexed.moving.len() > moving.len() {
+            return marks;
+        }
+        let mut first: BTreeMap<ProjectId, SubjectNo> = BTreeMap::new();
+        for ((project, _), subject) in &unindexed.recent {
+            let lowest = first.entry(*project).or_insert(*subject);
+            *lowest = (*lowest).min(*subject);
+        }
+        for (project, next) in &unindexed.next {
+            let first = first.get(project).map_or(*next, |first| first.0);
+            if let Some(last) = first.checked_sub(1) {
+                marks.insert(*project, SubjectNo(last));
+            }
+        }
+        marks
+    }
+
+    /// Reads a project's rows that the index lacks, once. The caller has the right to write.
+    async fn load(&self, project: ProjectId) -> Result<()> {
+        if self.unindexed.lock().expect("never left half changed").is_known(project) {
+            return Ok(());
+        }
+        // A transaction that was given up may still be on its way: one that writes comes after it.
+        let mut write = self.database.write().await?;
+        let mark = write.row("SELECT subject FROM indexed WHERE project = $1", &[project.into()]).await?;
+        let mut next = mark.map_or(Ok(0), |row| row.number(0).map(|mark| mark + 1))?;
+        let mut recent = Vec::new();
+        let sql = "SELECT place, pid FROM identities WHERE place >= $1 AND place <= $2 ORDER BY place LIMIT 10000";
+        loop {
+            let from_to = [place(project, next).into(), place(project, u32::MAX).into()];
+            let rows = write.rows(sql, &from_to).await?;
+            for row in &rows {
+                let subject = SubjectNo(row.int(0)? as u32);
+                recent.push(((project, row.bytes(1)?.try_into().map_err(|_| Error::CannotOpen)?), subject));
+                next = subject.0 + 1;
+            }
+            if rows.is_empty() {
+                break;
+            }
         }
         write.commit().await?;
-        Ok(numbers)
+        let mut unindexed = self.unindexed.lock().expect("never left half changed");
+        unindexed.recent.retain(|(other, _), _| *other != project);
+        unindexed.moving.retain(|(other, _), _| *other != project);
+        unindexed.recent.extend(recent);
+        unindexed.next.insert(project, next);
+        unindexed.in_doubt.remove(&project);
+        Ok(())
+    }
+
+    /// The numbers of ids that have one, and rows for those that are new. The caller has the right to write.
+    async fn allocate(
+        &self,
+        project: ProjectId,
+        keys: &ProjectKeys,
+        wanted: &HashMap<Pid, &str>,
+    ) -> Result<(HashMap<Pid, SubjectNo>, Vec<NewRow>)> {
+        if wanted.is_empty() {
+            return Ok(Default::default());
+        }
+        self.load(project).await?;
+        let mut pids: Vec<Pid> = wanted.keys().copied().collect();
+        // In the order of the index, and the same for the same ids on every run.
+        pids.sort_unstable();
+        let found = self.find(project, &pids).await?;
+        let next = self.unindexed.lock().expect("never left half changed").next.get(&project).copied().unwrap_or(0);
+        let mut new = Vec::new();
+        for (next, pid) in (u64::from(next)..).zip(pids.into_iter().filter(|pid| !found.contains_key(pid))) {
+            // The last number is kept free, so that "one past the highest" always fits.
+            let subject =
+                u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
+            let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), wanted[&pid].as_bytes());
+            new.push((pid, SubjectNo(subject), sealed));
+        }
+        Ok((found, new))
+    }
+
+    /// The numbers of those that have one, of a project that is loaded. What is not in the index when it is asked
+    /// was in memory before that: it leaves there only after it is in the index.
+    async fn find(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
+        let mut found = HashMap::with_capacity(pids.len());
+        let mut others = Vec::with_capacity(pids.len());
+        {
+            let unindexed = self.unindexed.lock().expect("never left half changed");
+            for pid in pids {
+                match unindexed.get(project, pid) {
+                    Some(subject) => drop(found.insert(*pid, subject)),
+                    None => others.push(pid),
+                }
+            }
+        }
+        let sql = "SELECT pid, subject FROM pids WHERE project = $1 AND pid IN";
+        for row in self.database.rows_in(sql, &[project.into()], others.into_iter().map(Bind::from)).await? {
+            found.insert(row.bytes(0)?.try_into().map_err(|_| Error::CannotOpen)?, SubjectNo(row.number(1)?));
+        }
+        Ok(found)
     }
 
     /// Makes pairs (alias, canonical) one person each, where the rules allow it. Durable when this returns.
@@ -319,20 +597,15 @@ impl IdentityMap {
 
     async fn write_links(&self, project: ProjectId, new: &[(SubjectNo, SubjectNo)]) -> Result<()> {
         let mut write = self.database.write().await?;
-        let last: Option<i64> = sqlx::query("SELECT max(serial) FROM merges WHERE project = $1")
-            .bind(i64::from(project.0))
-            .fetch_one(&mut *write.transaction)
-            .await?
-            .try_get(0)?;
-        for (serial, (alias, canonical)) in (last.unwrap_or(0) + 1..).zip(new) {
-            sqlx::query("INSERT INTO merges (project, serial, alias, canonical) VALUES ($1, $2, $3, $4)")
-                .bind(i64::from(project.0))
-                .bind(serial)
-                .bind(i64::from(alias.0))
-                .bind(i64::from(canonical.0))
-                .execute(&mut *write.transaction)
-                .await?;
-        }
+        let sql = "SELECT max(serial) FROM merges WHERE project = $1";
+        let last = write.row(sql, &[project.into()]).await?.map_or(Ok(None), |row| row.maybe_int(0))?;
+        let values: Vec<Bind<'_>> = (last.unwrap_or(0) + 1..)
+            .zip(new)
+            .flat_map(|(serial, (alias, canonical))| {
+                [project.into(), serial.into(), (*alias).into(), (*canonical).into()]
+            })
+            .collect();
+        write.insert("INSERT INTO merges (project, serial, alias, canonical)", 4, &values, "").await?;
         write.commit().await
     }
 
@@ -373,8 +646,18 @@ impl IdentityMap {
 
     /// The numbers of those that have one.
     pub(crate) async fn known(&self, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
-        let mut connection = self.database.pool.acquire().await?;
-        find(&mut connection, project, pids).await
+        self.loaded(project).await?;
+        self.find(project, pids).await
+    }
+
+    /// As [`Self::load`], for those who do not write.
+    async fn loaded(&self, project: ProjectId) -> Result<()> {
+        // Doubts are about what is being written, not about what was there.
+        if self.unindexed.lock().expect("never left half changed").next.contains_key(&project) {
+            return Ok(());
+        }
+        let _one = self.writer.lock().await;
+        self.load(project).await
     }
 
     /// What subjects are called: `per_…`.
@@ -384,149 +667,61 @@ impl IdentityMap {
         subjects: &[SubjectNo],
     ) -> Result<HashMap<SubjectNo, String>> {
         let mut found = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!(
-                "SELECT subject, pid FROM identities WHERE project = ? AND subject IN ({})",
-                crate::marks(chunk.len())
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-            for subject in chunk {
-                query = query.bind(i64::from(subject.0));
-            }
-            for row in query.fetch_all(&self.database.pool).await? {
-                found.insert(SubjectNo(row.try_get::<i64, _>(0)? as u32), printed("per_", row.try_get(1)?));
-            }
+        let list = subjects.iter().map(|subject| place(project, subject.0).into());
+        for row in self.database.rows_in("SELECT place, pid FROM identities WHERE place IN", &[], list).await? {
+            found.insert(SubjectNo(row.int(0)? as u32), printed("per_", row.bytes(1)?));
         }
         Ok(found)
     }
 
-    /// Numbers and sealed ids of those subjects that have one, a statement's worth at most.
+    /// Sealed ids of those subjects that have one.
     pub(crate) async fn sealed_ids(
         &self,
         project: ProjectId,
         subjects: &[SubjectNo],
-    ) -> Result<Vec<sqlx::sqlite::SqliteRow>> {
-        let sql = format!(
-            "SELECT subject, sealed_id FROM identities WHERE project = ? AND subject IN ({})",
-            crate::marks(subjects.len())
-        );
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-        for subject in subjects {
-            query = query.bind(i64::from(subject.0));
-        }
-        Ok(query.fetch_all(&self.database.pool).await?)
+    ) -> Result<Vec<(SubjectNo, Vec<u8>)>> {
+        let list = subjects.iter().map(|subject| place(project, subject.0).into());
+        let rows = self.database.rows_in("SELECT place, sealed_id FROM identities WHERE place IN", &[], list).await?;
+        rows.iter().map(|row| Ok((SubjectNo(row.int(0)? as u32), row.bytes(1)?.to_vec()))).collect()
     }
 
     /// The subject a pseudonym names.
     pub(crate) async fn subject_of(&self, project: ProjectId, pseudonym: &str) -> Result<Option<SubjectNo>> {
         let Some(prefix) = parse_printed("per_", pseudonym) else { return Ok(None) };
-        let mut low = prefix.to_vec();
-        let mut high = prefix.to_vec();
-        low.extend([0; 8]);
-        high.extend([0xff; 8]);
-        let row = sqlx::query("SELECT subject FROM identities WHERE project = $1 AND pid BETWEEN $2 AND $3")
-            .bind(i64::from(project.0))
-            .bind(low)
-            .bind(high)
-            .fetch_optional(&self.database.pool)
-            .await?;
-        row.map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32))).transpose()
+        self.loaded(project).await?;
+        let (mut low, mut high) = ([0; 16], [0xff; 16]);
+        low[..8].copy_from_slice(&prefix);
+        high[..8].copy_from_slice(&prefix);
+        {
+            let unindexed = self.unindexed.lock().expect("never left half changed");
+            let mut range = unindexed.recent.range((project, low)..=(project, high));
+            let mut moving = unindexed.moving.range((project, low)..=(project, high));
+            if let Some((_, subject)) = range.next().or_else(|| moving.next()) {
+                return Ok(Some(*subject));
+            }
+        }
+        let sql = "SELECT subject FROM pids WHERE project = $1 AND pid BETWEEN $2 AND $3";
+        let row = self.database.row(sql, &[project.into(), (&low).into(), (&high).into()]).await?;
+        row.map(|row| Ok(SubjectNo(row.number(0)?))).transpose()
     }
 }
 
-/// The numbers of ids, given out where they are new, in this transaction.
-async fn read_or_allocate(
-    connection: &mut SqliteConnection,
-    project: ProjectId,
-    keys: &ProjectKeys,
-    wanted: &HashMap<Pid, &str>,
-) -> Result<HashMap<Pid, SubjectNo>> {
-    let mut pids: Vec<Pid> = wanted.keys().copied().collect();
-    // In the order of the index, and the same for the same ids on every run.
-    pids.sort_unstable();
-    let mut found = find(connection, project, &pids).await?;
-    if found.len() == pids.len() {
-        return Ok(found);
-    }
-    let highest: Option<i64> = sqlx::query("SELECT max(subject) FROM identities WHERE project = $1")
-        .bind(i64::from(project.0))
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
-    let mut next = highest.map_or(0, |highest| highest + 1);
-    let new: Vec<Pid> = pids.into_iter().filter(|pid| !found.contains_key(pid)).collect();
-    for chunk in new.chunks(crate::SQL_VALUES / 4) {
-        let rows = vec!["(?, ?, ?, ?)"; chunk.len()];
-        let sql = format!("INSERT INTO identities (project, pid, subject, sealed_id) VALUES {}", rows.join(", "));
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for pid in chunk {
-            // The last number is kept free, so that "one past the highest" always fits.
-            let subject =
-                u32::try_from(next).ok().filter(|subject| *subject < u32::MAX).ok_or(Error::TooManySubjects)?;
-            let sealed = keys.ids.seal(&aad("id", &[keys.org.0, project.0, subject]), wanted[pid].as_bytes());
-            query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(next).bind(sealed);
-            found.insert(*pid, SubjectNo(subject));
-            next += 1;
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(found)
-}
-
-async fn find(connection: &mut SqliteConnection, project: ProjectId, pids: &[Pid]) -> Result<HashMap<Pid, SubjectNo>> {
-    let mut found = HashMap::with_capacity(pids.len());
-    for chunk in pids.chunks(crate::SQL_VALUES) {
-        let sql =
-            format!("SELECT pid, subject FROM identities WHERE project = ? AND pid IN ({})", crate::marks(chunk.len()));
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-        for pid in chunk {
-            query = query.bind(pid.to_vec());
-        }
-        for row in query.fetch_all(&mut *connection).await? {
-            let pid: &[u8] = row.try_get(0)?;
-            let subject = SubjectNo(row.try_get::<i64, _>(1)? as u32);
-            found.insert(pid.try_into().map_err(|_| Error::CannotOpen)?, subject);
-        }
-    }
-    Ok(found)
-}
-
-async fn insert_join_keys(
-    connection: &mut SqliteConnection,
-    project: ProjectId,
-    keys: &ProjectKeys,
-    values: &HashMap<Pid, &str>,
-) -> Result<()> {
-    let values: Vec<(&Pid, &&str)> = values.iter().collect();
-    for chunk in values.chunks(crate::SQL_VALUES / 3) {
-        let rows = vec!["(?, ?, ?)"; chunk.len()];
-        let sql = format!(
-            "INSERT INTO join_keys (project, pid, sealed_value) VALUES {} ON CONFLICT DO NOTHING",
-            rows.join(", ")
-        );
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (pid, value) in chunk {
-            let sealed = keys.ids.seal(&aad("join", &[keys.org.0, project.0]), value.as_bytes());
-            query = query.bind(i64::from(project.0)).bind(pid.to_vec()).bind(sealed);
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
-}
+/// A row of a subject that is new: pid, number, sealed id.
+type NewRow = (Pid, SubjectNo, Vec<u8>);
 
 /// The merges of one project, or of all, from their rows in order.
 async fn read_merges(database: &Database, project: Option<ProjectId>) -> Result<HashMap<ProjectId, Merges>> {
     let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
-    let rows = sqlx::query(
-        "SELECT project, alias, canonical FROM merges WHERE $1 IS NULL OR project = $1 ORDER BY project, serial",
-    )
-    .bind(project.map(|project| i64::from(project.0)))
-    .fetch_all(&database.pool)
-    .await?;
+    let rows = match project {
+        Some(project) => {
+            let sql = "SELECT project, alias, canonical FROM merges WHERE project = $1 ORDER BY serial";
+            database.rows(sql, &[project.into()]).await?
+        }
+        None => database.rows("SELECT project, alias, canonical FROM merges ORDER BY project, serial", &[]).await?,
+    };
     for row in rows {
-        let project = ProjectId(row.try_get::<i64, _>(0)? as u32);
-        let (alias, canonical) = (row.try_get::<i64, _>(1)? as u32, row.try_get::<i64, _>(2)? as u32);
-        merges.entry(project).or_default().link(SubjectNo(alias), SubjectNo(canonical));
+        let (alias, canonical) = (SubjectNo(row.number(1)?), SubjectNo(row.number(2)?));
+        merges.entry(ProjectId(row.number(0)?)).or_default().link(alias, canonical);
     }
     Ok(merges)
 }
@@ -534,6 +729,100 @@ async fn read_merges(database: &Database, project: Option<ProjectId>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Home, on_each};
+    use crate::{OrgId, Vault};
+
+    on_each!(
+        ids_move_to_the_index_in_batches_and_keep_their_numbers_through_restarts,
+        a_write_that_is_given_up_gives_no_number_twice,
+    );
+
+    const PROJECTS: [ProjectId; 2] = [ProjectId(1), ProjectId(2)];
+
+    async fn open(home: &Home) -> Vault {
+        let vault = Vault::open(&home.databases, &home.root_key()).await.unwrap();
+        if vault.log_keys().is_empty() {
+            for project in PROJECTS {
+                vault.create_project(OrgId(1), project).await.unwrap();
+            }
+        }
+        vault.identities.unindexed.lock().unwrap().many = 100;
+        vault
+    }
+
+    async fn resolve(vault: &Vault, project: ProjectId, ids: &[String]) -> Vec<u32> {
+        let keys = vault.keys.project(project).unwrap();
+        let ids: Vec<(Kind, &str)> = ids.iter().map(|id| (Kind::Person, id.as_str())).collect();
+        let numbers = vault.identities.resolve(project, &keys, &vault.blind, &ids).await.unwrap();
+        numbers.into_iter().map(|subject| subject.0).collect()
+    }
+
+    async fn ids_move_to_the_index_in_batches_and_keep_their_numbers_through_restarts(home: Home) {
+        let mut numbers: HashMap<(ProjectId, String), u32> = HashMap::new();
+        for start in 0..3 {
+            let vault = open(&home).await;
+            for round in 0..60 {
+                for (project, count) in PROJECTS.into_iter().zip([7, 2]) {
+                    let name = |at: u32| format!("id {} {at}", start * 60 + round);
+                    let ids: Vec<String> = (0..count).map(name).collect();
+                    for (id, number) in ids.iter().zip(resolve(&vault, project, &ids).await) {
+                        assert_eq!(numbers.insert((project, id.clone()), number), None);
+                    }
+                }
+            }
+            let indexed = vault.identities.database.row("SELECT count(*) FROM pids", &[]).await.unwrap().unwrap();
+            let unindexed = {
+                let unindexed = vault.identities.unindexed.lock().unwrap();
+                unindexed.recent.len() + unindexed.moving.len()
+            };
+            let indexed = indexed.int(0).unwrap() as usize;
+            assert_eq!((indexed + unindexed, indexed > 0, unindexed < 220), (numbers.len(), true, true));
+            // Nothing of this comes from the cache.
+            drop(vault);
+            let vault = open(&home).await;
+            for project in PROJECTS {
+                let (ids, expected): (Vec<String>, Vec<u32>) = numbers
+                    .iter()
+                    .filter(|((other, _), _)| *other == project)
+                    .map(|((_, id), number)| (id.clone(), *number))
+                    .unzip();
+                let (persons, known) = vault.known_persons(project, &ids).await.unwrap();
+                assert_eq!((persons.len() as usize, known as usize), (ids.len(), ids.len()));
+                assert_eq!(resolve(&vault, project, &ids).await, expected);
+                let subjects: Vec<SubjectNo> = expected.iter().copied().map(SubjectNo).collect();
+                for (subject, pseudonym) in vault.pseudonyms(project, &subjects).await.unwrap() {
+                    assert_eq!(vault.subject_of(project, &pseudonym).await.unwrap(), Some(subject));
+                }
+                let mut dense = expected;
+                dense.sort_unstable();
+                assert_eq!(dense, (0..ids.len() as u32).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    async fn a_write_that_is_given_up_gives_no_number_twice(home: Home) {
+        let vault = Arc::new(open(&home).await);
+        for round in 0..60_u64 {
+            let writing = {
+                let vault = vault.clone();
+                tokio::spawn(async move { resolve(&vault, PROJECTS[0], &[format!("given up {round}")]).await })
+            };
+            // At another point each time.
+            tokio::time::sleep(std::time::Duration::from_micros(round * 40)).await;
+            writing.abort();
+            let _ = writing.await;
+            resolve(&vault, PROJECTS[0], &[format!("kept {round}")]).await;
+        }
+        let ids: Vec<String> =
+            (0..60).flat_map(|round| [format!("given up {round}"), format!("kept {round}")]).collect();
+        let before = resolve(&vault, PROJECTS[0], &ids).await;
+        drop(vault);
+        let again = open(&home).await;
+        assert_eq!(resolve(&again, PROJECTS[0], &ids).await, before);
+        let mut dense = before;
+        dense.sort_unstable();
+        assert_eq!(dense, (0..120).collect::<Vec<_>>());
+    }
 
     #[test]
     fn printed_pseudonyms_read_back() {

@@ -18,10 +18,10 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use cofferdam_model::{OrgId, ProjectId, SubjectNo};
 use siphasher::sip::SipHasher24;
-use sqlx::Row;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{Database, Error, Result};
+use crate::database::{Database, Place};
+use crate::{Error, Result};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS organisations (
@@ -99,7 +99,7 @@ pub(crate) struct ProjectKeys {
     /// Sealed distinct ids and join values.
     pub(crate) ids: SealKey,
     /// Wraps subject keys: the organisation's key.
-    wrapping: Arc<SealKey>,
+    pub(crate) wrapping: Arc<SealKey>,
     log: Zeroizing<[u8; 32]>,
 }
 
@@ -118,11 +118,10 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) async fn open(path: &Path, root_file: &Path) -> Result<Keys> {
-        let database = crate::database(path).await?;
-        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
-        let existing =
-            sqlx::query("SELECT 1 FROM organisations LIMIT 1").fetch_optional(&database.pool).await?.is_some();
+    pub(crate) async fn open(place: &Place, root_file: &Path) -> Result<Keys> {
+        let database = Database::open(place).await?;
+        database.migrate("keys", &[SCHEMA]).await?;
+        let existing = database.row("SELECT org FROM organisations LIMIT 1", &[]).await?.is_some();
         let root = read_or_create_root(root_file, existing)?;
         let derivation = hmac::Key::new(hmac::HMAC_SHA256, &*root);
         let keys = Keys { database, root: SealKey::new(&root), derivation, projects: RwLock::default() };
@@ -132,15 +131,15 @@ impl Keys {
 
     async fn load_projects(&self) -> Result<()> {
         let mut wrapping: HashMap<u32, Arc<SealKey>> = HashMap::new();
-        for row in sqlx::query("SELECT org, wrapped FROM organisations").fetch_all(&self.database.pool).await? {
-            let org = row.try_get::<i64, _>(0)? as u32;
-            let key = self.open_org(org, row.try_get(1)?)?;
+        for row in self.database.rows("SELECT org, wrapped FROM organisations", &[]).await? {
+            let org = row.number(0)?;
+            let key = self.open_org(org, row.bytes(1)?)?;
             wrapping.insert(org, Arc::new(key));
         }
-        for row in sqlx::query("SELECT project, org, wrapped FROM projects").fetch_all(&self.database.pool).await? {
-            let (project, org) = (row.try_get::<i64, _>(0)? as u32, row.try_get::<i64, _>(1)? as u32);
+        for row in self.database.rows("SELECT project, org, wrapped FROM projects", &[]).await? {
+            let (project, org) = (row.number(0)?, row.number(1)?);
             let wrapping = wrapping.get(&org).ok_or(Error::CannotOpen)?.clone();
-            self.keep(ProjectId(project), OrgId(org), wrapping, row.try_get(2)?)?;
+            self.keep(ProjectId(project), OrgId(org), wrapping, row.bytes(2)?)?;
         }
         Ok(())
     }
@@ -171,30 +170,21 @@ impl Keys {
     /// Makes the keys of a new project, and of its organisation when that is new too.
     pub(crate) async fn create_project(&self, org: OrgId, project: ProjectId) -> Result<Arc<ProjectKeys>> {
         let mut write = self.database.write().await?;
-        let found = sqlx::query("SELECT wrapped FROM organisations WHERE org = $1")
-            .bind(i64::from(org.0))
-            .fetch_optional(&mut *write.transaction)
-            .await?;
+        let found = write.row("SELECT wrapped FROM organisations WHERE org = $1", &[org.0.into()]).await?;
         let wrapping = match found {
-            Some(row) => self.open_org(org.0, row.try_get(0)?)?,
+            Some(row) => self.open_org(org.0, row.bytes(0)?)?,
             None => {
                 let bytes = Zeroizing::new(random::<32>());
-                sqlx::query("INSERT INTO organisations (org, wrapped) VALUES ($1, $2)")
-                    .bind(i64::from(org.0))
-                    .bind(self.root.seal(&aad("org", &[org.0]), &*bytes))
-                    .execute(&mut *write.transaction)
-                    .await?;
+                let wrapped = self.root.seal(&aad("org", &[org.0]), &*bytes);
+                let sql = "INSERT INTO organisations (org, wrapped) VALUES ($1, $2)";
+                write.execute(sql, &[org.0.into(), (&wrapped).into()]).await?;
                 SealKey::new(&bytes)
             }
         };
         let secrets = Zeroizing::new(random::<96>());
         let wrapped = wrapping.seal(&aad("project", &[org.0, project.0]), &*secrets);
-        sqlx::query("INSERT INTO projects (project, org, wrapped) VALUES ($1, $2, $3)")
-            .bind(i64::from(project.0))
-            .bind(i64::from(org.0))
-            .bind(&wrapped)
-            .execute(&mut *write.transaction)
-            .await?;
+        let sql = "INSERT INTO projects (project, org, wrapped) VALUES ($1, $2, $3)";
+        write.execute(sql, &[project.into(), org.0.into(), (&wrapped).into()]).await?;
         write.commit().await?;
         self.keep(project, org, Arc::new(wrapping), &wrapped)
     }
@@ -249,12 +239,8 @@ impl Keys {
             }
             let mut bytes = random::<32>();
             let wrapped = keys.wrapping.seal(&aad("subject", &[keys.org.0, project.0, subject.0]), &bytes);
-            sqlx::query("INSERT INTO subjects (project, subject, wrapped) VALUES ($1, $2, $3)")
-                .bind(i64::from(project.0))
-                .bind(i64::from(subject.0))
-                .bind(wrapped)
-                .execute(&mut *write.transaction)
-                .await?;
+            let sql = "INSERT INTO subjects (project, subject, wrapped) VALUES ($1, $2, $3)";
+            write.execute(sql, &[project.into(), subject.into(), (&wrapped).into()]).await?;
             found.insert(subject, SealKey::new(&bytes));
             bytes.zeroize();
         }
@@ -270,21 +256,12 @@ impl Keys {
     ) -> Result<HashMap<SubjectNo, SealKey>> {
         let keys = self.project(project)?;
         let mut found = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!(
-                "SELECT subject, wrapped FROM subjects WHERE project = ? AND subject IN ({})",
-                crate::marks(chunk.len())
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-            for subject in chunk {
-                query = query.bind(i64::from(subject.0));
-            }
-            for row in query.fetch_all(&self.database.pool).await? {
-                let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
-                let bytes =
-                    keys.wrapping.open(&aad("subject", &[keys.org.0, project.0, subject.0]), row.try_get(1)?)?;
-                found.insert(subject, SealKey::new(bytes.as_slice().try_into().map_err(|_| Error::CannotOpen)?));
-            }
+        let sql = "SELECT subject, wrapped FROM subjects WHERE project = $1 AND subject IN";
+        let list = subjects.iter().map(|subject| (*subject).into());
+        for row in self.database.rows_in(sql, &[project.into()], list).await? {
+            let subject = SubjectNo(row.number(0)?);
+            let bytes = keys.wrapping.open(&aad("subject", &[keys.org.0, project.0, subject.0]), row.bytes(1)?)?;
+            found.insert(subject, SealKey::new(bytes.as_slice().try_into().map_err(|_| Error::CannotOpen)?));
         }
         Ok(found)
     }
@@ -296,16 +273,11 @@ impl Keys {
         }
         let mut write = self.database.write().await?;
         for subject in subjects {
-            sqlx::query("DELETE FROM subjects WHERE project = $1 AND subject = $2")
-                .bind(i64::from(project.0))
-                .bind(i64::from(subject.0))
-                .execute(&mut *write.transaction)
-                .await?;
+            let sql = "DELETE FROM subjects WHERE project = $1 AND subject = $2";
+            write.execute(sql, &[project.into(), (*subject).into()]).await?;
         }
         write.commit().await?;
-        // The log of the database still holds the pages; a busy reader only delays this to the next time.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.database.pool).await?;
-        Ok(())
+        self.database.scrub("subjects").await
     }
 }
 

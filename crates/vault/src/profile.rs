@@ -4,19 +4,22 @@
 //! which need a disclosure. Each change is read, applied and written back whole, in one transaction a batch.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use cofferdam_model::{Action, Class, Merges, ProjectId, Reason, SubjectNo, limits};
 use serde_json::{Map, Value};
-use sqlx::Row;
 use zeroize::Zeroizing;
 
+use crate::blind::{Address, BlindIndex, Source};
+use crate::database::Database;
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
-use crate::people::{PeopleFound, PersonTest, Table, Tables};
+use crate::people::{GROUP_MARK, PeopleFound, PersonTest, Table, Tables};
+use crate::plan::Plan;
 use crate::wire::Operation;
-use crate::{Database, Error, Result};
+use crate::{Error, Handled, Result, Trail};
 
-pub(crate) const SCHEMA: &str = "
+const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS records (
     project INTEGER NOT NULL,
     subject INTEGER NOT NULL,
@@ -45,9 +48,6 @@ pub struct ProfileView {
     pub sealed: Vec<(String, Class)>,
 }
 
-/// What became of the properties that an update touched.
-pub(crate) type Trail = Vec<(String, Class, Action)>;
-
 impl Profile {
     pub(crate) fn view(&self) -> ProfileView {
         ProfileView {
@@ -66,7 +66,7 @@ impl Profile {
     }
 
     /// Applies one operation. An error leaves the profile as it was.
-    pub(crate) fn apply(&mut self, operation: Operation, trail: &mut Trail) -> Result<(), Reason> {
+    pub(crate) fn apply(&mut self, operation: Operation, plan: &Plan, trail: &mut Trail) -> Result<(), Reason> {
         let changed: Vec<(String, Option<Value>)> = match operation {
             Operation::Set(values) => values.into_iter().map(|(name, value)| (name, Some(value))).collect(),
             Operation::SetOnce(values) => values
@@ -120,7 +120,7 @@ impl Profile {
         }
         let before = self.clone();
         for (name, value) in changed {
-            self.put(name, value, trail);
+            self.put(name, value, plan, trail);
         }
         if !self.within_limits() {
             *self = before;
@@ -136,7 +136,9 @@ impl Profile {
             return false;
         }
         let before = self.clone();
-        self.put(name, Some(value), &mut Vec::new());
+        // The door decided that it is personal: the tracking plan may know better than its name and value say.
+        self.open.remove(&name);
+        self.personal.insert(name, value);
         let fits = self.within_limits();
         if !fits {
             *self = before;
@@ -164,15 +166,19 @@ impl Profile {
     }
 
     /// Puts a property where its class belongs, and nowhere else.
-    pub(crate) fn put(&mut self, name: String, value: Option<Value>, trail: &mut Trail) {
+    pub(crate) fn put(&mut self, name: String, value: Option<Value>, plan: &Plan, trail: &mut Trail) {
         let name = crate::firewall::mask_name(&name).into_owned();
         self.open.remove(&name);
         self.personal.remove(&name);
         let Some(value) = value.filter(|value| !value.is_null()) else { return };
         let verdict = judge(&name, &value);
+        let verdict = match plan.class(&name) {
+            Some(class) => verdict.at_least(class),
+            None => verdict,
+        };
         // In a profile a join key is sealed: there is nothing to count by it that events do not have.
         let action = if verdict.action == Action::Pseudonymised { Action::Sealed } else { verdict.action };
-        trail.push((name.clone(), verdict.class, action));
+        trail.push(Handled { name: name.clone(), class: verdict.class, action, by: verdict.by });
         match action {
             Action::Kept => {
                 self.open.insert(name, cut(value));
@@ -185,13 +191,20 @@ impl Profile {
             Action::Sealed | Action::Pseudonymised => {
                 self.personal.insert(name, value);
             }
-            Action::Dropped => {}
+            Action::Dropped | Action::Quarantined => {}
         }
+    }
+
+    /// The addresses among what is sealed.
+    fn addresses(&self) -> BTreeSet<Address> {
+        let mut found = BTreeSet::new();
+        self.personal.values().for_each(|value| Address::all_in(value, &mut found));
+        found
     }
 
     /// Marks the record as that of a group, which is no person.
     pub(crate) fn mark_group(&mut self, key: &str) {
-        self.open.insert(crate::people::GROUP_MARK.to_owned(), key.into());
+        self.open.insert(GROUP_MARK.to_owned(), key.into());
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
@@ -245,6 +258,8 @@ fn json(map: &Map<String, Value>) -> Zeroizing<Vec<u8>> {
 /// The sealed records.
 pub(crate) struct Profiles {
     database: Database,
+    /// Follows what the records seal.
+    blind: Arc<BlindIndex>,
     tables: Tables,
     /// Read, change and write are one step.
     writer: tokio::sync::Mutex<()>,
@@ -258,10 +273,11 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Profiles {
-    pub(crate) async fn open(database: Database) -> Result<Profiles> {
-        sqlx::raw_sql(SCHEMA).execute(&database.pool).await?;
+    pub(crate) async fn open(database: Database, blind: Arc<BlindIndex>) -> Result<Profiles> {
+        database.migrate("profiles", &[SCHEMA]).await?;
         Ok(Profiles {
             database,
+            blind,
             tables: Tables::default(),
             writer: tokio::sync::Mutex::new(()),
             reading: tokio::sync::Mutex::new(()),
@@ -282,26 +298,17 @@ impl Profiles {
         let open = keys.existing_subjects(project, subjects).await?;
         let org = keys.project(project)?.org;
         let mut profiles = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(crate::SQL_VALUES) {
-            let sql = format!(
-                "SELECT subject, open, personal FROM records WHERE project = ? AND subject IN ({})",
-                crate::marks(chunk.len())
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(project.0));
-            for subject in chunk {
-                query = query.bind(i64::from(subject.0));
-            }
-            for row in query.fetch_all(&self.database.pool).await? {
-                let subject = SubjectNo(row.try_get::<i64, _>(0)? as u32);
-                let Some(key) = open.get(&subject) else { continue };
-                let part = |field, sealed| -> Result<Map<String, Value>> {
-                    let bytes = key.open(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), sealed)?;
-                    serde_json::from_slice(&bytes).map_err(|_| Error::CannotOpen)
-                };
-                let profile =
-                    Profile { open: part(OPEN, row.try_get(1)?)?, personal: part(PERSONAL, row.try_get(2)?)? };
-                profiles.insert(subject, profile);
-            }
+        let sql = "SELECT subject, open, personal FROM records WHERE project = $1 AND subject IN";
+        let list = subjects.iter().map(|subject| (*subject).into());
+        for row in self.database.rows_in(sql, &[project.into()], list).await? {
+            let subject = SubjectNo(row.number(0)?);
+            let Some(key) = open.get(&subject) else { continue };
+            let part = |field, sealed| -> Result<Map<String, Value>> {
+                let bytes = key.open(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), sealed)?;
+                serde_json::from_slice(&bytes).map_err(|_| Error::CannotOpen)
+            };
+            let profile = Profile { open: part(OPEN, row.bytes(1)?)?, personal: part(PERSONAL, row.bytes(2)?)? };
+            profiles.insert(subject, profile);
         }
         Ok(profiles)
     }
@@ -318,34 +325,44 @@ impl Profiles {
         shredded: &BTreeSet<SubjectNo>,
     ) -> Result<()> {
         keys.shred(project, shredded).await?;
-        let org = keys.project(project)?.org;
+        let project_keys = keys.project(project)?;
+        let org = project_keys.org;
         let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
         order.sort_unstable();
         let sealing: HashMap<SubjectNo, SealKey> = keys.subjects(project, &order).await?;
+        let mut addresses = Vec::new();
+        for subject in &order {
+            // A group is no person.
+            let own = match changed[subject].open.contains_key(GROUP_MARK) {
+                true => BTreeSet::new(),
+                false => changed[subject].addresses(),
+            };
+            let hashes = self.blind.hashes(&project_keys, &own).await?;
+            addresses.extend(hashes.into_iter().map(|hash| (*subject, hash)));
+        }
         let mut write = self.database.write().await?;
+        BlindIndex::clear_profiles(&mut write, project, &order).await?;
+        let gone = removed.union(shredded).copied().collect();
+        BlindIndex::remove(&mut write, project, &gone).await?;
+        BlindIndex::add(&mut write, project, Source::Profile, &addresses).await?;
         for subject in order {
             let profile = &changed[&subject];
             let key = sealing.get(&subject).ok_or(Error::CannotOpen)?;
             let part = |field, map: &Map<String, Value>| {
                 key.seal(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), &json(map))
             };
-            sqlx::query(
-                "INSERT INTO records (project, subject, open, personal) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (project, subject) DO UPDATE SET open = excluded.open, personal = excluded.personal",
-            )
-            .bind(i64::from(project.0))
-            .bind(i64::from(subject.0))
-            .bind(part(OPEN, &profile.open))
-            .bind(part(PERSONAL, &profile.personal))
-            .execute(&mut *write.transaction)
-            .await?;
+            let (open, personal) = (part(OPEN, &profile.open), part(PERSONAL, &profile.personal));
+            write
+                .execute(
+                    "INSERT INTO records (project, subject, open, personal) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (project, subject) DO UPDATE SET open = excluded.open, personal = excluded.personal",
+                    &[project.into(), subject.into(), (&open).into(), (&personal).into()],
+                )
+                .await?;
         }
         for subject in removed {
-            sqlx::query("DELETE FROM records WHERE project = $1 AND subject = $2")
-                .bind(i64::from(project.0))
-                .bind(i64::from(subject.0))
-                .execute(&mut *write.transaction)
-                .await?;
+            let sql = "DELETE FROM records WHERE project = $1 AND subject = $2";
+            write.execute(sql, &[project.into(), (*subject).into()]).await?;
         }
         write.commit().await?;
         for (subject, profile) in changed {
@@ -373,19 +390,12 @@ impl Profiles {
         let _one = self.reading.lock().await;
         if self.tables.begin(project) {
             let mut table = Table::default();
-            let mut after = -1;
+            let mut after = -1_i64;
             loop {
-                let subjects: Vec<SubjectNo> = sqlx::query(
-                    "SELECT subject FROM records WHERE project = $1 AND subject > $2 ORDER BY subject LIMIT $3",
-                )
-                .bind(i64::from(project.0))
-                .bind(after)
-                .bind(RECORDS_AT_ONCE)
-                .fetch_all(&self.database.pool)
-                .await?
-                .iter()
-                .map(|row| Ok(SubjectNo(row.try_get::<i64, _>(0)? as u32)))
-                .collect::<sqlx::Result<_>>()?;
+                let sql = "SELECT subject FROM records WHERE project = $1 AND subject > $2 ORDER BY subject LIMIT $3";
+                let rows = self.database.rows(sql, &[project.into(), after.into(), RECORDS_AT_ONCE.into()]).await?;
+                let subjects: Vec<SubjectNo> =
+                    rows.iter().map(|row| Ok(SubjectNo(row.number(0)?))).collect::<Result<_>>()?;
                 let Some(last) = subjects.last() else { break };
                 after = i64::from(last.0);
                 for (subject, profile) in self.read(keys, project, &subjects).await? {
@@ -425,7 +435,7 @@ mod tests {
             Operation::Unset(vec!["first".into()]),
         ];
         for operation in operations {
-            profile.apply(operation, &mut trail).unwrap();
+            profile.apply(operation, &Plan::default(), &mut trail).unwrap();
         }
         assert_eq!(
             Value::Object(profile.open.clone()),
@@ -433,11 +443,11 @@ mod tests {
         );
         assert_eq!(Value::Object(profile.personal.clone()), json!({"$email": "a@b.io"}));
         // A value that turns out personal moves, and does not stay behind.
-        profile.apply(Operation::Set(map(json!({"plan": "ask c@d.io"}))), &mut trail).unwrap();
+        profile.apply(Operation::Set(map(json!({"plan": "ask c@d.io"}))), &Plan::default(), &mut trail).unwrap();
         assert!(!profile.open.contains_key("plan"));
         let view = profile.view();
         assert!(view.sealed.contains(&("plan".to_owned(), Class::C3)));
-        profile.apply(Operation::Delete, &mut trail).unwrap();
+        profile.apply(Operation::Delete, &Plan::default(), &mut trail).unwrap();
         assert!(profile.open.is_empty() && profile.personal.is_empty());
     }
 
@@ -448,7 +458,11 @@ mod tests {
         let mut refused = false;
         for index in 0..limits::PROFILE_PROPERTIES_MAX + 1 {
             let before = profile.open.len();
-            match profile.apply(Operation::Set(map(json!({format!("p{index}"): big}))), &mut Trail::new()) {
+            match profile.apply(
+                Operation::Set(map(json!({format!("p{index}"): big}))),
+                &Plan::default(),
+                &mut Trail::new(),
+            ) {
                 Ok(()) => {}
                 Err(reason) => {
                     assert_eq!(reason, Reason::ProfileTooLarge);

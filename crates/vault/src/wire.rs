@@ -208,7 +208,7 @@ pub(crate) enum Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Sent::Text(text) => Some(text),
             _ => None,

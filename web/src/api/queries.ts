@@ -3,7 +3,7 @@
 import { queryOptions } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
-import type { NewCohort, Query } from './types';
+import type { Class, NewCohort, Query } from './types';
 
 const SECOND_MS = 1_000;
 
@@ -49,6 +49,50 @@ export const propertiesQuery = (project: number) =>
       ).properties,
     staleTime: 30 * SECOND_MS,
   });
+
+export const quarantineQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'quarantine'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/quarantine', { params: { path: { project } }, signal }),
+      ),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export async function setPlanMode(project: number, mode: 'open' | 'strict') {
+  return bodyOf(
+    await client.PUT('/api/v1/projects/{project}/plan/mode', {
+      params: { path: { project } },
+      body: { mode },
+    }),
+  );
+}
+
+export async function raiseClass(project: number, property: string, to: Class) {
+  await client.PUT('/api/v1/projects/{project}/properties/class', {
+    params: { path: { project } },
+    body: { property, class: to },
+  });
+}
+
+export async function releaseQuarantined(project: number, property: string, as: Class) {
+  return bodyOf(
+    await client.POST('/api/v1/projects/{project}/quarantine/release', {
+      params: { path: { project } },
+      body: { property, class: as },
+    }),
+  );
+}
+
+export async function purgeQuarantined(project: number, property: string) {
+  return bodyOf(
+    await client.POST('/api/v1/projects/{project}/quarantine/purge', {
+      params: { path: { project } },
+      body: { property },
+    }),
+  );
+}
 
 const SUGGESTIONS_MAX = 50;
 

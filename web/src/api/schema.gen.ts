@@ -91,6 +91,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tracking plan: what the project expects of its events. */
+        get: operations["get_plan"];
+        /** Exchange the tracking plan. No class may be lowered. */
+        put: operations["set_plan"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/plan/mode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Open or strict: whether properties that the plan does not know are quarantined. */
+        put: operations["set_plan_mode"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/properties": {
         parameters: {
             query?: never;
@@ -101,6 +136,23 @@ export interface paths {
         /** The data dictionary: every property seen, its types, its class, and what the door does with it. */
         get: operations["list_properties"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/properties/class": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Raise the class of a property, from the next event on. */
+        put: operations["raise_class"];
         post?: never;
         delete?: never;
         options?: never;
@@ -125,6 +177,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is in quarantine: names, counts and the kinds of values, never a value. */
+        get: operations["get_quarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/quarantine/purge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Destroy what is quarantined of a property. */
+        post: operations["purge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/quarantine/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a property into the plan. Its quarantined values are sealed into profiles (C3, C4) or destroyed. */
+        post: operations["release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/query": {
         parameters: {
             query?: never;
@@ -136,6 +239,40 @@ export interface paths {
         put?: never;
         /** Ask a question. */
         post: operations["query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Run the detectors of today over every stored event: properties, kinds and counts, never a value. */
+        get: operations["get_scan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/scan/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Raise a property to C3 or above, and take all its values out of stored events. */
+        post: operations["remove_from_history"];
         delete?: never;
         options?: never;
         head?: never;
@@ -220,7 +357,7 @@ export interface components {
          * @description What the door did with one property of one event.
          * @enum {string}
          */
-        Action: "kept" | "reduced" | "pseudonymised" | "sealed" | "dropped";
+        Action: "kept" | "reduced" | "pseudonymised" | "sealed" | "dropped" | "quarantined";
         /** @description One number of many. */
         Aggregate: "sum" | "average" | "median" | "min" | "max" | {
             percentile: {
@@ -298,11 +435,28 @@ export interface components {
             /** @description The property's name; on a cohort its id, and the segments are `in` and `not in`. */
             property: string;
         };
+        /** @description A recorded disclosure. */
+        Carried: {
+            /**
+             * Format: int64
+             * @description The ledger's number of it.
+             */
+            entry: number;
+            /**
+             * Format: int64
+             * @description Of the finding's persons.
+             */
+            subjects: number;
+        };
         /**
          * @description Data classes, from harmless to never stored.
          * @enum {string}
          */
         Class: "C0" | "C1" | "C2" | "C3" | "C4" | "C5";
+        ClassBody: {
+            class: components["schemas"]["Class"];
+            property: string;
+        };
         /** @description A cohort as the console shows it. */
         Cohort: {
             /** @description RFC 3339, UTC. */
@@ -481,6 +635,11 @@ export interface components {
             kind: "last";
             unit: components["schemas"]["Unit"];
         };
+        /**
+         * @description What decided about a property. Says what kind of thing was found, and never what it was.
+         * @enum {string}
+         */
+        Detector: "nothing" | "plan" | "name" | "url" | "user_agent" | "email" | "phone" | "ip_address" | "iban" | "national_id" | "payment_card" | "jwt" | "private_key" | "api_key" | "authorization" | "connection_string" | "secret_in_text" | "high_entropy";
         EnrolmentBody: {
             qr_svg: string;
             /** @description Base 32, for typing. */
@@ -553,6 +712,21 @@ export interface components {
             on?: components["schemas"]["Holder"];
             /** @description The property's name. On a cohort: its id, and the condition is `is_set` (a member) or `is_not_set`. */
             property: string;
+        };
+        /** @description Values of one kind in one property. */
+        Finding: {
+            /** @description Exports and transfers that have carried the property of one of these persons, as recorded. Empty when none is. */
+            carried: components["schemas"]["Carried"][];
+            class: components["schemas"]["Class"];
+            detector: components["schemas"]["Detector"];
+            /** Format: int64 */
+            events: number;
+            property: string;
+            /**
+             * Format: int64
+             * @description Persons whose events they are.
+             */
+            subjects: number;
         };
         Flow: {
             /**
@@ -850,6 +1024,8 @@ export interface components {
         LiveProperty: {
             action: components["schemas"]["Action"];
             class: components["schemas"]["Class"];
+            /** @description What decided. */
+            detector: components["schemas"]["Detector"];
             name: string;
             /** @description Absent when sealed or dropped. */
             value?: Record<string, never> | null;
@@ -999,6 +1175,27 @@ export interface components {
              */
             total: number;
         };
+        /**
+         * @description What happens to a property that the plan does not know.
+         * @enum {string}
+         */
+        PlanMode: "open" | "strict";
+        PlanModeBody: {
+            mode: components["schemas"]["PlanMode"];
+        };
+        /** @description One property of a plan. */
+        PlannedProperty: {
+            /** @description The least that its values are treated as: C3 and C4 are sealed, C5 is dropped. */
+            class: components["schemas"]["Class"];
+            /** @description Events it may come with; any when empty. */
+            events?: string[];
+            name: string;
+            /** @description With a class of C3 to C5: what history has of it goes as well. */
+            remove_history?: boolean;
+            type?: components["schemas"]["PlannedType"] | null;
+        };
+        /** @enum {string} */
+        PlannedType: "string" | "number" | "boolean" | "list" | "object";
         ProfileProperty: {
             name: string;
             value: Record<string, never>;
@@ -1028,6 +1225,8 @@ export interface components {
         PropertyKnown: {
             action: components["schemas"]["Action"];
             class: components["schemas"]["Class"];
+            /** @description What decided. */
+            detector: components["schemas"]["Detector"];
             name: string;
             /** @description `string`, `number`, `boolean`, `time`, `list`, `object`; empty when no event keeps it. */
             types: string[];
@@ -1036,6 +1235,48 @@ export interface components {
             /** Format: int64 */
             count: number;
             value: string;
+        };
+        PurgeBody: {
+            property: string;
+        };
+        Purged: {
+            /**
+             * Format: int64
+             * @description Values.
+             */
+            destroyed: number;
+        };
+        /** @description What is in quarantine. */
+        QuarantineView: {
+            /**
+             * Format: int64
+             * @description Sealed bytes, of `bytes_max`.
+             */
+            bytes: number;
+            /** Format: int64 */
+            bytes_max: number;
+            /**
+             * Format: int64
+             * @description Values are gone after so many days.
+             */
+            days: number;
+            /**
+             * Format: int64
+             * @description Values that found no room since the server started.
+             */
+            lost: number;
+            mode: components["schemas"]["PlanMode"];
+            properties: components["schemas"]["QuarantinedProperty"][];
+        };
+        QuarantinedProperty: {
+            /** @description RFC 3339, UTC. */
+            first_at: string;
+            last_at: string;
+            name: string;
+            /** @description What the detectors found in the values. */
+            shapes: components["schemas"]["ShapeCount"][];
+            /** Format: int64 */
+            values: number;
         };
         /** @description A question about one project. */
         Query: (components["schemas"]["InsightsQuery"] & {
@@ -1073,6 +1314,16 @@ export interface components {
          * @enum {string}
          */
         Reentry: "first" | "optimized";
+        /** @description What became of the values of a released property. */
+        Released: {
+            /** Format: int64 */
+            destroyed: number;
+            /**
+             * Format: int64
+             * @description Sealed into the profiles of their persons.
+             */
+            sealed: number;
+        };
         ResultTable: (components["schemas"]["InsightsTable"] & {
             /** @enum {string} */
             kind: "insights";
@@ -1162,6 +1413,18 @@ export interface components {
         };
         /** @description A value as a person types it. */
         Scalar: boolean | number | string;
+        /** @description What the detectors of today find in stored events. */
+        Scan: {
+            /**
+             * Format: int64
+             * @description Events that were looked at.
+             */
+            events: number;
+            /** @description Most events first. */
+            findings: components["schemas"]["Finding"][];
+            /** @description Whether there are more findings than are listed. */
+            is_cut: boolean;
+        };
         SealedProperty: {
             class: components["schemas"]["Class"];
             name: string;
@@ -1279,6 +1542,11 @@ export interface components {
             time_zone: string;
             totp_code: string;
         };
+        ShapeCount: {
+            detector: components["schemas"]["Detector"];
+            /** Format: int64 */
+            values: number;
+        };
         SignInBody: {
             /** @description Six digits of the authenticator app. */
             code: string;
@@ -1356,6 +1624,11 @@ export interface components {
          * @enum {string}
          */
         Touch: "every" | "first" | "last";
+        /** @description What a project expects of its events. */
+        TrackingPlan: {
+            mode?: components["schemas"]["PlanMode"];
+            properties?: components["schemas"]["PlannedProperty"][];
+        };
         /** @description A change of each line of an Insights report; totals stay. */
         Transform: {
             /** Format: int32 */
@@ -1595,6 +1868,85 @@ export interface operations {
             };
         };
     };
+    get_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackingPlan"];
+                };
+            };
+        };
+    };
+    set_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrackingPlan"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackingPlan"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    set_plan_mode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanModeBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackingPlan"];
+                };
+            };
+        };
+    };
     list_properties: {
         parameters: {
             query?: never;
@@ -1612,6 +1964,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PropertiesBody"];
+                };
+            };
+        };
+    };
+    raise_class: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClassBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1643,6 +2026,101 @@ export interface operations {
             };
         };
     };
+    get_quarantine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuarantineView"];
+                };
+            };
+        };
+    };
+    purge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PurgeBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Purged"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClassBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Released"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     query: {
         parameters: {
             query?: never;
@@ -1665,6 +2143,58 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Answer"];
                 };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_scan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Scan"];
+                };
+            };
+        };
+    };
+    remove_from_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClassBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: {
                 headers: {

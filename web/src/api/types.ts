@@ -80,5 +80,6 @@ export type SealedProperty = Schemas['SealedProperty'];
 
 export type Class = Schemas['Class'];
 export type Action = Schemas['Action'];
+export type Detector = Schemas['Detector'];
 export type LiveEvent = Schemas['LiveEvent'];
 export type LiveProperty = LiveEvent['properties'][number];

@@ -6,7 +6,7 @@ import { ClassChip, PlainValue, SealedValue } from '../ui/Personal';
 import classes from './Live.module.css';
 
 // What was taken out stands first: that is what somebody wants to check.
-const ORDER: Action[] = ['dropped', 'sealed', 'pseudonymised', 'reduced', 'kept'];
+const ORDER: Action[] = ['dropped', 'quarantined', 'sealed', 'pseudonymised', 'reduced', 'kept'];
 const byAction = (a: LiveProperty, b: LiveProperty) => ORDER.indexOf(a.action) - ORDER.indexOf(b.action);
 
 export function EventProperties({ event }: { event: LiveEvent }) {
@@ -34,7 +34,7 @@ export function EventProperties({ event }: { event: LiveEvent }) {
               )}
             </td>
             <td>
-              <ClassChip class={property.class} action={property.action} />
+              <ClassChip class={property.class} action={property.action} detector={property.detector} />
             </td>
           </tr>
         ))}

@@ -8,6 +8,7 @@ const property = (name: string, types: Property['types']): Property => ({
   types,
   class: 'C1',
   action: 'kept',
+  detector: 'nothing',
 });
 const properties = [
   property('plan', ['string']),

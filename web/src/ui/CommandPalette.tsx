@@ -21,6 +21,7 @@ interface PaletteProps {
       | 'nav.flows'
       | 'nav.persons'
       | 'nav.cohorts'
+      | 'nav.data'
       | 'nav.live'
       | 'nav.start';
     icon: ComponentType<{ size?: number; stroke?: number }>;

@@ -1,8 +1,15 @@
 // How personal values look: never as text, always as a chip that names the class and what the door did.
 
 import { Tooltip } from '@mantine/core';
-import { IconArrowDownRight, IconCheck, IconLock, IconSpy, IconTrash } from '@tabler/icons-react';
-import type { Action, Class } from '../api/types';
+import {
+  IconArrowDownRight,
+  IconCheck,
+  IconHourglass,
+  IconLock,
+  IconSpy,
+  IconTrash,
+} from '@tabler/icons-react';
+import type { Action, Class, Detector } from '../api/types';
 import { useTranslation } from '../i18n';
 import classes from './Personal.module.css';
 
@@ -12,18 +19,34 @@ const ICONS = {
   pseudonymised: IconSpy,
   sealed: IconLock,
   dropped: IconTrash,
+  quarantined: IconHourglass,
 };
 
 /** What happened to a property at the door, with its class. */
-export function ClassChip({ class: dataClass, action }: { class: Class; action: Action }) {
+export function ClassChip({
+  class: dataClass,
+  action,
+  detector = 'nothing',
+}: {
+  class: Class;
+  action: Action;
+  detector?: Detector;
+}) {
   const { t } = useTranslation();
   const Icon = ICONS[action];
+  const decided =
+    detector === 'nothing' ? '' : t('data.decided_by', { detector: t(`detectors.${detector}`) });
   return (
-    <Tooltip label={`${t(`actions.${action}_text`)} ${t(`classes.${dataClass}`)}`} multiline maw={300}>
+    <Tooltip
+      label={`${t(`actions.${action}_text`)} ${t(`classes.${dataClass}`)} ${decided}`.trim()}
+      multiline
+      maw={300}
+    >
       <span className={classes.chip} data-action={action}>
         <Icon size={12} stroke={2} aria-hidden="true" />
         {t(`actions.${action}`)}
         <span className={classes.class}>{dataClass}</span>
+        {detector !== 'nothing' && <span className={classes.hidden}>{decided}</span>}
       </span>
     </Tooltip>
   );

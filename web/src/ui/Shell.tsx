@@ -15,6 +15,7 @@ import {
   IconRoute,
   IconSearch,
   IconSelector,
+  IconShieldLock,
   IconSunMoon,
   IconUser,
   IconUsers,
@@ -39,6 +40,7 @@ export const PAGES = [
   { path: '/p/$project/persons', name: 'nav.persons', icon: IconUsers, keys: 'G P' },
   { path: '/p/$project/cohorts', name: 'nav.cohorts', icon: IconUsersGroup, keys: 'G C' },
   { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, keys: 'G L' },
+  { path: '/p/$project/data', name: 'nav.data', icon: IconShieldLock, keys: 'G D' },
   { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, keys: 'G S' },
 ] as const;
 

@@ -12,6 +12,7 @@ export const PAGE_KEYS = {
   p: '/p/$project/persons',
   c: '/p/$project/cohorts',
   l: '/p/$project/live',
+  d: '/p/$project/data',
   s: '/p/$project/start',
 } as const;
 

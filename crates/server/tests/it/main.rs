@@ -5,7 +5,9 @@
 //! - [`bad_input`]: every refusal has its documented answer and never takes a good record along.
 //! - [`engage`], [`identity`], [`reports`]: profiles, who is one person, and what the numbers mean.
 //! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
+//! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
+//! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`demo`]: the first ten minutes: a world, a sign-in that works, reports with the world in them.
 //! - [`sdk`], [`cdnow`]: the official clients, and a real data set against independent SQL.
 //!
@@ -16,10 +18,12 @@ mod canary;
 mod cdnow;
 mod crash;
 mod demo;
+mod door;
 mod engage;
 mod full_disk;
 mod http;
 mod identity;
+mod postgres;
 mod reports;
 mod sdk;
 mod search;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::server::{Options, Server, is, ms, plain, range};
 
-const MADRID: Options = Options { time_zone: "Europe/Madrid", arguments: &[] };
+const MADRID: Options = Options { time_zone: "Europe/Madrid", ..Options::PLAIN };
 
 /// Sends `(person, event, time, properties)` as history.
 fn world(server: &Server, events: &[(&str, &str, &str, Value)]) {

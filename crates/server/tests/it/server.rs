@@ -24,12 +24,15 @@ const START_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Options {
     pub(crate) time_zone: &'static str,
     pub(crate) arguments: &'static [&'static str],
+    /// Address of a PostgreSQL database for the vault; files in the data folder without.
+    pub(crate) database: Option<String>,
 }
 
 impl Options {
-    pub(crate) const PLAIN: Options = Options { time_zone: "UTC", arguments: &[] };
+    pub(crate) const PLAIN: Options = Options { time_zone: "UTC", arguments: &[], database: None };
     /// Flushes the tail to Parquet often, so that a test meets both forms of storage.
-    pub(crate) const FLUSHING: Options = Options { time_zone: "UTC", arguments: &["--flush-events", "500"] };
+    pub(crate) const FLUSHING: Options =
+        Options { time_zone: "UTC", arguments: &["--flush-events", "500"], database: None };
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +46,7 @@ pub(crate) struct Server {
     port: u16,
     home: tempfile::TempDir,
     arguments: &'static [&'static str],
+    database: Option<String>,
     cookie: String,
     pub(crate) project: Project,
 }
@@ -64,12 +68,13 @@ impl Server {
 
     pub(crate) fn with(options: Options) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
-        let (child, port) = spawn(home.path(), options.arguments);
+        let (child, port) = spawn(home.path(), options.arguments, options.database.as_deref());
         let mut server = Self {
             child,
             port,
             home,
             arguments: options.arguments,
+            database: options.database,
             cookie: String::new(),
             project: Project { id: 0, token: String::new() },
         };
@@ -145,7 +150,7 @@ impl Server {
 
     /// Starts again on the same data after [`Self::kill`] or [`Self::stop`]; the session goes on.
     pub(crate) fn start_again(&mut self) {
-        let (child, port) = spawn(self.home.path(), self.arguments);
+        let (child, port) = spawn(self.home.path(), self.arguments, self.database.as_deref());
         self.child = child;
         self.port = port;
     }
@@ -399,12 +404,13 @@ pub(crate) fn binary() -> Command {
     command
 }
 
-fn spawn(home: &Path, arguments: &[&str]) -> (Child, u16) {
+fn spawn(home: &Path, arguments: &[&str], database: Option<&str>) -> (Child, u16) {
     let append = |name: &str| File::options().create(true).append(true).open(home.join(name)).expect("a log file");
     let mut child = binary()
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(home.join("data"))
         .args(arguments)
+        .envs(database.map(|address| ("COFFERDAM_DATABASE", address)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(append("stderr.log"))

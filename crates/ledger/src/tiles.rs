@@ -63,12 +63,13 @@ impl Edge {
         debug_assert_eq!(base % WIDTH, 0);
         let tiles = Tiles::new(disk, folder, base);
         let mut edge = Edge { levels: vec![Vec::new()], ..Edge::default() };
-        let mut height = 0;
-        while base >> height >= WIDTH {
-            height += 8;
-            let at_level = base >> height;
-            let open = (at_level - at_level % WIDTH..at_level).map(|index| tiles.root(height, index));
+        // Each open hash is the top of a full tile of the level below: partial tiles may be of another size, or gone.
+        let mut below = 0;
+        while base >> (8 * below) >= WIDTH {
+            let count = base >> (8 * (below + 1));
+            let open = (count - count % WIDTH..count).map(|index| Ok(fold(&tiles.tile(below, index)?)));
             edge.levels.push(open.collect::<Result<_>>()?);
+            below += 1;
         }
         for (level, hashes) in edge.levels.iter().enumerate().rev() {
             hashes.iter().for_each(|hash| edge.frontier.push_subtree(*hash, level as u32 * 8));
@@ -270,10 +271,12 @@ mod tests {
             let Ok(old_head) = tree::root(&leaves, old);
             assert!(tree::verify_consistency(old, &old_head, 70_000, &head, &path), "{old}");
         }
+        assert_eq!(tiles.bundle(273).unwrap().len(), 112);
         // The same edge again from the full tiles alone.
+        std::fs::remove_dir_all(folder.join("tile/1/001.p")).unwrap();
+        std::fs::remove_dir_all(folder.join("tile/2")).unwrap();
         let mut again = Edge::read(&disk, folder, 273 * 256).unwrap();
         (273 * 256..70_000_u32).for_each(|number| again.push(&number.to_be_bytes()));
         assert_eq!((again.root(), &again.levels), (head, &edge.levels));
-        assert_eq!(tiles.bundle(273).unwrap().len(), 112);
     }
 }

@@ -8,6 +8,7 @@
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
+//! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
 //! - [`demo`]: the first ten minutes: a world, a sign-in that works, reports with the world in them.
 //! - [`sdk`], [`cdnow`]: the official clients, and a real data set against independent SQL.
 //!
@@ -23,6 +24,7 @@ mod engage;
 mod full_disk;
 mod http;
 mod identity;
+mod ledger;
 mod postgres;
 mod reports;
 mod sdk;

@@ -148,6 +148,12 @@ impl Server {
         self.child.wait().expect("an exit status");
     }
 
+    /// Further arguments, from the next start on.
+    pub(crate) fn with_more(&mut self, more: &[&str]) {
+        let more = more.iter().map(|word| &*String::leak((*word).to_owned()));
+        self.arguments = Vec::leak(self.arguments.iter().copied().chain(more).collect());
+    }
+
     /// Starts again on the same data after [`Self::kill`] or [`Self::stop`]; the session goes on.
     pub(crate) fn start_again(&mut self) {
         let (child, port) = spawn(self.home.path(), self.arguments, self.database.as_deref());

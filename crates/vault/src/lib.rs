@@ -24,19 +24,26 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use zeroize::Zeroizing;
 
+mod backup;
 mod firewall;
 mod identity;
 mod keys;
 mod people;
 mod profile;
+mod root;
+mod seal;
+mod shamir;
+mod shreds;
 pub mod wire;
 
+pub use backup::{BackupHead, BackupReader, BackupWriter, KEYS_FILE, expire_backup_keys};
 pub use people::{PeopleFound, PersonTest};
 pub use profile::ProfileView;
+pub use root::{Cover, CustodianShare, RootKey, Share, Wanted, Way};
 
 use firewall::NameSays;
 use identity::{IdentityMap, Kind, Pid, printed};
-use keys::{Keys, ProjectKeys};
+use keys::{Keys, Places, ProjectKeys};
 use profile::{Profile, Profiles};
 use wire::{Operation, ProfileUpdate, Sent, Target, ValidEvent};
 
@@ -46,10 +53,68 @@ pub enum Error {
     Database(#[from] sqlx::Error),
     #[error("could not use the root key file {}", path.display())]
     RootKeyFile { path: PathBuf, source: std::io::Error },
-    #[error("the root key does not open this vault: is it the file that was made with it")]
+    #[error("the root key does not open this vault: is it the one that was made with it")]
     WrongRootKey,
+    #[error("the vault is sealed: it needs {}", .0.cover.needs())]
+    RootNeeded(Wanted),
+    #[error("the root key of this vault is kept another way: it needs {needs}")]
+    OtherCover { needs: String },
+    #[error("how the root key is kept was written by another version, or damaged")]
+    UnknownCover,
+    #[error("this is not the passphrase")]
+    WrongPassphrase,
+    #[error("a passphrase has {} characters or more", limits::PASSPHRASE_CHARS_MIN)]
+    WeakPassphrase,
+    #[error("this is not a share: expected one line that begins with `cofferdam-share-1-`")]
+    NotAShare,
+    #[error("the share belongs to set {found}, and the key is now in the shares of set {wanted}")]
+    ShareOfOtherSet { found: String, wanted: String },
+    #[error("share {number} is not as it was given out")]
+    WrongShare { number: u8 },
+    #[error("{given} different shares are here, and {threshold} are needed")]
+    TooFewShares { given: usize, threshold: u8 },
+    #[error("{threshold} of {count} is no sharing: 2 or more are needed, of {} at most", limits::CUSTODIANS_MAX)]
+    ImpossibleShares { threshold: u8, count: usize },
+    #[error("{recipient:?} is not an age recipient: expected `age1…`")]
+    NotARecipient { recipient: String },
+    #[error("there is no age identity here: expected a line that begins with `AGE-SECRET-KEY-1`")]
+    NotAnIdentity,
+    #[error("this identity does not decrypt the share")]
+    CannotDecryptShare,
+    #[error("there are keys in this folder already")]
+    KeysExist,
+    #[error("there are no keys in this folder")]
+    NoKeys,
+    #[error("the keys have format {found}, and this version reads format {known}")]
+    OtherKeysFormat { found: i64, known: i64 },
+    #[error("a sealed value has format {found}, and this version reads format {known}")]
+    UnknownFormat { found: u8, known: u8 },
     #[error("a sealed value cannot be opened")]
     CannotOpen,
+    #[error("a sealed value belongs to another key")]
+    OtherKey,
+    #[error("organisation {0} is sealed")]
+    OrganisationSealed(OrgId),
+    #[error("there is no organisation {0}")]
+    UnknownOrganisation(OrgId),
+    #[error("could not use the list of destroyed keys {}", path.display())]
+    Shreds { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the list of destroyed keys {} has {found} records and the keys have followed {followed}: put the newest list \
+         there, without it keys of deleted persons would come back",
+        path.display()
+    )]
+    ShredsMissing { path: PathBuf, found: u64, followed: u64 },
+    #[error("could not {what} {}", path.display())]
+    Backup { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("the backup is damaged: {}: {what}", path.display())]
+    BackupDamaged { path: PathBuf, what: &'static str },
+    #[error("the backup has format {found}, and this version reads format {known}")]
+    OtherBackupFormat { found: u32, known: u32 },
+    #[error("the backup's key {} is not there: it was destroyed after seven days, as backups of erased persons must be", path.display())]
+    BackupExpired { path: PathBuf },
+    #[error("record {place} of the list of destroyed keys {} is damaged", path.display())]
+    ShredsDamaged { path: PathBuf, place: u64 },
     #[error("project {0} has no keys")]
     UnknownProject(ProjectId),
     #[error("a project cannot have more than four billion subjects")]
@@ -57,6 +122,11 @@ pub enum Error {
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The folder of what has to be kept apart from backups: see [`backup`] and [`shreds`].
+pub(crate) fn apart(folder: &Path) -> PathBuf {
+    folder.join("apart")
+}
 
 /// Values in one SQL statement; SQLite allows 32,766.
 pub(crate) const SQL_VALUES: usize = 2_000;
@@ -142,9 +212,41 @@ pub struct Vault {
 const SEALED_LATELY_MAX: usize = 500_000;
 
 impl Vault {
-    /// Opens the vault in a folder; the root key's file is made on the first run.
+    /// Opens the vault in a folder, with the root key's file, which is made on the first run.
+    ///
+    /// # Errors
+    /// [`Error::RootNeeded`] says what else it takes: then [`Vault::unseal`].
     pub async fn open(folder: &Path, root_file: &Path) -> Result<Vault> {
-        let keys = Keys::open(&folder.join("keys.db"), root_file).await?;
+        Vault::with_root(folder, root_file, None).await
+    }
+
+    /// Opens the vault in a folder with a root key.
+    pub async fn unseal(folder: &Path, root_file: &Path, root: RootKey) -> Result<Vault> {
+        Vault::with_root(folder, root_file, Some(root)).await
+    }
+
+    /// Makes the first keys of a folder, with the root key kept in one of the ways. Answers the custodians' shares.
+    pub async fn init(folder: &Path, root_file: &Path, way: Way) -> Result<Vec<CustodianShare>> {
+        let made = way.make()?;
+        keys::init(&Places::in_folder(folder, root_file), &made).await?;
+        Ok(made.shares)
+    }
+
+    /// What it takes to have the root key of a folder; `None` where there are no keys yet.
+    pub async fn wanted(folder: &Path) -> Result<Option<Wanted>> {
+        keys::wanted(&folder.join("keys.db")).await
+    }
+
+    /// Changes the root key and the way in which it is kept. What the old one wraps is wrapped anew in one step; no
+    /// ciphertext changes. Closes the vault. Answers the custodians' shares.
+    pub async fn rekey(self, folder: &Path, root_file: &Path, way: Way) -> Result<Vec<CustodianShare>> {
+        let made = way.make()?;
+        self.keys.rekey(&Places::in_folder(folder, root_file), &made).await?;
+        Ok(made.shares)
+    }
+
+    async fn with_root(folder: &Path, root_file: &Path, root: Option<RootKey>) -> Result<Vault> {
+        let keys = Keys::open(&Places::in_folder(folder, root_file), root).await?;
         let pool = database(&folder.join("vault.db")).await?;
         Ok(Vault {
             keys,
@@ -158,12 +260,51 @@ impl Vault {
 
     /// Makes the keys of a new project. Answers the key of its log frames.
     pub async fn create_project(&self, org: OrgId, project: ProjectId) -> Result<[u8; 32]> {
-        Ok(self.keys.create_project(org, project).await?.log_key())
+        self.keys.create_project(org, project).await
     }
 
-    /// The keys that the lake needs to read and write its log.
+    /// The keys that the lake needs to read and write its log; also those of sealed organisations, whose frames hold
+    /// pseudonymous events like the segments.
     pub fn log_keys(&self) -> Vec<(ProjectId, [u8; 32])> {
-        self.keys.projects().into_iter().map(|(project, keys)| (project, keys.log_key())).collect()
+        self.keys.log_keys()
+    }
+
+    /// How the root key is kept.
+    pub fn cover(&self) -> &Cover {
+        self.keys.cover()
+    }
+
+    /// Every organisation with keys, and whether it is sealed.
+    pub fn organisations(&self) -> Vec<(OrgId, bool)> {
+        self.keys.organisations()
+    }
+
+    /// Whether an organisation is sealed: nothing of its persons can be opened, linked or added.
+    pub fn is_sealed(&self, org: OrgId) -> bool {
+        self.keys.is_sealed(org)
+    }
+
+    /// Seals one organisation while others go on: its keys and its persons' open properties leave the memory, and it
+    /// stays sealed over restarts. Answers its projects. What remains: the root key, the frame keys of its logs, and
+    /// keyed hashes of ids.
+    pub async fn seal_organisation(&self, org: OrgId) -> Result<Vec<ProjectId>> {
+        let projects = self.keys.seal_organisation(org).await?;
+        for project in &projects {
+            self.profiles.forget(*project);
+        }
+        let mut lately = self.sealed_lately.lock().expect("never left half changed");
+        lately.retain(|(project, _), _| !projects.contains(project));
+        Ok(projects)
+    }
+
+    /// Opens a sealed organisation again.
+    pub async fn unseal_organisation(&self, org: OrgId) -> Result<()> {
+        self.keys.unseal_organisation(org).await
+    }
+
+    /// Gives an organisation a new key and wraps its persons' keys anew; no ciphertext changes. Answers how many.
+    pub async fn rotate_organisation(&self, org: OrgId) -> Result<u64> {
+        self.keys.rotate_organisation(org).await
     }
 
     /// Who is one person with whom.

@@ -263,6 +263,11 @@ impl Profiles {
         })
     }
 
+    /// Drops what is in memory of a project's records.
+    pub(crate) fn forget(&self, project: ProjectId) {
+        self.tables.forget(project);
+    }
+
     pub(crate) async fn writing(&self) -> Writing<'_> {
         Writing { _one: self.writer.lock().await }
     }

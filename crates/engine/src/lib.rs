@@ -38,19 +38,24 @@ use rustc_hash::FxHashMap;
 
 mod account;
 mod ask;
+mod backup;
 mod cohort;
 pub mod ingest;
 mod live;
 mod meta;
 mod outcomes;
+mod sealing;
 
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
+pub use backup::{BackupMade, restore};
+pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cohort::{Cohort, CohortMade};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
+pub use sealing::{SealState, init_keys, rekey, root_wanted};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,14 +74,29 @@ pub enum Error {
     Busy,
     #[error("the store is not available")]
     Store(#[from] cofferdam_lake::Error),
+    /// The root key is not here; what it takes to have it.
+    #[error("the vault is sealed: it needs {}", .0.cover.needs())]
+    Sealed(Wanted),
+    #[error("the organisation is sealed")]
+    OrganisationSealed,
     #[error("the vault is not available")]
-    Vault(#[from] cofferdam_vault::Error),
+    Vault(#[source] cofferdam_vault::Error),
     #[error("the ledger is not available")]
     Ledger(#[from] cofferdam_ledger::Error),
     #[error("the database of members and projects failed")]
     Meta(#[from] sqlx::Error),
     #[error("a background task ended before its answer")]
     Interrupted,
+}
+
+impl From<cofferdam_vault::Error> for Error {
+    fn from(error: cofferdam_vault::Error) -> Error {
+        match error {
+            cofferdam_vault::Error::RootNeeded(wanted) => Error::Sealed(wanted),
+            cofferdam_vault::Error::OrganisationSealed(_) => Error::OrganisationSealed,
+            error => Error::Vault(error),
+        }
+    }
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -95,10 +115,13 @@ pub struct Options {
     pub setup_code: String,
     /// Microseconds since 1970-01-01 UTC.
     pub clock: Clock,
+    /// `None` for a root key in its file, which a first run makes.
+    pub root: Option<RootKey>,
 }
 
 /// One installation.
 pub struct Engine {
+    folder: PathBuf,
     clock: Clock,
     vault: Arc<Vault>,
     lake: Lake,
@@ -110,6 +133,7 @@ pub struct Engine {
     live: live::Live,
     recent: ingest::Recent,
     asking: Arc<tokio::sync::Semaphore>,
+    backing_up: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -128,13 +152,21 @@ pub struct Project {
 
 impl Engine {
     /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] says what it takes to have the root key.
     pub async fn open(options: Options) -> Result<Engine> {
-        let Options { folder, flush_events, setup_code, clock } = options;
+        let Options { folder, flush_events, setup_code, clock, root } = options;
         let io = |source| {
             Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
         };
         create_private(&folder).map_err(io)?;
-        let vault = Arc::new(Vault::open(&folder, &folder.join("root.key")).await?);
+        backup::remove_leftovers(&folder)?;
+        let is_unsealing = root.is_some();
+        let vault = Arc::new(match root {
+            None => Vault::open(&folder, &root_file(&folder)).await?,
+            Some(root) => Vault::unseal(&folder, &root_file(&folder), root).await?,
+        });
         let ledger = cofferdam_ledger::Log::open(&folder.join("ledger"), &ledger_seed(&vault))?;
         let merges = vault.clone();
         let options = cofferdam_lake::Options {
@@ -149,7 +181,8 @@ impl Engine {
             projects.insert(&record);
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Ok(Engine {
+        let engine = Engine {
+            folder,
             vault,
             lake,
             ledger,
@@ -160,8 +193,14 @@ impl Engine {
             live: live::Live::default(),
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
+            backing_up: tokio::sync::Mutex::default(),
             clock,
-        })
+        };
+        engine.expire_backup_keys()?;
+        if is_unsealing {
+            engine.record(cofferdam_ledger::Kind::Unsealed, None, 0)?;
+        }
+        Ok(engine)
     }
 
     /// Microseconds since 1970-01-01 UTC.
@@ -175,13 +214,13 @@ impl Engine {
 
     /// The project, if the member's organisation has it: another's does not exist for them.
     pub fn project_of(&self, member: &Member, project: ProjectId) -> Result<Arc<Project>> {
-        let projects = self.projects.read().expect("never left half changed");
-        projects
-            .by_id
-            .get(&project)
-            .filter(|project| project.org == member.org)
-            .cloned()
-            .ok_or(Error::NotFound("project"))
+        let found = {
+            let projects = self.projects.read().expect("never left half changed");
+            projects.by_id.get(&project).filter(|project| project.org == member.org).cloned()
+        };
+        let project = found.ok_or(Error::NotFound("project"))?;
+        self.check_unsealed(&project)?;
+        Ok(project)
     }
 
     pub async fn projects(&self, member: &Member) -> Result<Vec<ProjectRecord>> {
@@ -262,6 +301,11 @@ pub fn create_private(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// Where a root key lies that is kept in a file.
+fn root_file(folder: &Path) -> PathBuf {
+    folder.join("root.key")
+}
+
 fn check_zone(name: &str) -> Result<()> {
     if TimeZone::get(name).is_err() {
         return refused(
@@ -292,8 +336,11 @@ pub struct Verified {
 }
 
 /// Checks every checksum of an installation that is not running.
-pub async fn verify(folder: &Path) -> Result<Verified> {
-    let vault = Vault::open(folder, &folder.join("root.key")).await?;
+pub async fn verify(folder: &Path, root: Option<RootKey>) -> Result<Verified> {
+    let vault = match root {
+        None => Vault::open(folder, &root_file(folder)).await?,
+        Some(root) => Vault::unseal(folder, &root_file(folder), root).await?,
+    };
     let (segments, mut wrong) = cofferdam_lake::verify(&folder.join("lake")).await?;
     let key = cofferdam_ledger::public_key(&ledger_seed(&vault))?;
     let ledger_entries = match cofferdam_ledger::verify(&folder.join("ledger"), &key) {

@@ -45,6 +45,17 @@ pub enum Kind {
     SignInRefused = 3,
     SignedOut = 4,
     ProjectCreated = 5,
+    /// An organisation's keys left the memory; the object is its number.
+    OrganisationSealed = 6,
+    OrganisationUnsealed = 7,
+    /// The server got its root key.
+    Unsealed = 8,
+    /// An organisation's key was changed; the object is its number, 0 for the root key.
+    Rekeyed = 9,
+    /// Keys of deleted persons were destroyed; the object is the project.
+    SubjectsShredded = 10,
+    BackedUp = 11,
+    Restored = 12,
 }
 
 /// One entry, before it is given its number.
@@ -136,6 +147,17 @@ impl Log {
         state.frontier.push(tree::leaf(&bytes));
         self.write_checkpoint(&state)?;
         Ok(sequence)
+    }
+
+    /// Copies the log and its checkpoint into a new folder; appends wait meanwhile.
+    pub fn copy_to(&self, folder: &Path) -> Result<()> {
+        let _nobody_appends = self.lock();
+        std::fs::create_dir(folder).map_err(io("make a folder for a copy of the ledger", folder))?;
+        for name in ["checkpoint", "entries.log"] {
+            let from = self.folder.join(name);
+            std::fs::copy(&from, folder.join(name)).map_err(io("copy the ledger", &from))?;
+        }
+        Ok(())
     }
 
     /// Number of entries.

@@ -201,19 +201,23 @@ fn place(folder: &Path, name: &str) -> Result<PathBuf> {
 }
 
 impl BackupWriter {
-    /// Adds a file by the name it has in the data's folder, up to as many bytes: what is appended meanwhile is not
-    /// part of it.
-    pub fn add(&mut self, name: &str, from: &Path, bytes_max: u64) -> Result<()> {
+    /// Adds a file by the name it has in the data's folder.
+    pub fn add_file(&mut self, name: &str, from: &Path) -> Result<()> {
+        let mut file = std::fs::File::open(from).map_err(io("read", from))?;
+        self.add(name, &mut file)
+    }
+
+    /// Adds what a reader gives, under a name.
+    pub fn add(&mut self, name: &str, input: &mut impl Read) -> Result<()> {
         let to = place(&self.folder, name)?;
         if let Some(above) = to.parent() {
             std::fs::create_dir_all(above).map_err(io("make a folder of the backup", above))?;
         }
-        let mut input = std::fs::File::open(from).map_err(io("read", from))?.take(bytes_max);
         let mut output = std::io::BufWriter::new(std::fs::File::create(&to).map_err(io("write", &to))?);
         let (mut bytes, mut number, mut chunk, mut next) = (0u64, 0u32, Vec::new(), Vec::new());
-        fill(&mut input, &mut chunk).map_err(io("read", from))?;
+        fill(input, &mut chunk).map_err(io("read what becomes", &to))?;
         loop {
-            fill(&mut input, &mut next).map_err(io("read", from))?;
+            fill(input, &mut next).map_err(io("read what becomes", &to))?;
             let is_last = next.is_empty();
             let sealed = if sabotage::is_out(44) {
                 chunk.clone()
@@ -380,10 +384,10 @@ mod tests {
         std::fs::create_dir(&copies).unwrap();
         vault.copy_databases(&copies).await.unwrap();
         for name in ["vault.db", KEYS_FILE] {
-            backup.add(name, &copies.join(name), u64::MAX).unwrap();
+            backup.add_file(name, &copies.join(name)).unwrap();
         }
-        backup.add("deep/large", &data.join("large"), u64::MAX).unwrap();
-        backup.add("empty", Path::new("/dev/null"), u64::MAX).unwrap();
+        backup.add_file("deep/large", &data.join("large")).unwrap();
+        backup.add("empty", &mut std::io::empty()).unwrap();
         backup.finish().unwrap();
         (home, data, to)
     }

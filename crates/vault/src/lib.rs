@@ -427,12 +427,13 @@ impl Vault {
     }
 
     /// Applies profile updates in order. The outer error is the vault's, and then nothing was applied; the inner
-    /// ones are the records' own. What each update touched comes back for the live feed.
+    /// ones are the records' own. What each update touched comes back for the live feed, and how many persons' keys
+    /// were destroyed.
     pub async fn update_profiles(
         &self,
         project: ProjectId,
         updates: Vec<ProfileUpdate>,
-    ) -> Result<Vec<Result<(SubjectNo, Trail), Reason>>> {
+    ) -> Result<(Vec<Result<(SubjectNo, Trail), Reason>>, u64)> {
         let keys = self.keys.project(project)?;
         let names: Vec<(Kind, String)> = updates
             .iter()
@@ -470,12 +471,12 @@ impl Vault {
         }
         profiles.retain(|subject, _| changes.changed.contains(subject));
         let Changes { removed, shredded, changed } = changes;
-        self.profiles.write(&writing, &self.keys, project, &profiles, &removed, &shredded).await?;
+        let destroyed = self.profiles.write(&writing, &self.keys, project, &profiles, &removed, &shredded).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         for subject in changed.iter().chain(&shredded) {
             lately.remove(&(project, *subject));
         }
-        Ok(results)
+        Ok((results, destroyed))
     }
 
     /// What subjects are called: `per_…`. Subjects without an entry have none.
@@ -955,7 +956,7 @@ mod tests {
                 parsed.unwrap_or_else(|reason| panic!("{reason:?}")).expect("it changes something")
             })
             .collect();
-        vault.update_profiles(PROJECT, updates).await.unwrap().into_iter().map(Result::err).collect()
+        vault.update_profiles(PROJECT, updates).await.unwrap().0.into_iter().map(Result::err).collect()
     }
 
     async fn view(vault: &Vault, subject: SubjectNo) -> (Vec<String>, Vec<String>) {

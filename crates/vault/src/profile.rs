@@ -308,6 +308,7 @@ impl Profiles {
 
     /// Writes records and removes others, in one transaction. The keys of `shredded` subjects are destroyed first:
     /// a record without its key reads as none, so that a crash in between leaves nothing that could be opened.
+    /// Answers how many keys were.
     pub(crate) async fn write(
         &self,
         _writing: &Writing<'_>,
@@ -316,8 +317,8 @@ impl Profiles {
         changed: &HashMap<SubjectNo, Profile>,
         removed: &BTreeSet<SubjectNo>,
         shredded: &BTreeSet<SubjectNo>,
-    ) -> Result<()> {
-        keys.shred(project, shredded).await?;
+    ) -> Result<u64> {
+        let destroyed = keys.shred(project, shredded).await?;
         let org = keys.project(project)?.org;
         let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
         order.sort_unstable();
@@ -355,7 +356,7 @@ impl Profiles {
         for subject in removed {
             self.tables.changed(project, *subject, None);
         }
-        Ok(())
+        Ok(destroyed)
     }
 
     /// Answers questions about persons by their open properties. The first one about a project reads all its records.

@@ -1,23 +1,27 @@
 //! A running server: the engine behind its routes, on one address, until it is told to stop.
+//!
+//! A server whose root key is not at hand starts sealed: it listens, opens nothing of the vault, and answers every
+//! request with 503 and when to come again, until `cofferdam keys unseal` brings the key.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Engine, Options};
+use cofferdam_engine::{Engine, Error, Options, RootKey, Share, Wanted};
 use tokio::net::TcpListener;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{api, capture, console};
+use crate::{api, capture, console, control};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
@@ -37,11 +41,142 @@ pub(crate) struct ServeArgs {
 
 /// A server that listens and does not serve yet.
 pub(crate) struct Server {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) gate: Arc<Gate>,
     listener: TcpListener,
     /// Where it can be reached, without a trailing slash.
     pub(crate) url: String,
     pub(crate) setup_code: String,
+}
+
+/// The engine, once the root key is there.
+pub(crate) struct Gate {
+    data: PathBuf,
+    flush_events: usize,
+    setup_code: String,
+    state: RwLock<Door>,
+    /// One attempt at a time.
+    unsealing: tokio::sync::Mutex<()>,
+}
+
+enum Door {
+    Starting,
+    /// What it takes, and the shares that are here already.
+    Sealed(Wanted, Vec<Share>),
+    Open(Arc<Engine>, Router),
+}
+
+impl Gate {
+    async fn open(&self, root: Option<RootKey>) -> anyhow::Result<()> {
+        let opened = Engine::open(Options {
+            folder: self.data.clone(),
+            flush_events: self.flush_events,
+            setup_code: self.setup_code.clone(),
+            clock: Arc::new(now_us),
+            root,
+        })
+        .await;
+        let state = match opened {
+            Err(Error::Sealed(wanted)) => Door::Sealed(wanted, Vec::new()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("could not open the data in {}", self.data.display()));
+            }
+            Ok(engine) => {
+                let engine = Arc::new(engine);
+                tokio::spawn(expire_backups(Arc::downgrade(&engine)));
+                Door::Open(engine.clone(), routes(engine))
+            }
+        };
+        *self.state.write().expect("never left half changed") = state;
+        Ok(())
+    }
+
+    /// `None` while it is sealed.
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Open(engine, _) => Some(engine.clone()),
+            _ => None,
+        }
+    }
+
+    fn router(&self) -> Option<Router> {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Open(_, router) => Some(router.clone()),
+            _ => None,
+        }
+    }
+
+    fn wanted(&self) -> Option<Wanted> {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Sealed(wanted, _) => Some(wanted.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn root_file(&self) -> PathBuf {
+        self.data.join("root.key")
+    }
+
+    /// How the keys stand, in lines for people.
+    pub(crate) fn status(&self) -> String {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Starting => "starting".to_owned(),
+            Door::Sealed(wanted, shares) => {
+                format!("sealed: needs {}; {} shares are here", wanted.cover.needs(), shares.len())
+            }
+            Door::Open(engine, _) => {
+                let state = engine.seal_state();
+                let mut text = format!("open: the next start needs {}", state.cover.needs());
+                for (org, sealed) in state.organisations {
+                    text.push_str(&format!("\norganisation {org}: {}", if sealed { "sealed" } else { "open" }));
+                }
+                text
+            }
+        }
+    }
+
+    /// Opens a sealed server with a root key that somebody brings.
+    pub(crate) async fn unseal(
+        &self,
+        root: impl FnOnce(&Wanted) -> anyhow::Result<RootKey> + Send + 'static,
+    ) -> anyhow::Result<String> {
+        let _one = self.unsealing.lock().await;
+        let Some(wanted) = self.wanted() else { return Ok("the server is open already".to_owned()) };
+        // A passphrase takes a moment of a whole core.
+        let root = tokio::task::spawn_blocking(move || root(&wanted)).await??;
+        self.open(Some(root)).await?;
+        tracing::info!("unsealed");
+        Ok("the server is open".to_owned())
+    }
+
+    /// Takes a share, and opens the server when there are enough.
+    pub(crate) async fn take_share(&self, share: Share) -> anyhow::Result<String> {
+        let shares = {
+            let mut state = self.state.write().expect("never left half changed");
+            let Door::Sealed(wanted, shares) = &mut *state else {
+                return Ok("the server is open already".to_owned());
+            };
+            wanted.check_share(&share)?;
+            if shares.iter().all(|other| other.number() != share.number()) {
+                shares.push(share);
+            }
+            if shares.len() < wanted.cover.threshold() {
+                return Ok(format!("{} of {} shares are here", shares.len(), wanted.cover.threshold()));
+            }
+            std::mem::take(shares)
+        };
+        self.unseal(move |wanted| Ok(wanted.with_shares(&shares)?)).await
+    }
+}
+
+/// Destroys backup keys when their time is over, for as long as the engine is there.
+async fn expire_backups(engine: std::sync::Weak<Engine>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let Some(engine) = engine.upgrade() else { return };
+        if let Err(error) = engine.expire_backup_keys() {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not destroy a backup key in time");
+        }
+    }
 }
 
 impl Server {
@@ -66,18 +201,23 @@ impl Server {
         cofferdam_engine::create_private(&args.data)
             .with_context(|| format!("could not create {}", args.data.display()))?;
         let lock = lock_folder(&args.data)?;
-        let engine = Engine::open(Options {
-            folder: args.data.clone(),
+        let gate = Arc::new(Gate {
+            data: args.data.clone(),
             flush_events: args.flush_events,
             setup_code: setup_code.clone(),
-            clock: Arc::new(now_us),
-        })
-        .await
-        .with_context(|| format!("could not open the data in {}", args.data.display()))?;
+            state: RwLock::new(Door::Starting),
+            unsealing: tokio::sync::Mutex::default(),
+        });
+        gate.open(None).await?;
+        control::listen(&args.data, gate.clone())?;
         // Held until the process ends.
         std::mem::forget(lock);
         let url = format!("http://{}", listener.local_addr()?);
-        Ok(Server { engine: Arc::new(engine), listener, url, setup_code })
+        Ok(Server { gate, listener, url, setup_code })
+    }
+
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        self.gate.engine()
     }
 
     /// Where a browser should open it: cookies marked secure are kept for `localhost` in all of them.
@@ -88,7 +228,7 @@ impl Server {
     /// Serves until `stop` completes; then finishes requests under way, for three seconds at most.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let serving = axum::serve(self.listener, routes(self.engine)).with_graceful_shutdown(async move {
+        let serving = axum::serve(self.listener, Router::new().fallback(at_the_gate).with_state(self.gate)).with_graceful_shutdown(async move {
             stop.await;
             let _ = stopping.send(());
         });
@@ -101,6 +241,34 @@ impl Server {
             } => Ok(()),
         }
     }
+}
+
+/// Every request: to the routes, or away.
+async fn at_the_gate(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let Some(router) = gate.router() else { return sealed_answer(request.uri().path()) };
+    router.oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
+/// What a sealed server says. SDKs keep what they have and come again.
+fn sealed_answer(path: &str) -> Response {
+    const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sealed</title>\
+        <h1>Sealed</h1><p>This server has no key yet: nothing can be read or stored. Whoever runs it opens it with \
+        <code>cofferdam keys unseal</code>.</p></html>\n";
+    const ERROR: &str = "{\"error\":{\"code\":\"sealed\",\"message\":\"the server is sealed\",\
+        \"hint\":\"whoever runs it opens it with `cofferdam keys unseal`\"}}\n";
+    let is_for_programs = ["/api/", "/track", "/import", "/engage", "/groups"].iter().any(|at| path.starts_with(at));
+    let (kind, body) = match path {
+        "/healthz" | "/metrics" => ("text/plain", "sealed\n"),
+        _ if is_for_programs => ("application/json", ERROR),
+        _ => ("text/html; charset=utf-8", PAGE),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::RETRY_AFTER, "30"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
 }
 
 fn routes(engine: Arc<Engine>) -> Router {
@@ -131,7 +299,7 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
 }
 
 /// Microseconds since 1970-01-01 UTC.
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
@@ -151,7 +319,7 @@ fn random_code() -> anyhow::Result<String> {
 }
 
 /// Two servers on one folder would write over each other.
-fn lock_folder(folder: &std::path::Path) -> anyhow::Result<std::fs::File> {
+pub(crate) fn lock_folder(folder: &std::path::Path) -> anyhow::Result<std::fs::File> {
     let path = folder.join("lock");
     let file = std::fs::OpenOptions::new()
         .create(true)

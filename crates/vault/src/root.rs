@@ -92,6 +92,14 @@ impl Cover {
         parsed().ok_or(Error::UnknownCover)
     }
 
+    /// How many shares make the key; 0 where it is kept another way.
+    pub fn threshold(&self) -> usize {
+        match self {
+            Cover::Shares { threshold, .. } => usize::from(*threshold),
+            _ => 0,
+        }
+    }
+
     /// For people: what is needed to have the root key.
     pub fn needs(&self) -> String {
         match self {
@@ -197,7 +205,7 @@ const SHARE_PREFIX: &str = "cofferdam-share-1-";
 
 impl Share {
     /// As a custodian has it after decrypting: one line.
-    fn text(&self) -> Zeroizing<String> {
+    pub fn to_text(&self) -> Zeroizing<String> {
         let head = [&self.set[..], &[self.threshold, self.count, self.point.x]].concat();
         let values = Zeroizing::new(hex(&*self.point.values));
         let check = hex(&self.print()[..4]);
@@ -300,7 +308,7 @@ impl Way {
                     let recipient: age::x25519::Recipient =
                         to.trim().parse().map_err(|_| Error::NotARecipient { recipient: to.clone() })?;
                     let share = Share { set, threshold, count, point };
-                    let armored = age::encrypt_and_armor(&recipient, share.text().as_bytes())
+                    let armored = age::encrypt_and_armor(&recipient, share.to_text().as_bytes())
                         .map_err(|_| Error::NotARecipient { recipient: to.clone() })?;
                     prints.push(share.print());
                     shares.push(CustodianShare { number: share.point.x, recipient: to, armored });
@@ -413,14 +421,14 @@ mod tests {
         assert!(matches!(older, Err(Error::ShareOfOtherSet { .. })));
         let mut wrong = share(2);
         wrong.point.values[0] ^= 1;
-        let wrong = Share::parse(&wrong.text()).unwrap();
+        let wrong = Share::parse(&wrong.to_text()).unwrap();
         assert!(matches!(wanted.with_shares(&[share(0), share(1), wrong]), Err(Error::WrongShare { number: 3 })));
     }
 
     #[test]
     fn a_share_is_read_by_its_custodian_alone_and_a_mistyped_one_by_nobody() {
         let (made, custodians) = sharing(2, 2);
-        let text = open(&made, &custodians, 0).text();
+        let text = open(&made, &custodians, 0).to_text();
         assert_eq!(Share::parse(&text).unwrap().number(), 1);
         for at in SHARE_PREFIX.len()..text.len() {
             let mut typed: Vec<u8> = text.as_bytes().to_vec();

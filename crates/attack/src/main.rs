@@ -4,12 +4,17 @@
 //! the build that ships, where it must not get through, and against one in which that one control can be taken out
 //! ([`cofferdam_model::sabotage`]), where it must: an attack that fails there as well shows nothing.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is run for")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+
+mod running;
+mod storage;
 
 /// One attack.
 pub(crate) struct Case {
@@ -40,6 +45,7 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
+    cases.extend(storage::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }

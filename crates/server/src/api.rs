@@ -126,7 +126,12 @@ impl From<Error> for Failure {
             Error::Busy => {
                 Failure::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string(), Some("try again in a moment"))
             }
-            Error::Sealed(_) | Error::Store(_) | Error::Vault(_) | Error::Ledger(_) | Error::Meta(_) | Error::Interrupted => {
+            Error::Sealed(_)
+            | Error::Store(_)
+            | Error::Vault(_)
+            | Error::Ledger(_)
+            | Error::Meta(_)
+            | Error::Interrupted => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 let hint = Some("the server's log says why");
                 Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string(), hint)

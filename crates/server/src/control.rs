@@ -29,13 +29,25 @@ pub(crate) enum Ask {
     Status,
     /// The key file is back where it was.
     UnsealKeyFile,
-    UnsealPassphrase { passphrase: String },
+    UnsealPassphrase {
+        passphrase: String,
+    },
     /// One share; the server unseals when there are enough.
-    UnsealShare { share: String },
-    SealOrganisation { organisation: u32 },
-    UnsealOrganisation { organisation: u32 },
-    RotateOrganisation { organisation: u32 },
-    Backup { to: PathBuf },
+    UnsealShare {
+        share: String,
+    },
+    SealOrganisation {
+        organisation: u32,
+    },
+    UnsealOrganisation {
+        organisation: u32,
+    },
+    RotateOrganisation {
+        organisation: u32,
+    },
+    Backup {
+        to: PathBuf,
+    },
 }
 
 impl Drop for Ask {

@@ -241,7 +241,8 @@ pub(crate) async fn restore(args: RestoreArgs) -> Result<ExitCode> {
 
 fn place_key_file(from: &Path, to: &Path) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    let text = Zeroizing::new(std::fs::read_to_string(from).with_context(|| format!("could not read {}", from.display()))?);
+    let text =
+        Zeroizing::new(std::fs::read_to_string(from).with_context(|| format!("could not read {}", from.display()))?);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -293,9 +294,7 @@ impl RootArgs {
 
     fn root(&self, wanted: &Wanted, data: &Path) -> Result<RootKey> {
         Ok(match wanted.cover {
-            Cover::KeyFile => {
-                wanted.with_key_file(self.root_key.as_deref().unwrap_or(&data.join("root.key")))?
-            }
+            Cover::KeyFile => wanted.with_key_file(self.root_key.as_deref().unwrap_or(&data.join("root.key")))?,
             Cover::Passphrase { .. } => wanted.with_passphrase(&secret("passphrase")?)?,
             Cover::Shares { .. } => {
                 if self.shares.is_empty() {

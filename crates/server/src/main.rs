@@ -126,8 +126,16 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let server = Server::open(&args).await?;
     say(&format!("cofferdam listening on {}", server.url));
     match server.engine() {
-        None => say(&format!("{}\nopen it with `cofferdam keys unseal --data {}`", server.gate.status(), args.data.display())),
-        Some(engine) if engine.setup_needed().await? => say(&format!("first run: open {}/setup and enter the set-up code {}", server.browser_url(), server.setup_code)),
+        None => say(&format!(
+            "{}\nopen it with `cofferdam keys unseal --data {}`",
+            server.gate.status(),
+            args.data.display()
+        )),
+        Some(engine) if engine.setup_needed().await? => say(&format!(
+            "first run: open {}/setup and enter the set-up code {}",
+            server.browser_url(),
+            server.setup_code
+        )),
         Some(_) => {}
     }
     server.run(serve::told_to_stop()).await?;

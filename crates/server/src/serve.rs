@@ -228,10 +228,11 @@ impl Server {
     /// Serves until `stop` completes; then finishes requests under way, for three seconds at most.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let serving = axum::serve(self.listener, Router::new().fallback(at_the_gate).with_state(self.gate)).with_graceful_shutdown(async move {
-            stop.await;
-            let _ = stopping.send(());
-        });
+        let serving = axum::serve(self.listener, Router::new().fallback(at_the_gate).with_state(self.gate))
+            .with_graceful_shutdown(async move {
+                stop.await;
+                let _ = stopping.send(());
+            });
         tokio::select! {
             result = serving => result.context("the server stopped"),
             () = async {

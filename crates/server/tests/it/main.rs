@@ -22,6 +22,7 @@ mod http;
 mod identity;
 mod reports;
 mod sdk;
+mod sealing;
 mod search;
 mod server;
 mod wire;

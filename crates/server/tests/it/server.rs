@@ -44,6 +44,8 @@ pub(crate) struct Server {
     home: tempfile::TempDir,
     arguments: &'static [&'static str],
     cookie: String,
+    /// The authenticator's, of the first member.
+    totp_uri: String,
     pub(crate) project: Project,
 }
 
@@ -71,6 +73,7 @@ impl Server {
             home,
             arguments: options.arguments,
             cookie: String::new(),
+            totp_uri: String::new(),
             project: Project { id: 0, token: String::new() },
         };
         server.set_up(options.time_zone);
@@ -99,7 +102,19 @@ impl Server {
         assert_eq!(reply.status, 201, "{}", reply.text());
         let cookie = reply.header("set-cookie").expect("a session");
         self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
+        self.totp_uri = uri;
         self.project = self.projects().remove(0);
+    }
+
+    /// Signs in anew, with the code of the next half minute: that of this one may be used up.
+    pub(crate) fn sign_in(&mut self) {
+        let totp = totp_rs::Totp::from_url(&self.totp_uri).expect("it was read before");
+        let code = totp.generate(now_ms() as u64 / 1000 + 30).to_string();
+        let body = json!({"email": EMAIL, "password": PASSWORD, "code": code});
+        let reply = self.api("POST", "/api/v1/session").json(&body).send();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let cookie = reply.header("set-cookie").expect("a session");
+        self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
     }
 
     pub(crate) fn port(&self) -> u16 {

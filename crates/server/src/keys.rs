@@ -89,11 +89,10 @@ struct WayArgs {
 }
 
 #[derive(Args)]
-#[group(conflicts_with_all = ["key_file", "passphrase"])]
 struct SharesArgs {
     /// How many of how many shares make the key: 3/5
-    #[arg(long, value_name = "K/N", requires = "to")]
-    shares: String,
+    #[arg(long = "shares", value_name = "K/N", requires = "to")]
+    sharing: String,
     /// The age recipient of each custodian
     #[arg(long, value_name = "RECIPIENT", num_args = 1..)]
     to: Vec<String>,
@@ -107,10 +106,10 @@ struct SharesArgs {
 pub(crate) struct RootArgs {
     /// A custodian's share, for keys kept in shares; as often as it takes
     #[arg(long = "share", value_name = "FILE")]
-    shares: Vec<PathBuf>,
+    share_files: Vec<PathBuf>,
     /// Age identities, for shares that are not decrypted yet
     #[arg(long = "identity", value_name = "FILE")]
-    identities: Vec<PathBuf>,
+    identity_files: Vec<PathBuf>,
     /// The key file, when it is not in the data's folder
     #[arg(long, value_name = "FILE")]
     root_key: Option<PathBuf>,
@@ -261,17 +260,17 @@ fn told(answer: Option<String>) -> Result<()> {
 impl WayArgs {
     fn read(self) -> Result<(Way, PathBuf)> {
         match (self.key_file, self.passphrase, self.shares) {
-            (_, _, Some(shares)) => shares.read(),
-            (_, true, None) => Ok((Way::Passphrase(new_passphrase()?), PathBuf::new())),
-            (true, ..) => Ok((Way::KeyFile, PathBuf::new())),
-            _ => bail!("say how the root key is kept: --passphrase, --shares K/N --to …, or --key-file"),
+            (false, false, Some(shares)) => shares.read(),
+            (false, true, None) => Ok((Way::Passphrase(new_passphrase()?), PathBuf::new())),
+            (true, false, None) => Ok((Way::KeyFile, PathBuf::new())),
+            _ => bail!("say in one way how the root key is kept: --passphrase, --shares K/N --to …, or --key-file"),
         }
     }
 }
 
 impl SharesArgs {
     fn read(self) -> Result<(Way, PathBuf)> {
-        let numbers = self.shares.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse::<usize>().ok()?)));
+        let numbers = self.sharing.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse::<usize>().ok()?)));
         let Some((threshold, count)) = numbers else { bail!("--shares takes two numbers, such as 3/5") };
         if count != self.to.len() {
             bail!("{count} shares need {count} recipients, and {} are named", self.to.len());
@@ -297,11 +296,11 @@ impl RootArgs {
             Cover::KeyFile => wanted.with_key_file(self.root_key.as_deref().unwrap_or(&data.join("root.key")))?,
             Cover::Passphrase { .. } => wanted.with_passphrase(&secret("passphrase")?)?,
             Cover::Shares { .. } => {
-                if self.shares.is_empty() {
+                if self.share_files.is_empty() {
                     bail!("this takes {}\nhint: name each with --share", wanted.cover.needs());
                 }
                 let shares: Result<Vec<Share>> =
-                    self.shares.iter().map(|file| read_share(file, &self.identities)).collect();
+                    self.share_files.iter().map(|file| read_share(file, &self.identity_files)).collect();
                 wanted.with_shares(&shares?)?
             }
         })

@@ -85,16 +85,16 @@ struct WayArgs {
     #[arg(long, conflicts_with = "key_file")]
     passphrase: bool,
     #[command(flatten)]
-    shares: Option<SharesArgs>,
+    shares: SharesArgs,
 }
 
 #[derive(Args)]
 struct SharesArgs {
-    /// How many of how many shares make the key: 3/5
+    /// In shares, and how many of how many make the key: 3/5
     #[arg(long = "shares", value_name = "K/N", requires = "to")]
-    sharing: String,
+    sharing: Option<String>,
     /// The age recipient of each custodian
-    #[arg(long, value_name = "RECIPIENT", num_args = 1..)]
+    #[arg(long, value_name = "RECIPIENT", num_args = 1.., requires = "sharing")]
     to: Vec<String>,
     /// Where the custodians' files are put
     #[arg(long, default_value = ".")]
@@ -259,10 +259,10 @@ fn told(answer: Option<String>) -> Result<()> {
 
 impl WayArgs {
     fn read(self) -> Result<(Way, PathBuf)> {
-        match (self.key_file, self.passphrase, self.shares) {
-            (false, false, Some(shares)) => shares.read(),
-            (false, true, None) => Ok((Way::Passphrase(new_passphrase()?), PathBuf::new())),
-            (true, false, None) => Ok((Way::KeyFile, PathBuf::new())),
+        match (self.key_file, self.passphrase, self.shares.sharing.is_some()) {
+            (false, false, true) => self.shares.read(),
+            (false, true, false) => Ok((Way::Passphrase(new_passphrase()?), PathBuf::new())),
+            (true, false, false) => Ok((Way::KeyFile, PathBuf::new())),
             _ => bail!("say in one way how the root key is kept: --passphrase, --shares K/N --to …, or --key-file"),
         }
     }
@@ -270,7 +270,8 @@ impl WayArgs {
 
 impl SharesArgs {
     fn read(self) -> Result<(Way, PathBuf)> {
-        let numbers = self.sharing.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse::<usize>().ok()?)));
+        let Some(sharing) = self.sharing else { bail!("say how many of how many shares make the key: --shares 3/5") };
+        let numbers = sharing.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse::<usize>().ok()?)));
         let Some((threshold, count)) = numbers else { bail!("--shares takes two numbers, such as 3/5") };
         if count != self.to.len() {
             bail!("{count} shares need {count} recipients, and {} are named", self.to.len());

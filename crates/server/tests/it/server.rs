@@ -158,6 +158,19 @@ impl Server {
         self.child.wait().expect("an exit status");
     }
 
+    /// Has the kernel end it as after a fault of its own, where a core file would be written.
+    pub(crate) fn abort(&mut self) {
+        let word = format!("kill -ABRT {}", self.child.id());
+        let asked = Command::new("sh").args(["-c", &word]).status().expect("a shell");
+        assert!(asked.success());
+        self.child.wait().expect("an exit status");
+    }
+
+    /// Runs a command of the binary on the server's folder.
+    pub(crate) fn command(&self, words: &[&str]) -> std::process::Output {
+        binary().args(words).arg("--data").arg(self.data()).output().expect("the binary starts")
+    }
+
     /// Starts again on the same data after [`Self::kill`] or [`Self::stop`]; the session goes on.
     pub(crate) fn start_again(&mut self) {
         let (child, port) = spawn(self.home.path(), self.arguments);
@@ -420,6 +433,7 @@ fn spawn(home: &Path, arguments: &[&str]) -> (Child, u16) {
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(home.join("data"))
         .args(arguments)
+        .current_dir(home)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(append("stderr.log"))

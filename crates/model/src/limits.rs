@@ -165,7 +165,7 @@ pub const SIGN_IN_WINDOW_SECONDS: i64 = 300;
 pub const PASSPHRASE_CHARS_MIN: usize = 20;
 /// Custodians of one sharing: more than any board has, and a share's number is a byte.
 pub const CUSTODIANS_MAX: usize = 32;
-/// What a stored passphrase may ask for at unsealing, in KiB, passes and lanes: 1 GiB, ten times what we write.
+/// What a stored passphrase may ask for at unsealing, in KiB, passes and lanes: 1 GiB, sixteen times what we write.
 pub const ARGON2_KIB_MAX: u32 = 1024 * 1024;
 pub const ARGON2_PASSES_MAX: u32 = 30;
 pub const ARGON2_LANES_MAX: u32 = 16;

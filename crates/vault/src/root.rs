@@ -126,7 +126,7 @@ impl Wanted {
         if root.id() == self.id { Ok(root) } else { Err(wrong) }
     }
 
-    /// Takes about a second and 64 MiB.
+    /// Takes the memory that the cover says, and a core for as long.
     pub fn with_passphrase(&self, passphrase: &str) -> Result<RootKey> {
         let Cover::Passphrase { memory_kib, passes, lanes, salt } = &self.cover else {
             return Err(Error::OtherCover { needs: self.cover.needs() });

@@ -26,6 +26,7 @@ mod identity;
 mod postgres;
 mod reports;
 mod sdk;
+mod sealing;
 mod search;
 mod server;
 mod wire;

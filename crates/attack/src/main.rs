@@ -4,6 +4,8 @@
 //! the build that ships, where it must not get through, and against one in which that one control can be taken out
 //! ([`cofferdam_model::sabotage`]), where it must: an attack that fails there as well shows nothing.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is run for")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -15,6 +17,7 @@ mod corpus;
 mod firewall;
 mod ledger;
 mod running;
+mod storage;
 
 /// One attack.
 pub(crate) struct Case {
@@ -46,6 +49,7 @@ pub(crate) struct Outcome {
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
     cases.extend(firewall::cases());
+    cases.extend(storage::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }

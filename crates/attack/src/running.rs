@@ -1,15 +1,20 @@
-//! A running server on an empty folder, set up by a first member, for attacks that come over the network.
+//! A server of ours that runs, as an attacker finds it: set up by a first member, on a port of this machine, with a
+//! folder on its disk.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 const SETUP_CODE: &str = "attack-setup-code";
+const EMAIL: &str = "owner@attacked.example";
+/// Longer than any answer takes.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// Ended with this value.
 pub(crate) struct Running {
@@ -41,40 +46,55 @@ impl Reply {
     }
 }
 
+/// As whom a program runs; `None` for whoever runs the attack.
+pub(crate) fn program(binary: &Path, account: Option<u32>) -> Command {
+    let mut command = Command::new(binary);
+    if let Some(account) = account {
+        command.uid(account).gid(account);
+    }
+    command
+}
+
 impl Running {
+    /// Starts a server with its data in a folder below this one, and sets it up.
     pub(crate) fn start(binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Running> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        Running::start_as(None, binary, folder, arguments)
+    }
+
+    pub(crate) fn start_as(account: Option<u32>, binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Running> {
         let data = folder.join("data");
-        let child = Command::new(binary)
-            .arg("serve")
-            .args(["--data".as_ref(), data.as_os_str()])
-            .args(["--listen", &address.to_string(), "--setup-code", SETUP_CODE])
+        let mut child = program(binary, account)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&data)
             .args(arguments)
-            .stdout(Stdio::null())
+            .env("COFFERDAM_SETUP_CODE", SETUP_CODE)
+            .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.join("server.log"))?)
             .spawn()
             .with_context(|| format!("could not start {}", binary.display()))?;
+        let stdout = child.stdout.take().context("the server's output is a pipe")?;
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut running = Running { child, address, data, cookie: String::new(), token: String::new(), project: 0 };
-        let started = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if started.elapsed() > Duration::from_secs(30) {
-                bail!("the server did not start within 30 s");
+        let mut lines = BufReader::new(stdout).lines();
+        running.address = loop {
+            let line = lines.next().context("the server ended before it listened")??;
+            if let Some(address) = line.strip_prefix("cofferdam listening on http://") {
+                break address.trim().parse()?;
             }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
         running.set_up()?;
         Ok(running)
     }
 
     fn set_up(&mut self) -> Result<()> {
-        let email = "owner@attack.example";
-        let enrolment = self.api("POST", "/api/v1/setup/totp", &json!({"setup_code": SETUP_CODE, "email": email}))?;
+        let enrolment = self.api("POST", "/api/v1/setup/totp", &json!({"setup_code": SETUP_CODE, "email": EMAIL}))?;
         let uri = enrolment["uri"].as_str().context("no second factor was offered")?;
         let totp = totp_rs::Totp::from_url(uri).ok().context("an otpauth address that cannot be read")?;
         let body = json!({
-            "setup_code": SETUP_CODE, "organisation": "Attack", "name": "Owner", "email": email,
+            "setup_code": SETUP_CODE, "organisation": "Attacked", "name": "Olga Owner", "email": EMAIL,
             "password": "correct horse battery staple", "totp_code": totp.generate(now_ms() / 1_000).to_string(),
-            "project": "Attack", "time_zone": "UTC",
+            "project": "Shop", "time_zone": "UTC",
         });
         let reply = self.call("POST", "/api/v1/setup", "application/json", body.to_string().as_bytes())?;
         let cookie = reply.head.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie:"));
@@ -86,11 +106,14 @@ impl Running {
         Ok(())
     }
 
-    /// One request of the first member.
-    pub(crate) fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn request(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<TcpStream> {
         let address = self.address;
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(WAIT))?;
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\ncookie: {}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -99,8 +122,13 @@ impl Running {
         )?;
         // Whoever refuses a body may stop reading it.
         let _ = stream.write_all(body);
+        Ok(stream)
+    }
+
+    /// One request of the first member.
+    pub(crate) fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
         let mut answer = Vec::new();
-        let ended = stream.read_to_end(&mut answer);
+        let ended = self.request(method, path, content_type, body)?.read_to_end(&mut answer);
         let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
             ended?;
             bail!("{method} {path}: an answer without a head");
@@ -110,17 +138,41 @@ impl Running {
         Ok(Reply { status, head, body: answer.split_off(end + 4) })
     }
 
+    /// A call of the console's API, whatever it answers; null for no body.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Reply> {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        self.call(method, path, "application/json", text.as_bytes())
+    }
+
     /// A call of the console's API that must succeed.
     pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        let text = if body.is_null() { String::new() } else { body.to_string() };
-        let reply = self.call(method, path, "application/json", text.as_bytes())?;
+        let reply = self.ask(method, path, body)?;
         ensure!((200..300).contains(&reply.status), "{method} {path}: {}", reply.status);
         Ok(reply.json())
+    }
+
+    /// A stream of the console, open.
+    pub(crate) fn follow(&self) -> Result<TcpStream> {
+        self.request("GET", &format!("/api/v1/projects/{}/live", self.project), "application/json", b"")
     }
 
     /// Sends events as an SDK does. Answers the status.
     pub(crate) fn track(&self, body: &[u8]) -> Result<u16> {
         Ok(self.call("POST", "/track?verbose=1", "application/json", body)?.status)
+    }
+
+    /// Sends events or profile updates; each names its project by the token in it. Answers the status.
+    pub(crate) fn send(&self, path: &str, records: &[Value]) -> Result<u16> {
+        Ok(self.ask("POST", path, &Value::from(records))?.status)
+    }
+
+    pub(crate) fn event(&self, id: &str, properties: Value) -> Value {
+        let mut event =
+            json!({"event": "Seeded", "properties": {"token": self.token, "distinct_id": id, "time": now_ms()}});
+        for (name, value) in properties.as_object().into_iter().flatten() {
+            event["properties"][name] = value.clone();
+        }
+        event
     }
 
     /// Memory in use, in bytes.
@@ -132,8 +184,8 @@ impl Running {
 
     /// Asks the server to end, and waits until it has.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        let ended = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        ensure!(ended.success(), "the server could not be asked to stop");
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         self.child.wait()?;
         Ok(())
     }
@@ -142,6 +194,19 @@ impl Running {
     pub(crate) fn log(&self) -> Vec<u8> {
         self.data.parent().and_then(|folder| std::fs::read(folder.join("server.log")).ok()).unwrap_or_default()
     }
+}
+
+/// Runs a command of the program on a folder.
+pub(crate) fn command(binary: &Path, words: &[&str], data: &Path) -> Result<Output> {
+    let output = Command::new(binary).args(words).arg("--data").arg(data).stdin(Stdio::null()).output()?;
+    Ok(output)
+}
+
+pub(crate) fn done(output: Output) -> Result<()> {
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(())
 }
 
 pub(crate) fn now_ms() -> u64 {

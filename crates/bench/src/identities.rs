@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use cofferdam_model::{OrgId, ProjectId};
 use cofferdam_vault::wire::{self, Door, IdentityMode, Record, ValidEvent};
-use cofferdam_vault::{Arrival, Databases, Vault};
+use cofferdam_vault::{Arrival, Databases, Site, Vault};
 
 #[derive(clap::Args)]
 pub(crate) struct IdentitiesArgs {
@@ -103,7 +103,7 @@ async fn open(args: &IdentitiesArgs) -> Result<Vault> {
         Some(address) => Databases::on_servers(address, address)?,
         None => Databases::in_folder(&args.folder),
     };
-    Vault::open(&databases, &args.folder.join("root.key")).await.context("could not open a vault")
+    Vault::open(&Site::new(&args.folder, databases)).await.context("could not open a vault")
 }
 
 impl IdentitiesArgs {

@@ -81,7 +81,7 @@ impl Engine {
         let permit = self.asking.clone().acquire_owned().await.map_err(|_| Error::Interrupted)?;
         let lake = self.lake.clone();
         let vault = self.vault.clone();
-        let project = project.clone();
+        let (project, asked) = (project.clone(), project.clone());
         let now_us = self.now_us();
         let gone = Gone::default();
         let cancel = gone.0.clone();
@@ -97,7 +97,10 @@ impl Engine {
             let output = run(&input)?;
             Ok((output, input.scanned.load(Ordering::Relaxed)))
         });
-        task.await.map_err(|_| Error::Interrupted)?.map_err(refusal)
+        let output = task.await.map_err(|_| Error::Interrupted)?.map_err(refusal)?;
+        // Sealed while it was computed: nobody gets it.
+        self.check_unsealed(&asked)?;
+        Ok(output)
     }
 
     /// Answers a question about a project.

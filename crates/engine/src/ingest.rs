@@ -269,10 +269,16 @@ impl Engine {
         for (owner, updates) in batches.into_values() {
             let (indices, updates): (Vec<usize>, Vec<ProfileUpdate>) = updates.into_iter().unzip();
             let results = match self.vault.update_profiles(owner.id, updates).await {
-                Ok(results) => results,
+                Ok((results, 0)) => results,
+                Ok((results, _)) => {
+                    // The keys are gone in any case; that the ledger failed is for whoever asked to know.
+                    let recorded = self.record(cofferdam_ledger::Kind::Shredded, None, owner.id.0).await;
+                    failed = recorded.err().or(failed);
+                    results
+                }
                 Err(error) => {
                     self.outcomes.ended(Some(owner.id), Outcome::Rejected(Reason::Unavailable), indices.len());
-                    failed = Some(Error::Vault(error));
+                    failed = Some(error.into());
                     continue;
                 }
             };
@@ -386,11 +392,15 @@ impl Engine {
     /// The last records of a project and those to come.
     pub async fn follow(
         &self,
-        project: ProjectId,
+        project: &Project,
     ) -> (Vec<LiveEvent>, tokio::sync::broadcast::Receiver<Arc<LiveEvent>>) {
-        let (recent, coming) = self.live.follow(project);
+        let (recent, coming) = self.live.follow(project.id);
+        if self.is_sealed(project) {
+            self.live.close(project.id);
+            return (Vec::new(), coming);
+        }
         let (ids, records): (Vec<u64>, Vec<Arrived>) = recent.into_iter().unzip();
-        let records = self.named(project, records).await;
+        let records = self.named(project.id, records).await;
         let events = ids.into_iter().zip(records).map(|(id, (record, name))| record.show(id, name)).collect();
         (events, coming)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cofferdam_ledger::disk::{Keep, LocalDisk, replace};
 use cofferdam_ledger::{Clock, Entry, Kind, LastSeen, Log, Options, Pseudonym, WitnessLink, signing_key, verify};
-use cofferdam_vault::{Databases, Vault};
+use cofferdam_vault::{RootKey, Site, Vault};
 
 use crate::{Engine, Error, Result};
 
@@ -22,6 +22,7 @@ struct SealedSeen {
 }
 
 const SEEN: &str = "ledger seen";
+const SEEN_FILE: &str = "ledger-seen";
 
 impl LastSeen for SealedSeen {
     fn load(&self) -> io::Result<Option<(u64, [u8; 32])>> {
@@ -42,7 +43,7 @@ impl LastSeen for SealedSeen {
 }
 
 fn seen(folder: &Path, vault: &Arc<Vault>) -> SealedSeen {
-    SealedSeen { path: folder.join("ledger-seen"), vault: vault.clone() }
+    SealedSeen { path: folder.join(SEEN_FILE), vault: vault.clone() }
 }
 
 pub(crate) async fn open(
@@ -57,11 +58,34 @@ pub(crate) async fn open(
     Ok(Arc::new(opened.map_err(|_| Error::Interrupted)??))
 }
 
+/// Writes an entry into the ledger of an installation that is not running, and closes it: whatever else has the vault
+/// is gone when this returns.
+pub(crate) async fn append(folder: &Path, vault: &Arc<Vault>, clock: Clock, entry: Entry) -> Result<()> {
+    let log = open(folder, vault, clock, Vec::new()).await?;
+    log.append_async(entry).await?;
+    tokio::task::spawn_blocking(move || drop(log)).await.map_err(|_| Error::Interrupted)
+}
+
+/// Copies the ledger of a server that runs, for a backup. What was last seen of it goes first: the copy of the ledger
+/// has that much and perhaps more, as after a crash.
+pub(crate) async fn copy(folder: &Path, log: &Arc<Log>, to: &Path) -> Result<()> {
+    let (seen, log, to) = (folder.join(SEEN_FILE), log.clone(), to.to_owned());
+    let copied = tokio::task::spawn_blocking(move || {
+        std::fs::copy(&seen, to.join(SEEN_FILE)).map_err(|source| cofferdam_ledger::Error::Io {
+            what: "copy what was last seen of the ledger",
+            path: seen,
+            source,
+        })?;
+        log.copy_to(&to.join("ledger"))
+    });
+    Ok(copied.await.map_err(|_| Error::Interrupted)??)
+}
+
 /// Verifies the whole ledger of an installation that is not running, against what was last seen of it too.
 pub(crate) fn verify(folder: &Path, vault: &Arc<Vault>) -> cofferdam_ledger::Result<verify::Verified> {
     let key = signing_key(&seed(vault))?;
     let mut verified = verify::verify(&folder.join("ledger"), key.key())?;
-    let path = folder.join("ledger-seen");
+    let path = folder.join(SEEN_FILE);
     let load = seen(folder, vault).load();
     let load = load.map_err(|source| cofferdam_ledger::Error::Io { what: "read what was last seen", path, source })?;
     let found = verified.entries + verified.unpublished;
@@ -92,7 +116,7 @@ impl Engine {
 ///
 /// # Errors
 /// When the installation cannot be opened.
-pub async fn ledger_of(folder: &Path, databases: &Databases) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
-    let vault = Vault::open(databases, &folder.join("root.key")).await?;
-    Ok((signing_key(&seed(&vault))?.key().clone(), folder.join("ledger")))
+pub async fn ledger_of(site: &Site, root: Option<RootKey>) -> Result<(cofferdam_ledger::note::VerifierKey, PathBuf)> {
+    let vault = Vault::with_root(site, root).await?;
+    Ok((signing_key(&seed(&vault))?.key().clone(), site.folder.join("ledger")))
 }

@@ -32,14 +32,15 @@ use std::sync::{Arc, RwLock};
 
 use cofferdam_lake::{Clock, Lake, Retention};
 use cofferdam_model::{OrgId, ProjectId};
-pub use cofferdam_vault::Databases;
 use cofferdam_vault::Vault;
+pub use cofferdam_vault::{Databases, Site};
 
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
 
 mod account;
 mod ask;
+mod backup;
 mod cohort;
 pub mod ingest;
 mod ledger;
@@ -47,17 +48,21 @@ mod live;
 mod meta;
 mod outcomes;
 mod privacy;
+mod sealing;
 
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
+pub use backup::{BackupMade, restore};
 pub use cofferdam_ledger::{Transport, WitnessLink};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
+pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
 pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
+pub use sealing::{SealState, init_keys, rekey, root_wanted};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,14 +81,29 @@ pub enum Error {
     Busy,
     #[error("the store is not available")]
     Store(#[from] cofferdam_lake::Error),
+    /// The root key is not here; what it takes to have it.
+    #[error("the vault is sealed: it needs {}", .0.cover.needs())]
+    Sealed(Wanted),
+    #[error("the organisation is sealed")]
+    OrganisationSealed,
     #[error("the vault is not available")]
-    Vault(#[from] cofferdam_vault::Error),
+    Vault(#[source] cofferdam_vault::Error),
     #[error("the ledger is not available")]
     Ledger(#[from] cofferdam_ledger::Error),
     #[error("the database of members and projects failed")]
     Meta(#[from] sqlx::Error),
     #[error("a background task ended before its answer")]
     Interrupted,
+}
+
+impl From<cofferdam_vault::Error> for Error {
+    fn from(error: cofferdam_vault::Error) -> Error {
+        match error {
+            cofferdam_vault::Error::RootNeeded(wanted) => Error::Sealed(wanted),
+            cofferdam_vault::Error::OrganisationSealed(_) => Error::OrganisationSealed,
+            error => Error::Vault(error),
+        }
+    }
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,10 +114,9 @@ fn refused<T>(code: &'static str, message: impl Into<String>, hint: Option<&'sta
 
 /// How an engine is opened.
 pub struct Options {
-    /// Everything the installation stores.
-    pub folder: PathBuf,
-    /// Where the identity map, sealed profiles and wrapped keys are.
-    pub databases: Databases,
+    /// The folder of everything the installation stores, and where the identity map, sealed profiles and wrapped keys
+    /// are.
+    pub site: Site,
     /// Events in the tail that start a flush.
     pub flush_events: usize,
     /// Whoever sets up the installation must know this; printed by the server on the first start.
@@ -108,10 +127,13 @@ pub struct Options {
     pub clock: Clock,
     /// Who is asked to sign what the ledger has.
     pub witnesses: Vec<WitnessLink>,
+    /// `None` for a root key in its file, which a first run makes.
+    pub root: Option<RootKey>,
 }
 
 /// One installation.
 pub struct Engine {
+    folder: PathBuf,
     clock: Clock,
     vault: Arc<Vault>,
     lake: Lake,
@@ -123,6 +145,7 @@ pub struct Engine {
     live: live::Live,
     recent: ingest::Recent,
     asking: Arc<tokio::sync::Semaphore>,
+    backing_up: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -141,13 +164,19 @@ pub struct Project {
 
 impl Engine {
     /// Opens an installation, or starts one in an empty folder, and recovers what a crash left in the log.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] says what it takes to have the root key.
     pub async fn open(options: Options) -> Result<Engine> {
-        let Options { folder, databases, flush_events, setup_code, geoip, clock, witnesses } = options;
+        let Options { site, flush_events, setup_code, geoip, clock, witnesses, root } = options;
+        let folder = site.folder.clone();
         let io = |source| {
             Error::Store(cofferdam_lake::Error::Io { what: "create the data folder", path: folder.clone(), source })
         };
         create_private(&folder).map_err(io)?;
-        let mut vault = Vault::open(&databases, &folder.join("root.key")).await?;
+        backup::remove_leftovers(&folder)?;
+        let is_unsealing = root.is_some();
+        let mut vault = Vault::with_root(&site, root).await?;
         if let Some(path) = geoip {
             let places = tokio::task::spawn_blocking(move || cofferdam_vault::Places::open(&path)).await;
             vault.use_places(places.map_err(|_| Error::Interrupted)??);
@@ -171,7 +200,8 @@ impl Engine {
             projects.insert(&record);
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Ok(Engine {
+        let engine = Engine {
+            folder,
             vault,
             lake,
             ledger,
@@ -182,8 +212,14 @@ impl Engine {
             live: live::Live::default(),
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
+            backing_up: tokio::sync::Mutex::default(),
             clock,
-        })
+        };
+        engine.expire_backup_keys()?;
+        if is_unsealing {
+            engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
+        }
+        Ok(engine)
     }
 
     /// Microseconds since 1970-01-01 UTC.
@@ -197,13 +233,13 @@ impl Engine {
 
     /// The project, if the member's organisation has it: another's does not exist for them.
     pub fn project_of(&self, member: &Member, project: ProjectId) -> Result<Arc<Project>> {
-        let projects = self.projects.read().expect("never left half changed");
-        projects
-            .by_id
-            .get(&project)
-            .filter(|project| project.org == member.org)
-            .cloned()
-            .ok_or(Error::NotFound("project"))
+        let found = {
+            let projects = self.projects.read().expect("never left half changed");
+            projects.by_id.get(&project).filter(|project| project.org == member.org).cloned()
+        };
+        let project = found.ok_or(Error::NotFound("project"))?;
+        self.check_unsealed(&project)?;
+        Ok(project)
     }
 
     /// A project for whoever has the data folder itself.
@@ -306,8 +342,9 @@ pub struct Verified {
 }
 
 /// Checks every checksum of an installation that is not running.
-pub async fn verify(folder: &Path, databases: &Databases) -> Result<Verified> {
-    let vault = Arc::new(Vault::open(databases, &folder.join("root.key")).await?);
+pub async fn verify(site: &Site, root: Option<RootKey>) -> Result<Verified> {
+    let vault = Arc::new(Vault::with_root(site, root).await?);
+    let folder = &site.folder;
     let (segments, mut wrong) = cofferdam_lake::verify(&folder.join("lake")).await?;
     let ledger_entries = match ledger::verify(folder, &vault) {
         Ok(verified) => {

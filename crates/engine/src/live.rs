@@ -190,6 +190,11 @@ impl Live {
         }
     }
 
+    /// Ends a project's feed, and forgets what was shown.
+    pub(crate) fn close(&self, project: ProjectId) {
+        self.feeds.lock().expect("never left half changed").projects.remove(&project);
+    }
+
     /// The last records and those to come.
     pub(crate) fn follow(&self, project: ProjectId) -> (Vec<(u64, Arrived)>, broadcast::Receiver<Arc<LiveEvent>>) {
         let mut feeds = self.feeds.lock().expect("never left half changed");

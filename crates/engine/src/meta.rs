@@ -113,6 +113,18 @@ impl Meta {
         Ok(Meta { pool })
     }
 
+    /// Writes a consistent copy into a new file (SQLite).
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<()> {
+        sqlx::query("VACUUM INTO $1").bind(path.display().to_string()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Ends every session.
+    pub(crate) async fn delete_sessions(&self) -> Result<()> {
+        sqlx::query("DELETE FROM sessions").execute(&self.pool).await?;
+        Ok(())
+    }
+
     pub(crate) async fn has_members(&self) -> Result<bool> {
         Ok(sqlx::query("SELECT 1 FROM members LIMIT 1").fetch_optional(&self.pool).await?.is_some())
     }

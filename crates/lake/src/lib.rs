@@ -49,7 +49,7 @@ pub use columns::{Codes, Column, Core, Dictionary, PropertyKey, Text, Times};
 pub use compact::{Pace, Retention};
 pub use segment::Segment;
 pub use snapshot::Snapshot;
-pub use store::Store;
+pub use store::{Held, Store};
 pub use wal::{Batch, Clock};
 
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +239,13 @@ impl Lake {
     /// Compacts now what is due, and rewrites without waiting what holds erased subjects or old events.
     pub async fn compact_now(&self) -> Result<()> {
         self.inner.bells.compact.wait_for().await
+    }
+
+    /// Everything a backup has to copy, as it is at one moment.
+    pub async fn hold(&self) -> Result<Held> {
+        let store = self.inner.store.clone();
+        let held = tokio::task::spawn_blocking(move || store.hold()).await;
+        held.expect("holding does not panic")
     }
 
     /// Erases subjects: once this returns, no later snapshot has a row of theirs, whenever it arrives. Their rows are

@@ -72,6 +72,15 @@ pub struct Store {
     stopping: AtomicBool,
 }
 
+/// A store's files at one moment, by their names in its folder.
+pub struct Held {
+    pub small: Vec<(String, Vec<u8>)>,
+    /// Name, path and bytes.
+    pub segments: Vec<(String, PathBuf, u64)>,
+    /// Keeps the files.
+    _files: Vec<Arc<Segment>>,
+}
+
 struct Project {
     id: ProjectId,
     key: FrameKey,
@@ -483,6 +492,38 @@ impl Store {
         shelf.erased.extend(new);
         shelf.hide_erased(&found, now_us);
         Ok(())
+    }
+
+    /// Everything a backup has to copy, as it is at one moment. Segments stay where they are while this is held; the
+    /// rest, small after a flush, is in memory.
+    pub fn hold(&self) -> Result<Held> {
+        self.flush()?;
+        let _no_flush = self.flushing.lock().expect("never left half changed");
+        let _no_compaction = self.compacting.lock().expect("never left half changed");
+        let log = self.log();
+        let projects = self.all();
+        let shelves: Vec<MutexGuard<'_, Shelf>> = projects.iter().map(|project| project.shelf()).collect();
+        let manifest = self.manifest();
+        manifest.ready()?;
+        let read = |name: String| {
+            let path = self.folder.join(&name);
+            match self.disk.read(&path) {
+                Ok(bytes) => Ok((name, bytes.to_vec())),
+                Err(source) => Err(Error::Io { what: "read a file for a backup", path, source }),
+            }
+        };
+        let contents = manifest.contents();
+        let mut small = vec![read("manifest".to_owned())?];
+        for number in contents.floor..=log.number() {
+            small.push(read(format!("wal/{}", wal::file_name(number)))?);
+        }
+        let segments = contents
+            .segments
+            .values()
+            .map(|listed| (listed.entry.path.clone(), self.folder.join(&listed.entry.path), listed.entry.bytes))
+            .collect();
+        let _files = shelves.iter().flat_map(|shelf| shelf.files.iter().map(|file| file.segment.clone())).collect();
+        Ok(Held { small, segments, _files })
     }
 
     /// Checks every file of a store that is not open: answers the number of segments and what is wrong, by file.

@@ -193,8 +193,12 @@ impl Log {
     }
 }
 
+pub(crate) fn file_name(number: u64) -> String {
+    format!("wal-{number:010}.log")
+}
+
 fn file_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("wal-{number:010}.log"))
+    folder.join(file_name(number))
 }
 
 fn create(disk: &dyn Disk, folder: &Path, number: u64, previous_end: u64) -> Result<Box<dyn DiskFile>> {

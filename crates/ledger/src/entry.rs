@@ -69,6 +69,7 @@ kinds! {
     Restored = 44,
     /// The subject set of entry `refers_to` was erased; that it was there, and its size, stay.
     SubjectsErased = 45,
+    BackedUp = 46,
     PolicyChanged = 50,
     RoleChanged = 51,
     IncidentOpened = 60,

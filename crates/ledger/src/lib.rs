@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 mod cap;
 mod cbor;
+mod copy;
 pub mod disk;
 pub mod entry;
 mod journal;

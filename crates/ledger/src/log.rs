@@ -128,7 +128,7 @@ pub fn signing_key(seed: &[u8; 32]) -> Result<Signer> {
 
 /// The log of one installation.
 pub struct Log {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -147,8 +147,11 @@ pub(crate) struct Shared {
     pub(crate) was_published: Condvar,
     /// Its size, for those who cannot wait.
     pub(crate) published_size: AtomicU64,
-    /// One writer of the checkpoint's file at a time.
+    /// One writer of the checkpoint's file at a time; whoever has it keeps tiles from being written and journal files
+    /// from being removed.
     pub(crate) checkpoint_file: Mutex<()>,
+    /// Subject sets are not erased while they are copied.
+    pub(crate) erasing: Mutex<()>,
     /// Entries that are on disk.
     pub(crate) durable: AtomicU64,
     time: Mutex<Timekeeper>,
@@ -244,6 +247,7 @@ impl Log {
             published: Mutex::new(published),
             was_published: Condvar::new(),
             checkpoint_file: Mutex::default(),
+            erasing: Mutex::default(),
             durable: AtomicU64::new(size),
             time: Mutex::new(Timekeeper::new(clock, last)),
             at_disk_since: AtomicU64::new(0),
@@ -386,6 +390,7 @@ impl Log {
     pub fn erase_subjects(&self, seq: u64, context: Entry) -> Result<Receipt> {
         let entry = self.entries(seq, seq + 1)?.pop().ok_or(Error::NoEntry { seq })?;
         let blob = entry.entry.blob.ok_or(Error::NoEntry { seq })?;
+        let _one = self.shared.erasing.lock().expect("never left half changed");
         let receipt = self.append(Entry { kind: Kind::SubjectsErased, refers_to: Some(seq), ..context })?;
         let path = blob_path(&self.shared.folder, &blob.hash);
         self.shared.disk.remove(&path).map_err(Error::io("erase a subject set", &path))?;

@@ -110,7 +110,7 @@ impl Publisher {
             failed = false;
             if is_new {
                 last = Instant::now();
-                match self.publish_on(shared, has_control).and_then(|()| self.trim(&*shared.disk)) {
+                match self.publish_on(shared, has_control).and_then(|()| self.trim(shared)) {
                     Ok(()) => is_warned = false,
                     Err(error) => {
                         failed = true;
@@ -153,8 +153,8 @@ impl Publisher {
     }
 
     fn publish_on(&mut self, shared: &Shared, has_control: bool) -> io::Result<()> {
-        self.edge.write(&*shared.disk, &shared.folder, &mut self.full)?;
         let _one = shared.checkpoint_file.lock().expect("never left half changed");
+        self.edge.write(&*shared.disk, &shared.folder, &mut self.full)?;
         let new = self.publish(&*shared.disk, &shared.folder)?;
         shared.published_size.store(new.size, Ordering::Release);
         let mut published = shared.published.lock().expect("never left half changed");
@@ -167,7 +167,8 @@ impl Publisher {
     }
 
     /// Removes journal files of which every entry is in a full bundle, once the bundles are durable.
-    fn trim(&mut self, disk: &dyn Disk) -> io::Result<()> {
+    fn trim(&mut self, shared: &Shared) -> io::Result<()> {
+        let disk = &*shared.disk;
         let size = self.edge.size();
         let full = size - size % WIDTH;
         let is_gone = |retired: &[(PathBuf, u64)]| retired.first().is_some_and(|(_, end)| *end <= full);
@@ -176,6 +177,8 @@ impl Publisher {
         }
         sync_files(disk, &self.full)?;
         self.full.clear();
+        // Not while they are copied.
+        let _one = shared.checkpoint_file.lock().expect("never left half changed");
         // Oldest first: those that are left always begin where the bundles end, or before.
         while is_gone(&self.retired) {
             match disk.remove(&self.retired[0].0) {

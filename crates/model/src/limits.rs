@@ -222,3 +222,17 @@ pub const LEDGER_NOTE_BYTES_MAX: usize = 64 * 1024;
 pub const LEDGER_WITNESSES_MAX: usize = 16;
 /// A subject set beside the log, in bytes: ten million scattered subjects take 20 MB.
 pub const LEDGER_BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A passphrase for the root key, in characters: it is guessed offline by whoever has the disk.
+pub const PASSPHRASE_CHARS_MIN: usize = 20;
+/// Custodians of one sharing: more than any board has, and a share's number is a byte.
+pub const CUSTODIANS_MAX: usize = 32;
+/// What a stored passphrase may ask for at unsealing, in KiB, passes and lanes: 1 GiB, sixteen times what we write.
+pub const ARGON2_KIB_MAX: u32 = 1024 * 1024;
+pub const ARGON2_PASSES_MAX: u32 = 30;
+pub const ARGON2_LANES_MAX: u32 = 16;
+/// A line to or from the control socket, in bytes: shares and passphrases are far smaller.
+pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+/// How long a backup key makes backups, and how long it lives, in seconds: an erased person's key is in no backup that
+/// opens after the latter, and every backup can be put back for six days at least.
+pub const BACKUP_KEY_USE_SECONDS: i64 = 86_400;
+pub const BACKUP_KEY_LIFE_SECONDS: i64 = 7 * 86_400;

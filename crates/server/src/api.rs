@@ -118,10 +118,21 @@ impl From<Error> for Failure {
             Error::NotFound(what) => {
                 Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"), None)
             }
+            Error::OrganisationSealed => Failure::new(
+                StatusCode::LOCKED,
+                "organisation_sealed",
+                error.to_string(),
+                Some("whoever runs the server opens it with `cofferdam keys unseal --organisation`"),
+            ),
             Error::Busy => {
                 Failure::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string(), Some("try again in a moment"))
             }
-            Error::Store(_) | Error::Vault(_) | Error::Ledger(_) | Error::Meta(_) | Error::Interrupted => {
+            Error::Sealed(_)
+            | Error::Store(_)
+            | Error::Vault(_)
+            | Error::Ledger(_)
+            | Error::Meta(_)
+            | Error::Interrupted => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 let hint = Some("the server's log says why");
                 Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string(), hint)
@@ -616,11 +627,13 @@ const FEED_LIFE: Duration = Duration::from_secs(120);
 #[utoipa::path(get, path = "/api/v1/projects/{project}/live", params(("project" = u32, Path)),
     responses((status = OK, content_type = "text/event-stream", body = LiveEvent)))]
 async fn live(State(engine): State<Arc<Engine>>, Of(project): Of) -> Response {
-    let (recent, coming) = engine.follow(project.id).await;
+    let (recent, coming) = engine.follow(&project).await;
     // A reader too slow for the stream misses records; the counts on the page do not.
     let coming = BroadcastStream::new(coming).filter_map(|event| std::future::ready(event.ok()));
     // The feed ends now and then and the browser asks again: a session that was ended sees no more.
     let coming = coming.take_until(tokio::time::sleep(FEED_LIFE));
+    // What waits to be sent when the organisation is sealed stays here.
+    let coming = coming.take_while(move |_| std::future::ready(!engine.is_sealed(&project)));
     let recent = futures_util::stream::iter(recent.into_iter().map(Arc::new));
     let stream = recent.chain(coming).map(|event| {
         let data = serde_json::to_string(&*event).unwrap_or_default();

@@ -410,6 +410,7 @@ fn unavailable(route: Route, error: &Error) -> Response {
             StatusCode::TOO_MANY_REQUESTS,
             "Project exceeded rate limits. Please retry the request with exponential backoff.",
         ),
+        Error::OrganisationSealed => (StatusCode::LOCKED, "the organisation is sealed: nothing was stored"),
         _ => {
             tracing::error!(
                 error = error as &dyn std::error::Error,

@@ -13,6 +13,7 @@ use cofferdam_ledger::Recorded;
 use cofferdam_ledger::note::VerifierKey;
 use cofferdam_ledger::verify::{self, Proof};
 
+use crate::keys::RootArgs;
 use crate::say;
 use crate::serve::DatabaseArgs;
 
@@ -44,6 +45,8 @@ pub(crate) struct Place {
     data: PathBuf,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    root: RootArgs,
     /// A ledger's folder, or a copy of it; needs --key
     #[arg(long, requires = "key")]
     folder: Option<PathBuf>,
@@ -73,11 +76,11 @@ impl Place {
         match (&self.folder, given) {
             (Some(folder), Some(key)) => Ok((folder.clone(), key)),
             (_, given) => {
-                if !self.data.join("root.key").exists() {
+                let site = self.database.site(&self.data)?;
+                if !self.data.is_dir() || cofferdam_engine::root_wanted(&site).await?.is_none() {
                     bail!("{} is not a server's folder\nhint: say which with --data", self.data.display());
                 }
-                let (key, folder) =
-                    cofferdam_engine::ledger_of(&self.data, &self.database.databases(&self.data)?).await?;
+                let (key, folder) = cofferdam_engine::ledger_of(&site, self.root.of_site(&site).await?).await?;
                 if given.is_some_and(|given| given != key) {
                     bail!("the ledger in {} has another key than the one that was given", self.data.display());
                 }

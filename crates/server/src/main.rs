@@ -6,14 +6,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 mod api;
 mod capture;
 mod console;
+mod control;
 mod demo;
 mod first_run;
 mod import;
+mod keys;
 mod ledger;
 mod privacy;
 mod serve;
@@ -48,6 +51,8 @@ enum Command {
         data: PathBuf,
         #[command(flatten)]
         database: DatabaseArgs,
+        #[command(flatten)]
+        root: keys::RootArgs,
     },
     /// Verify the ledger, or prove to others what is in it
     #[command(subcommand)]
@@ -58,6 +63,12 @@ enum Command {
     Scan(privacy::ScanArgs),
     /// Print or set the tracking plan of a server that is not running
     Plan(privacy::PlanArgs),
+    /// The keys: how the root key is kept, sealing and unsealing, changing keys
+    Keys(keys::KeysArgs),
+    /// Write a backup, of a server that runs or of a folder
+    Backup(keys::BackupArgs),
+    /// Put a backup back into a new folder
+    Restore(keys::RestoreArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -74,6 +85,10 @@ struct DemoCommand {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = harden() {
+        let _ = writeln!(std::io::stderr(), "error: could not turn core dumps off: {error}");
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     // Logs name no person: no body, token, address or header is ever a field.
     tracing_subscriber::fmt()
@@ -86,11 +101,14 @@ fn main() -> ExitCode {
         Command::Serve(args) => in_runtime(serve(args)),
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
-        Command::Verify { data, database } => in_runtime(verify(data, database)),
+        Command::Verify { data, database, root } => in_runtime(verify(data, database, root)),
         Command::Ledger(command) => in_runtime(ledger::run(command)),
         Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Scan(args) => in_runtime(privacy::scan(args)),
         Command::Plan(args) => in_runtime(privacy::plan(args)),
+        Command::Keys(args) => in_runtime(keys::run(args)),
+        Command::Backup(args) => in_runtime(keys::backup(args)),
+        Command::Restore(args) => in_runtime(keys::restore(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -100,6 +118,16 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Keys are in memory: it is written to no core file, and no other process of the account reads it or attaches to it.
+fn harden() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    if cofferdam_model::sabotage::is_out(41) {
+        return Ok(());
+    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
 }
 
 /// A line for whoever started the command. A closed pipe is their choice.
@@ -115,15 +143,27 @@ fn in_runtime(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::R
 async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let server = Server::open(&args).await?;
     say(&format!("cofferdam listening on {}", server.url));
-    if server.engine.setup_needed().await? {
-        say(&format!("first run: open {}/setup and enter the set-up code {}", server.browser_url(), server.setup_code));
+    match server.engine() {
+        None => say(&format!(
+            "{}\nopen it with `cofferdam keys unseal --data {}`",
+            server.gate.status(),
+            args.data.display()
+        )),
+        Some(engine) if engine.setup_needed().await? => say(&format!(
+            "first run: open {}/setup and enter the set-up code {}",
+            server.browser_url(),
+            server.setup_code
+        )),
+        Some(_) => {}
     }
     server.run(serve::told_to_stop()).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(data: PathBuf, database: DatabaseArgs) -> anyhow::Result<ExitCode> {
-    let found = cofferdam_engine::verify(&data, &database.databases(&data)?).await?;
+async fn verify(data: PathBuf, database: DatabaseArgs, root: keys::RootArgs) -> anyhow::Result<ExitCode> {
+    let site = database.site(&data)?;
+    let root = root.of_site(&site).await?;
+    let found = cofferdam_engine::verify(&site, root).await?;
     say(&format!("{} segments, {} ledger entries", found.segments, found.ledger_entries));
     for wrong in &found.wrong {
         say(&format!("damaged: {wrong}"));
@@ -142,7 +182,9 @@ async fn run_demo(command: DemoCommand) -> anyhow::Result<ExitCode> {
     first_run::discard_unfinished(&args.data)?;
     let server = Server::open(&args).await?;
     let (url, setup_code) = (server.url.clone(), server.setup_code.clone());
-    let fresh = server.engine.setup_needed().await?;
+    let engine = server.engine().context("the demo's data is sealed: run it with `cofferdam serve` instead")?;
+    let fresh = engine.setup_needed().await?;
+    drop(engine);
     let (stop_serving, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {
         let _ = stopped.await;

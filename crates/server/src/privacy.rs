@@ -156,6 +156,8 @@ pub(crate) struct ScanArgs {
     data: PathBuf,
     #[command(flatten)]
     database: crate::serve::DatabaseArgs,
+    #[command(flatten)]
+    root: crate::keys::RootArgs,
     /// The project's number
     #[arg(long)]
     project: u32,
@@ -171,7 +173,7 @@ fn property_class(text: &str) -> Result<(String, Class), String> {
 }
 
 pub(crate) async fn scan(args: ScanArgs) -> anyhow::Result<ExitCode> {
-    let engine = serve::open_stopped(&args.data, &args.database).await?;
+    let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
     let project = engine.project(ProjectId(args.project))?;
     for (name, class) in &args.apply {
         engine
@@ -207,6 +209,8 @@ pub(crate) struct PlanArgs {
     data: PathBuf,
     #[command(flatten)]
     database: crate::serve::DatabaseArgs,
+    #[command(flatten)]
+    root: crate::keys::RootArgs,
     /// The project's number
     #[arg(long)]
     project: u32,
@@ -215,7 +219,7 @@ pub(crate) struct PlanArgs {
 }
 
 pub(crate) async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let engine = serve::open_stopped(&args.data, &args.database).await?;
+    let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
     let project = engine.project(ProjectId(args.project))?;
     if let Some(path) = &args.file {
         let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;

@@ -1,23 +1,28 @@
 //! A running server: the engine behind its routes, on one address, until it is told to stop.
+//!
+//! A server whose root key is not at hand starts sealed: it listens, opens nothing of the vault, and answers every
+//! request with 503 and when to come again, until `cofferdam keys unseal` brings the key.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Databases, Engine, Options};
+use cofferdam_engine::{Databases, Engine, Error, Options, RootKey, Share, Site, Wanted};
 use tokio::net::TcpListener;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{api, capture, console, witness};
+use crate::keys::RootArgs;
+use crate::{api, capture, console, control, witness};
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
@@ -65,23 +70,157 @@ impl std::fmt::Debug for DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    pub(crate) fn databases(&self, folder: &Path) -> anyhow::Result<Databases> {
+    pub(crate) fn site(&self, folder: &Path) -> anyhow::Result<Site> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        match given(&self.database) {
-            Some(vault) => Ok(Databases::on_servers(&vault, given(&self.keys_database).as_ref().unwrap_or(&vault))?),
-            None => Ok(Databases::in_folder(folder)),
-        }
+        let databases = match given(&self.database) {
+            Some(vault) => Databases::on_servers(&vault, given(&self.keys_database).as_ref().unwrap_or(&vault))?,
+            None => Databases::in_folder(folder),
+        };
+        Ok(Site::new(folder, databases))
     }
 }
 
 /// A server that listens and does not serve yet.
 pub(crate) struct Server {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) gate: Arc<Gate>,
     listener: TcpListener,
-    proxies: capture::Proxies,
     /// Where it can be reached, without a trailing slash.
     pub(crate) url: String,
     pub(crate) setup_code: String,
+}
+
+/// The engine, once the root key is there.
+pub(crate) struct Gate {
+    args: ServeArgs,
+    site: Site,
+    setup_code: String,
+    state: RwLock<Door>,
+    /// One attempt at a time.
+    unsealing: tokio::sync::Mutex<()>,
+}
+
+enum Door {
+    Starting,
+    /// What it takes, and the shares that are here already.
+    Sealed(Wanted, Vec<Share>),
+    Open(Arc<Engine>, Router),
+}
+
+impl Gate {
+    async fn open(&self, root: Option<RootKey>) -> anyhow::Result<()> {
+        let opened = Engine::open(Options {
+            site: self.site.clone(),
+            flush_events: self.args.flush_events,
+            setup_code: self.setup_code.clone(),
+            geoip: self.args.geoip.clone(),
+            clock: Arc::new(now_us),
+            witnesses: witness::links(&self.args.witnesses)?,
+            root,
+        })
+        .await;
+        let state = match opened {
+            Err(Error::Sealed(wanted)) => Door::Sealed(wanted, Vec::new()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("could not open the data in {}", self.site.folder.display()));
+            }
+            Ok(engine) => {
+                let engine = Arc::new(engine);
+                tokio::spawn(expire_backups(Arc::downgrade(&engine)));
+                Door::Open(engine.clone(), routes(engine, capture::Proxies(self.args.proxies)))
+            }
+        };
+        *self.state.write().expect("never left half changed") = state;
+        Ok(())
+    }
+
+    /// `None` while it is sealed.
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Open(engine, _) => Some(engine.clone()),
+            _ => None,
+        }
+    }
+
+    fn router(&self) -> Option<Router> {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Open(_, router) => Some(router.clone()),
+            _ => None,
+        }
+    }
+
+    fn wanted(&self) -> Option<Wanted> {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Sealed(wanted, _) => Some(wanted.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn root_file(&self) -> PathBuf {
+        self.site.root_file()
+    }
+
+    /// How the keys stand, in lines for people.
+    pub(crate) fn status(&self) -> String {
+        match &*self.state.read().expect("never left half changed") {
+            Door::Starting => "starting".to_owned(),
+            Door::Sealed(wanted, shares) => {
+                format!("sealed: needs {}; {} shares are here", wanted.cover.needs(), shares.len())
+            }
+            Door::Open(engine, _) => {
+                let state = engine.seal_state();
+                let mut text = format!("open: the next start needs {}", state.cover.needs());
+                for (org, sealed) in state.organisations {
+                    text.push_str(&format!("\norganisation {org}: {}", if sealed { "sealed" } else { "open" }));
+                }
+                text
+            }
+        }
+    }
+
+    /// Opens a sealed server with a root key that somebody brings.
+    pub(crate) async fn unseal(
+        &self,
+        root: impl FnOnce(&Wanted) -> anyhow::Result<RootKey> + Send + 'static,
+    ) -> anyhow::Result<String> {
+        let _one = self.unsealing.lock().await;
+        let Some(wanted) = self.wanted() else { return Ok("the server is open already".to_owned()) };
+        // A passphrase takes a moment of a whole core.
+        let root = tokio::task::spawn_blocking(move || root(&wanted)).await??;
+        self.open(Some(root)).await?;
+        tracing::info!("unsealed");
+        Ok("the server is open".to_owned())
+    }
+
+    /// Takes a share, and opens the server when there are enough.
+    pub(crate) async fn take_share(&self, share: Share) -> anyhow::Result<String> {
+        let shares = {
+            let mut state = self.state.write().expect("never left half changed");
+            let Door::Sealed(wanted, shares) = &mut *state else {
+                return Ok("the server is open already".to_owned());
+            };
+            wanted.check_share(&share)?;
+            if shares.iter().all(|other| other.number() != share.number()) {
+                shares.push(share);
+            }
+            if shares.len() < wanted.cover.threshold() {
+                return Ok(format!("{} of {} shares are here", shares.len(), wanted.cover.threshold()));
+            }
+            std::mem::take(shares)
+        };
+        self.unseal(move |wanted| Ok(wanted.with_shares(&shares)?)).await
+    }
+}
+
+/// Destroys backup keys when their time is over, for as long as the engine is there.
+async fn expire_backups(engine: std::sync::Weak<Engine>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let Some(engine) = engine.upgrade() else { return };
+        if let Err(error) = engine.expire_backup_keys() {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not destroy a backup key in time");
+        }
+    }
 }
 
 impl Server {
@@ -106,21 +245,23 @@ impl Server {
         cofferdam_engine::create_private(&args.data)
             .with_context(|| format!("could not create {}", args.data.display()))?;
         let lock = lock_folder(&args.data)?;
-        let engine = Engine::open(Options {
-            folder: args.data.clone(),
-            databases: args.database.databases(&args.data)?,
-            flush_events: args.flush_events,
+        let gate = Arc::new(Gate {
+            site: args.database.site(&args.data)?,
+            args: args.clone(),
             setup_code: setup_code.clone(),
-            geoip: args.geoip.clone(),
-            clock: Arc::new(now_us),
-            witnesses: witness::links(&args.witnesses)?,
-        })
-        .await
-        .with_context(|| format!("could not open the data in {}", args.data.display()))?;
+            state: RwLock::new(Door::Starting),
+            unsealing: tokio::sync::Mutex::default(),
+        });
+        gate.open(None).await?;
+        control::listen(&args.data, gate.clone())?;
         // Held until the process ends.
         std::mem::forget(lock);
         let url = format!("http://{}", listener.local_addr()?);
-        Ok(Server { engine: Arc::new(engine), listener, proxies: capture::Proxies(args.proxies), url, setup_code })
+        Ok(Server { gate, listener, url, setup_code })
+    }
+
+    pub(crate) fn engine(&self) -> Option<Arc<Engine>> {
+        self.gate.engine()
     }
 
     /// Where a browser should open it: cookies marked secure are kept for `localhost` in all of them.
@@ -131,7 +272,8 @@ impl Server {
     /// Serves until `stop` completes; then finishes requests under way, for three seconds at most.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let service = routes(self.engine, self.proxies).into_make_service_with_connect_info::<SocketAddr>();
+        let service = Router::new().fallback(at_the_gate).with_state(self.gate);
+        let service = service.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(self.listener, service).with_graceful_shutdown(async move {
             stop.await;
             let _ = stopping.send(());
@@ -145,6 +287,34 @@ impl Server {
             } => Ok(()),
         }
     }
+}
+
+/// Every request: to the routes, or away.
+async fn at_the_gate(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let Some(router) = gate.router() else { return sealed_answer(request.uri().path()) };
+    router.oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
+/// What a sealed server says. SDKs keep what they have and come again.
+fn sealed_answer(path: &str) -> Response {
+    const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sealed</title>\
+        <h1>Sealed</h1><p>This server has no key yet: nothing can be read or stored. Whoever runs it opens it with \
+        <code>cofferdam keys unseal</code>.</p></html>\n";
+    const ERROR: &str = "{\"error\":{\"code\":\"sealed\",\"message\":\"the server is sealed\",\
+        \"hint\":\"whoever runs it opens it with `cofferdam keys unseal`\"}}\n";
+    let is_for_programs = ["/api/", "/track", "/import", "/engage", "/groups"].iter().any(|at| path.starts_with(at));
+    let (kind, body) = match path {
+        "/healthz" | "/metrics" => ("text/plain", "sealed\n"),
+        _ if is_for_programs => ("application/json", ERROR),
+        _ => ("text/html; charset=utf-8", PAGE),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::RETRY_AFTER, "30"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
 }
 
 fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
@@ -175,7 +345,7 @@ async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
 }
 
 /// Microseconds since 1970-01-01 UTC.
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
@@ -195,7 +365,7 @@ fn random_code() -> anyhow::Result<String> {
 }
 
 /// Two servers on one folder would write over each other.
-fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
+pub(crate) fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
     let path = folder.join("lock");
     let file = std::fs::OpenOptions::new()
         .create(true)
@@ -213,12 +383,14 @@ fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
 }
 
 /// Opens the engine on the data of a server that is not running, for commands.
-pub(crate) async fn open_stopped(data: &Path, database: &DatabaseArgs) -> anyhow::Result<Engine> {
-    anyhow::ensure!(data.join("root.key").exists(), "{} holds no data of a server", data.display());
+pub(crate) async fn open_stopped(data: &Path, database: &DatabaseArgs, root: &RootArgs) -> anyhow::Result<Engine> {
+    let site = database.site(data)?;
+    let there = data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
+    anyhow::ensure!(there, "{} holds no data of a server", data.display());
     let lock = lock_folder(data)?;
     let engine = Engine::open(Options {
-        folder: data.to_owned(),
-        databases: database.databases(data)?,
+        root: root.of_site(&site).await?,
+        site,
         flush_events: cofferdam_model::limits::FLUSH_EVENTS,
         setup_code: random_code()?,
         geoip: None,

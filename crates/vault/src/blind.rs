@@ -9,8 +9,7 @@
 //!   two organisations has two unrelated hashes.
 //! - Spelling never guesses: no folding of dots or of what follows a plus, since those are other mailboxes.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::RwLock;
+use std::collections::BTreeSet;
 
 use aws_lc_rs::hmac;
 use cofferdam_model::{OrgId, ProjectId, SubjectNo, limits};
@@ -18,7 +17,8 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use crate::database::{Bind, Database, Write};
-use crate::keys::{ProjectKeys, aad, random};
+use crate::keys::{ProjectKeys, SealKey, aad};
+use crate::seal::{key_id, random};
 use crate::{Error, Result};
 
 const SCHEMA: &str = "
@@ -147,20 +147,19 @@ pub(crate) struct BlindIndex {
     database: Database,
     /// Where the keys are kept, wrapped.
     keys: Database,
-    open: RwLock<HashMap<OrgId, hmac::Key>>,
 }
 
 impl BlindIndex {
     pub(crate) async fn open(database: Database, keys: Database) -> Result<BlindIndex> {
         database.migrate("blind", &[SCHEMA]).await?;
         keys.migrate("blind_keys", &[KEYS]).await?;
-        Ok(BlindIndex { database, keys, open: RwLock::default() })
+        Ok(BlindIndex { database, keys })
     }
 
     /// The organisation's key, made when it has none.
     async fn key(&self, keys: &ProjectKeys) -> Result<hmac::Key> {
         let org = keys.org;
-        if let Some(key) = self.open.read().expect("never left half changed").get(&org) {
+        if let Some(key) = keys.blind.get() {
             return Ok(key.clone());
         }
         let aad = aad("blind", &[org.0]);
@@ -168,6 +167,12 @@ impl BlindIndex {
         let bytes = match write.row("SELECT wrapped FROM blind_keys WHERE org = $1", &[org.0.into()]).await? {
             Some(row) => keys.wrapping.open(&aad, row.bytes(0)?)?,
             None => {
+                // The organisation's key may have been changed since it was taken out: nothing is wrapped with an old one.
+                let sql = "SELECT wrapped FROM projects WHERE org = $1 LIMIT 1";
+                let project = write.row(sql, &[org.0.into()]).await?.ok_or(Error::UnknownOrganisation(org))?;
+                if key_id(project.bytes(0)?) != Some(keys.wrapping.id()) {
+                    return Err(Error::OtherKey);
+                }
                 let bytes = Zeroizing::new(random::<32>().to_vec());
                 let wrapped = keys.wrapping.seal(&aad, &bytes);
                 let sql = "INSERT INTO blind_keys (org, wrapped) VALUES ($1, $2)";
@@ -177,8 +182,17 @@ impl BlindIndex {
         };
         write.commit().await?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-        self.open.write().expect("never left half changed").insert(org, key.clone());
-        Ok(key)
+        Ok(keys.blind.get_or_init(|| key).clone())
+    }
+
+    /// Wraps an organisation's key anew, in the transaction that changes what wraps it.
+    pub(crate) async fn rewrap(write: &mut Write, org: OrgId, old: &SealKey, new: &SealKey) -> Result<()> {
+        let row = write.row("SELECT wrapped FROM blind_keys WHERE org = $1", &[org.0.into()]).await?;
+        let Some(row) = row else { return Ok(()) };
+        let aad = aad("blind", &[org.0]);
+        let wrapped = new.seal(&aad, &old.open(&aad, row.bytes(0)?)?);
+        write.execute("UPDATE blind_keys SET wrapped = $1 WHERE org = $2", &[(&wrapped).into(), org.0.into()]).await?;
+        Ok(())
     }
 
     pub(crate) async fn hashes(&self, keys: &ProjectKeys, addresses: &BTreeSet<Address>) -> Result<Vec<Hash>> {

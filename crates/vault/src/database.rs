@@ -25,7 +25,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, PgExecutor, Postgres, Row as _, Sqlite, SqliteExecutor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgExecutor, Postgres, Row as _, Sqlite, SqliteExecutor};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{Error, Result};
@@ -228,6 +228,54 @@ impl Database {
         };
         let writer = Arc::new(tokio::sync::Mutex::new(Some(writer)));
         Ok(Database { inner: Arc::new(Inner { readers, place: place.clone(), writer }) })
+    }
+
+    /// The one row of a table, without the right to write: also while a server has it. `None` where there is no such
+    /// database, table or row.
+    pub(crate) async fn peek(place: &Place, table: &'static str, sql: &'static str) -> Result<Option<Row>> {
+        let there = match place {
+            Place::File(path) if !path.exists() => return Ok(None),
+            Place::File(_) => "SELECT 1 FROM sqlite_master WHERE name = $1",
+            Place::Server(..) => "SELECT 1::bigint FROM pg_class WHERE oid = to_regclass($1)",
+        };
+        let mut connection = match place {
+            Place::File(path) => Connection::Sqlite(sqlite_options(path)?.connect().await?),
+            Place::Server(options, schema) => {
+                Connection::Postgres(options.as_ref().clone().options([("search_path", *schema)]).connect().await?)
+            }
+        };
+        let is_there = !connection.rows(there.into(), &[table.into()]).await?.is_empty();
+        let row = if is_there { connection.rows(sql.into(), &[]).await?.pop() } else { None };
+        connection.close().await?;
+        Ok(row)
+    }
+
+    /// Closes its connections, and with the writer's gives up the right to write at once.
+    pub(crate) async fn close(&self) -> Result<()> {
+        match &self.inner.readers {
+            Readers::Sqlite(pool) => pool.close().await,
+            Readers::Postgres(pool) => pool.close().await,
+        }
+        match self.inner.writer.lock().await.take() {
+            Some(writer) => writer.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether [`Database::copy_to`] can copy it.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.inner.place, Place::File(_))
+    }
+
+    /// Writes a consistent copy of a file that may be in use; a server's databases are its own to copy.
+    pub(crate) async fn copy_to(&self, to: &Path) -> Result<()> {
+        match &self.inner.readers {
+            Readers::Sqlite(pool) => {
+                sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(pool).await?;
+                Ok(())
+            }
+            Readers::Postgres(_) => Err(Error::CopyOfServer),
+        }
     }
 
     /// Brings a component's tables to their newest form. `steps` only ever grows: a database knows by their number
@@ -466,6 +514,14 @@ impl Connection {
         }
     }
 
+    async fn close(self) -> Result<()> {
+        match self {
+            Connection::Sqlite(connection) => connection.close().await?,
+            Connection::Postgres(connection) => connection.close().await?,
+        }
+        Ok(())
+    }
+
     /// How a transaction begins that is going to write.
     fn begin(&self) -> &'static str {
         match self {
@@ -650,7 +706,7 @@ mod tests {
     }
 
     async fn a_transaction_that_was_not_committed_leaves_nothing(home: Home) {
-        let database = Database::open(&home.databases.vault).await.unwrap();
+        let database = Database::open(&home.site.databases.vault).await.unwrap();
         database.migrate("numbers", &[NUMBERS]).await.unwrap();
         let insert = "INSERT INTO numbers (number, bytes) VALUES ($1, $2)";
         let mut write = database.write().await.unwrap();
@@ -670,7 +726,7 @@ mod tests {
     }
 
     async fn lists_longer_than_a_statement_are_read_and_written_whole(home: Home) {
-        let database = Database::open(&home.databases.vault).await.unwrap();
+        let database = Database::open(&home.site.databases.vault).await.unwrap();
         database.migrate("numbers", &[NUMBERS]).await.unwrap();
         let bytes: Vec<[u8; 4]> = (0..VALUES_MAX as u32 * 2 + 1).map(u32::to_le_bytes).collect();
         let values: Vec<Bind<'_>> =
@@ -686,10 +742,13 @@ mod tests {
     }
 
     async fn a_newer_schema_is_refused(home: Home) {
-        let database = Database::open(&home.databases.vault).await.unwrap();
+        let database = Database::open(&home.site.databases.vault).await.unwrap();
         let add = "INSERT INTO numbers (number, bytes) VALUES (1, '');";
-        let add =
-            if matches!(home.databases.vault, Place::File(_)) { "INSERT INTO numbers VALUES (1, x'');" } else { add };
+        let add = if matches!(home.site.databases.vault, Place::File(_)) {
+            "INSERT INTO numbers VALUES (1, x'');"
+        } else {
+            add
+        };
         database.migrate("numbers", &[NUMBERS, add]).await.unwrap();
         // Not run again.
         database.migrate("numbers", &[NUMBERS, add]).await.unwrap();
@@ -701,16 +760,16 @@ mod tests {
     #[tokio::test]
     async fn a_second_server_cannot_write_a_database_in_use() {
         let Some(home) = on_postgres() else { return };
-        let first = Database::open(&home.databases.vault).await.unwrap();
-        assert!(matches!(Database::open(&home.databases.vault).await, Err(Error::DatabaseInUse)));
+        let first = Database::open(&home.site.databases.vault).await.unwrap();
+        assert!(matches!(Database::open(&home.site.databases.vault).await, Err(Error::DatabaseInUse)));
         // The keys beside it are another database, though the same server's.
-        Database::open(&home.databases.keys).await.unwrap();
+        Database::open(&home.site.databases.keys).await.unwrap();
         // A writer that lost its connection to another server's does not get to write.
         first
             .row("SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory'", &[])
             .await
             .unwrap();
-        let second = Database::open(&home.databases.vault).await.unwrap();
+        let second = Database::open(&home.site.databases.vault).await.unwrap();
         assert!(matches!(first.write().await, Err(Error::DatabaseInUse)));
         drop(second);
         first.write().await.unwrap();

@@ -740,7 +740,7 @@ mod tests {
     const PROJECTS: [ProjectId; 2] = [ProjectId(1), ProjectId(2)];
 
     async fn open(home: &Home) -> Vault {
-        let vault = Vault::open(&home.databases, &home.root_key()).await.unwrap();
+        let vault = Vault::open(&home.site).await.unwrap();
         if vault.log_keys().is_empty() {
             for project in PROJECTS {
                 vault.create_project(OrgId(1), project).await.unwrap();

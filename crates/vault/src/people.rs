@@ -71,12 +71,17 @@ impl Tables {
 
     pub(crate) fn finish(&self, project: ProjectId, mut table: Table) {
         let mut tables = self.by_project.lock().expect("never left half changed");
-        if let Some(State::Loading(changes)) = tables.remove(&project) {
-            for (subject, open) in changes {
-                table.set(subject, open.as_ref());
-            }
+        // Forgotten while it was read: it stays forgotten.
+        let Some(State::Loading(changes)) = tables.remove(&project) else { return };
+        for (subject, open) in changes {
+            table.set(subject, open.as_ref());
         }
         tables.insert(project, State::Ready(table));
+    }
+
+    /// Drops a project's table; whoever asks next reads it anew.
+    pub(crate) fn forget(&self, project: ProjectId) {
+        self.by_project.lock().expect("never left half changed").remove(&project);
     }
 
     /// Follows a change of a record; `None` when it is gone.

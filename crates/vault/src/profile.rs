@@ -284,6 +284,11 @@ impl Profiles {
         })
     }
 
+    /// Drops what is in memory of a project's records.
+    pub(crate) fn forget(&self, project: ProjectId) {
+        self.tables.forget(project);
+    }
+
     pub(crate) async fn writing(&self) -> Writing<'_> {
         Writing { _one: self.writer.lock().await }
     }
@@ -315,6 +320,7 @@ impl Profiles {
 
     /// Writes records and removes others, in one transaction. The keys of `shredded` subjects are destroyed first:
     /// a record without its key reads as none, so that a crash in between leaves nothing that could be opened.
+    /// Answers how many keys were.
     pub(crate) async fn write(
         &self,
         _writing: &Writing<'_>,
@@ -323,8 +329,8 @@ impl Profiles {
         changed: &HashMap<SubjectNo, Profile>,
         removed: &BTreeSet<SubjectNo>,
         shredded: &BTreeSet<SubjectNo>,
-    ) -> Result<()> {
-        keys.shred(project, shredded).await?;
+    ) -> Result<u64> {
+        let destroyed = keys.shred(project, shredded).await?;
         let project_keys = keys.project(project)?;
         let org = project_keys.org;
         let mut order: Vec<SubjectNo> = changed.keys().copied().filter(|subject| !removed.contains(subject)).collect();
@@ -372,7 +378,7 @@ impl Profiles {
         for subject in removed {
             self.tables.changed(project, *subject, None);
         }
-        Ok(())
+        Ok(destroyed)
     }
 
     /// Answers questions about persons by their open properties. The first one about a project reads all its records.

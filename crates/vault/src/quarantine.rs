@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::database::{Bind, Database};
 use crate::keys::{ProjectKeys, aad};
+use crate::seal::OVERHEAD;
 use crate::{Error, Result, Vault};
 
 const SCHEMA: &str = "
@@ -145,7 +146,7 @@ impl Store {
             for value in values {
                 let text = Zeroizing::new(value.value.to_string());
                 // A nonce and a tag are sealed with it.
-                let bytes = text.len() + 28;
+                let bytes = text.len() + OVERHEAD;
                 let new_name = !fill.names.contains(&value.name);
                 let fits = fill.values < limits::QUARANTINE_VALUES_MAX
                     && fill.bytes + bytes <= limits::QUARANTINE_BYTES_MAX
@@ -316,7 +317,7 @@ mod tests {
     const DAY: i64 = 86_400_000_000;
 
     async fn strict(folder: &std::path::Path) -> Vault {
-        let vault = Vault::open(&crate::Databases::in_folder(folder), &folder.join("root.key")).await.unwrap();
+        let vault = Vault::open(&crate::Site::in_folder(folder)).await.unwrap();
         vault.create_project(OrgId(1), PROJECT).await.unwrap();
         let plan = json!({"mode": "strict", "properties": [
             {"name": "plan", "class": "C1", "type": "string"},
@@ -420,7 +421,7 @@ mod tests {
         };
         let update = wire::validate_update(delete, wire::ProfileKind::Person, IdentityMode::Simplified, NOW);
         let Ok(Some(update)) = update else { panic!("a deletion") };
-        assert!(vault.update_profiles(PROJECT, vec![update]).await.unwrap()[0].is_ok());
+        assert!(vault.update_profiles(PROJECT, vec![update]).await.unwrap().0[0].is_ok());
         assert_eq!(names(&vault, NOW + 8 * DAY).await, []);
     }
 
@@ -437,8 +438,7 @@ mod tests {
         let found = vault.quarantine(PROJECT, NOW).await.unwrap();
         assert_eq!((found.names.len(), lost, found.lost), (limits::QUARANTINE_NAMES_MAX, 200, 200));
         drop(vault);
-        let again =
-            Vault::open(&crate::Databases::in_folder(folder.path()), &folder.path().join("root.key")).await.unwrap();
+        let again = Vault::open(&crate::Site::in_folder(folder.path())).await.unwrap();
         assert_eq!(send(&again, "Opened", json!({"one_more": 1}), NOW).await.quarantine_lost, 1);
         assert_eq!(again.purge(PROJECT, "made_up_0_0").await.unwrap(), 1);
         assert_eq!(send(&again, "Opened", json!({"one_more": 1}), NOW).await.quarantine_lost, 0);
@@ -458,16 +458,14 @@ mod tests {
         send(&vault, "Opened", json!({"$user_id": "u", "email": "a@b.io"}), NOW).await;
         assert!(vault.raise_class(PROJECT, "email", Class::C1).await.is_err(), "what was seen counts as well");
         drop(vault);
-        let again =
-            Vault::open(&crate::Databases::in_folder(folder.path()), &folder.path().join("root.key")).await.unwrap();
+        let again = Vault::open(&crate::Site::in_folder(folder.path())).await.unwrap();
         assert_eq!(again.plan(PROJECT).property("plan").unwrap().class, Class::C3);
     }
 
     #[tokio::test]
     async fn a_place_is_made_of_an_address_and_the_address_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut vault =
-            Vault::open(&crate::Databases::in_folder(folder.path()), &folder.path().join("root.key")).await.unwrap();
+        let mut vault = Vault::open(&crate::Site::in_folder(folder.path())).await.unwrap();
         vault.use_places(Places::default());
         vault.create_project(OrgId(1), PROJECT).await.unwrap();
         let stored = async |properties: serde_json::Value, address: Option<&str>| {

@@ -1,24 +1,24 @@
 //! Where tests keep a vault, and how one test runs on each backend.
 
-use crate::Databases;
-use std::path::{Path, PathBuf};
+use crate::{Databases, Site};
+use std::path::Path;
 
 #[path = "../../../tests/postgres.rs"]
 mod postgres;
 
 pub(crate) struct Home {
-    pub(crate) databases: Databases,
-    folder: tempfile::TempDir,
+    pub(crate) site: Site,
+    _folder: tempfile::TempDir,
 }
 
 impl Home {
     fn new(databases: impl FnOnce(&Path) -> Databases) -> Home {
         let folder = tempfile::tempdir().unwrap();
-        Home { databases: databases(folder.path()), folder }
+        Home { site: Site::new(folder.path(), databases(folder.path())), _folder: folder }
     }
 
-    pub(crate) fn root_key(&self) -> PathBuf {
-        self.folder.path().join("root.key")
+    pub(crate) fn folder(&self) -> &Path {
+        &self.site.folder
     }
 }
 

@@ -1,3 +1,5 @@
+//! Insights on small worlds of known numbers.
+
 use std::sync::Arc;
 
 use cofferdam_lake::Snapshot;

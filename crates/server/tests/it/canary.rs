@@ -100,14 +100,21 @@ fn nothing_that_identifies_anybody_is_readable_anywhere() {
     server.stop();
     server.start_again();
     ask_everything(&server, &mut said);
-    server.stop();
+    let backed_up = server.command(&["backup", &server.scratch("backup").display().to_string()]);
+    said.0.extend([backed_up.stdout, backed_up.stderr].concat());
+    assert!(backed_up.status.success());
+    assert!(server.scratch("backup/header").exists());
+    // What it had in memory when it died goes nowhere.
+    server.abort();
 
     let live = live.lock().expect("the listener does not panic").clone();
     assert!(crate::http::find(&live, b"data:").is_some(), "the live feed said nothing");
 
     let search = Search::new(canaries.0.iter().map(|(_, value)| value.as_str()));
     let mut hits: Vec<String> = Vec::new();
-    let files = files_below(&server.data());
+    // The data, the backup beside it, and whatever else was left there.
+    let files = files_below(&server.scratch("."));
+    assert!(!files.iter().any(|(name, _)| name.contains("backup.tmp") || name.contains("/core")), "left behind");
     assert!(files.iter().any(|(name, _)| name.ends_with(".parquet")), "nothing was flushed");
     for (name, bytes) in &files {
         hits.extend(search.hits(name.as_bytes()).into_iter().map(|hit| format!("{hit}, in a file's name")));

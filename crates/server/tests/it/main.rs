@@ -28,6 +28,7 @@ mod ledger;
 mod postgres;
 mod reports;
 mod sdk;
+mod sealing;
 mod search;
 mod server;
 mod wire;

@@ -48,6 +48,8 @@ pub(crate) struct Server {
     arguments: &'static [&'static str],
     database: Option<String>,
     cookie: String,
+    /// The authenticator's, of the first member.
+    totp_uri: String,
     pub(crate) project: Project,
 }
 
@@ -76,6 +78,7 @@ impl Server {
             arguments: options.arguments,
             database: options.database,
             cookie: String::new(),
+            totp_uri: String::new(),
             project: Project { id: 0, token: String::new() },
         };
         server.set_up(options.time_zone);
@@ -104,7 +107,19 @@ impl Server {
         assert_eq!(reply.status, 201, "{}", reply.text());
         let cookie = reply.header("set-cookie").expect("a session");
         self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
+        self.totp_uri = uri;
         self.project = self.projects().remove(0);
+    }
+
+    /// Signs in anew, with the code of the next half minute: that of this one may be used up.
+    pub(crate) fn sign_in(&mut self) {
+        let totp = totp_rs::Totp::from_url(&self.totp_uri).expect("it was read before");
+        let code = totp.generate(now_ms() as u64 / 1000 + 30).to_string();
+        let body = json!({"email": EMAIL, "password": PASSWORD, "code": code});
+        let reply = self.api("POST", "/api/v1/session").json(&body).send();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let cookie = reply.header("set-cookie").expect("a session");
+        self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -152,6 +167,19 @@ impl Server {
     pub(crate) fn with_more(&mut self, more: &[&str]) {
         let more = more.iter().map(|word| &*String::leak((*word).to_owned()));
         self.arguments = Vec::leak(self.arguments.iter().copied().chain(more).collect());
+    }
+
+    /// Has the kernel end it as after a fault of its own, where a core file would be written.
+    pub(crate) fn abort(&mut self) {
+        let word = format!("kill -ABRT {}", self.child.id());
+        let asked = Command::new("sh").args(["-c", &word]).status().expect("a shell");
+        assert!(asked.success());
+        self.child.wait().expect("an exit status");
+    }
+
+    /// Runs a command of the binary on the server's folder.
+    pub(crate) fn command(&self, words: &[&str]) -> std::process::Output {
+        binary().args(words).arg("--data").arg(self.data()).output().expect("the binary starts")
     }
 
     /// Starts again on the same data after [`Self::kill`] or [`Self::stop`]; the session goes on.
@@ -417,6 +445,7 @@ fn spawn(home: &Path, arguments: &[&str], database: Option<&str>) -> (Child, u16
         .arg(home.join("data"))
         .args(arguments)
         .envs(database.map(|address| ("COFFERDAM_DATABASE", address)))
+        .current_dir(home)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(append("stderr.log"))

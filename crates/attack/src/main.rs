@@ -4,8 +4,6 @@
 //! the build that ships, where it must not get through, and against one in which that one control can be taken out
 //! ([`cofferdam_model::sabotage`]), where it must: an attack that fails there as well shows nothing.
 
-#![expect(clippy::print_stdout, reason = "what it prints is what it is run for")]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 mod cap;
 mod cbor;
+pub mod certificate;
 pub mod disk;
 pub mod entry;
 mod journal;

@@ -38,6 +38,7 @@ use cofferdam_vault::Vault;
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
 
+mod access;
 mod account;
 mod ask;
 mod cohort;
@@ -46,8 +47,10 @@ mod ledger;
 mod live;
 mod meta;
 mod outcomes;
+mod person;
 mod privacy;
 
+pub use access::{AccessFormat, AccessPurpose};
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
 pub use cofferdam_ledger::{Transport, WitnessLink};
@@ -57,6 +60,7 @@ pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
+pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
 pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
 
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +175,7 @@ impl Engine {
             projects.insert(&record);
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Ok(Engine {
+        let engine = Engine {
             vault,
             lake,
             ledger,
@@ -183,7 +187,9 @@ impl Engine {
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
             clock,
-        })
+        };
+        engine.finish_erasures().await?;
+        Ok(engine)
     }
 
     /// Microseconds since 1970-01-01 UTC.

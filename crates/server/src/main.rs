@@ -15,6 +15,7 @@ mod demo;
 mod first_run;
 mod import;
 mod ledger;
+mod persons;
 mod privacy;
 mod serve;
 mod witness;
@@ -58,6 +59,8 @@ enum Command {
     Scan(privacy::ScanArgs),
     /// Print or set the tracking plan of a server that is not running
     Plan(privacy::PlanArgs),
+    /// Take the rows of erased persons out of the files of a server that is not running
+    Compact(persons::CompactArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Scan(args) => in_runtime(privacy::scan(args)),
         Command::Plan(args) => in_runtime(privacy::plan(args)),
+        Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

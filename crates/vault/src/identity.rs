@@ -719,7 +719,10 @@ impl IdentityMap {
         subjects: &[SubjectNo],
     ) -> Result<Vec<(SubjectNo, Vec<u8>)>> {
         let list = subjects.iter().map(|subject| place(project, subject.0).into());
-        let rows = self.database.rows_in("SELECT place, sealed_id FROM identities WHERE length(sealed_id) > 0 AND place IN", &[], list).await?;
+        let rows = self
+            .database
+            .rows_in("SELECT place, sealed_id FROM identities WHERE length(sealed_id) > 0 AND place IN", &[], list)
+            .await?;
         rows.iter().map(|row| Ok((SubjectNo(row.int(0)? as u32), row.bytes(1)?.to_vec()))).collect()
     }
 

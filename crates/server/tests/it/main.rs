@@ -6,6 +6,7 @@
 //! - [`engage`], [`identity`], [`reports`]: profiles, who is one person, and what the numbers mean.
 //! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
+//! - [`person`]: one person's own data, and erasing them everywhere.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`demo`]: the first ten minutes: a world, a sign-in that works, reports with the world in them.
@@ -23,6 +24,7 @@ mod engage;
 mod full_disk;
 mod http;
 mod identity;
+mod person;
 mod postgres;
 mod reports;
 mod sdk;

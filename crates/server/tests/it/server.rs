@@ -16,7 +16,7 @@ use crate::http::{Reply, Request};
 
 const SETUP_CODE: &str = "test-setup-code";
 const EMAIL: &str = "owner@coffer.example";
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Starting includes migrations and, after a crash, replaying the log.
 const START_WAIT: Duration = Duration::from_secs(60);
 
@@ -48,6 +48,7 @@ pub(crate) struct Server {
     arguments: &'static [&'static str],
     database: Option<String>,
     cookie: String,
+    totp: Option<totp_rs::Totp>,
     pub(crate) project: Project,
 }
 
@@ -76,6 +77,7 @@ impl Server {
             arguments: options.arguments,
             database: options.database,
             cookie: String::new(),
+            totp: None,
             project: Project { id: 0, token: String::new() },
         };
         server.set_up(options.time_zone);
@@ -102,9 +104,16 @@ impl Server {
             }))
             .send();
         assert_eq!(reply.status, 201, "{}", reply.text());
+        self.totp = Some(totp);
         let cookie = reply.header("set-cookie").expect("a session");
         self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
         self.project = self.projects().remove(0);
+    }
+
+    /// A code of the authenticator app that was not used yet: the next one, which a server takes a moment early.
+    pub(crate) fn code(&self) -> String {
+        let totp = self.totp.as_ref().expect("the server is set up");
+        totp.generate(now_ms() as u64 / 1000 + 30).to_string()
     }
 
     pub(crate) fn port(&self) -> u16 {

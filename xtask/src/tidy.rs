@@ -24,7 +24,14 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-vault"]),
     (
         "cofferdam-bench",
-        &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"],
+        &[
+            "cofferdam-model",
+            "cofferdam-ledger",
+            "cofferdam-lake",
+            "cofferdam-query",
+            "cofferdam-vault",
+            "cofferdam-engine",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use world::World;
 
+mod erase;
 mod feed;
 mod firewall;
 mod identities;
@@ -51,6 +52,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Append to a ledger from many threads, and verify it: durable entries a second, latency, entries verified a second
     Ledger(ledger::LedgerArgs),
+    /// Erase persons through the engine: one, and very many at once
+    Erase(erase::EraseArgs),
     /// Give numbers to many persons, and measure the identity map: disk, rates, look-ups by address
     Identities(identities::IdentitiesArgs),
 }
@@ -87,6 +90,7 @@ fn main() -> Result<()> {
         Command::Firewall => firewall::run(),
         Command::Load(args) => load::run(&args)?,
         Command::Ledger(args) => ledger::run(&args)?,
+        Command::Erase(args) => runtime()?.block_on(erase::run(&args))?,
         Command::Identities(args) => runtime()?.block_on(identities::run(&args))?,
         Command::Query { folder, only, runs, json } => {
             let results = runtime()?.block_on(queries::run(&folder, &only, runs))?;

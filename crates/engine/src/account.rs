@@ -242,20 +242,8 @@ impl Engine {
         let print = self.vault.fingerprint("member email", email.as_bytes());
         self.accounts.attempt(print, self.now_us())?;
         let row = self.meta.member_by_print(&print).await?;
-        let hash = row.as_ref().map(|row| row.password_hash.clone());
         let known = row.as_ref().map(|row| row.id);
-        let password_right = self.verify_password(password, hash).await?;
-        let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
-        let mut right = None;
-        if let (Some(row), true) = (row, password_right) {
-            let secret = self.vault.open_secret("totp", row.id, &row.totp_sealed)?;
-            if let Some(step) = totp(&secret, &email).check(code.trim(), now_s)
-                && self.meta.use_totp_step(row.id, step.cast_signed()).await?
-            {
-                right = Some(row);
-            }
-        }
-        let Some(row) = right else {
+        let Some(row) = self.checked(row, &email, password, code).await? else {
             // For a known account, of which the tries are limited: strangers cannot make the ledger grow.
             if let Some(member) = known {
                 self.record(Kind::SignInRefused, Some(member), 0).await?;
@@ -266,6 +254,56 @@ impl Engine {
         self.record(Kind::SignedIn, Some(row.id), 0).await?;
         let token = self.open_session(row.id).await?;
         Ok((self.member(row).await?, token))
+    }
+
+    /// The row again, when password and code are those of it. The code is used up then.
+    async fn checked(
+        &self,
+        row: Option<MemberRow>,
+        email: &str,
+        password: Zeroizing<String>,
+        code: &str,
+    ) -> Result<Option<MemberRow>> {
+        let hash = row.as_ref().map(|row| row.password_hash.clone());
+        let password_right = self.verify_password(password, hash).await?;
+        let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
+        if let (Some(row), true) = (row, password_right) {
+            let secret = self.vault.open_secret("totp", row.id, &row.totp_sealed)?;
+            if let Some(step) = totp(&secret, email).check(code.trim(), now_s)
+                && self.meta.use_totp_step(row.id, step.cast_signed()).await?
+            {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Has somebody who is signed in show all factors again, for one act: a stolen session cannot. Tries are limited
+    /// as those of signing in are, and together with them.
+    ///
+    /// # Errors
+    /// When password or code is wrong, or the code was used before.
+    pub(crate) async fn step_up(&self, member: &Member, password: Zeroizing<String>, code: &str) -> Result<()> {
+        let wrong = || {
+            refused(
+                "step_up_refused",
+                "password or code is wrong",
+                Some("a code works once: wait for the next one if you just used it"),
+            )
+        };
+        if password.chars().count() > limits::PASSWORD_CHARS_MAX {
+            return wrong();
+        }
+        let email = normal_email(&member.email);
+        let print = self.vault.fingerprint("member email", email.as_bytes());
+        self.accounts.attempt(print, self.now_us())?;
+        let row = self.meta.member(member.id).await?;
+        if self.checked(row, &email, password, code).await?.is_none() {
+            self.record(Kind::StepUpRefused, Some(member.id), 0).await?;
+            return wrong();
+        }
+        self.accounts.forgive(&print);
+        self.record(Kind::SteppedUp, Some(member.id), 0).await
     }
 
     /// The member of a session token.

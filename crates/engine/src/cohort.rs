@@ -38,7 +38,7 @@ pub struct CohortMade {
 }
 
 impl CohortRow {
-    fn members(&self) -> SubjectSet {
+    pub(crate) fn members(&self) -> SubjectSet {
         self.members
             .chunks_exact(4)
             .map(|bytes| SubjectNo(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])))
@@ -49,7 +49,7 @@ impl CohortRow {
         format!("c{}", self.id)
     }
 
-    fn rule(&self) -> Result<CohortRule> {
+    pub(crate) fn rule(&self) -> Result<CohortRule> {
         serde_json::from_str(&self.rule).map_err(|_| Error::Interrupted)
     }
 

@@ -101,9 +101,14 @@ pub(crate) fn verify(folder: &Path, vault: &Arc<Vault>) -> cofferdam_ledger::Res
 impl Engine {
     /// Writes a ledger entry. The actor is a keyed pseudonym of the member's number.
     pub(crate) async fn record(&self, kind: Kind, member: Option<u32>, object: u32) -> Result<()> {
-        let actor = member.map(|member| Pseudonym::of(&self.vault.fingerprint("ledger actor", &member.to_le_bytes())));
+        let actor = member.map(|member| self.actor(member));
         self.ledger.append_async(Entry { actor, object: u64::from(object), ..Entry::of(kind) }).await?;
         Ok(())
+    }
+
+    /// What a member is called in the ledger.
+    pub(crate) fn actor(&self, member: u32) -> Pseudonym {
+        Pseudonym::of(&self.vault.fingerprint("ledger actor", &member.to_le_bytes()))
     }
 
     /// The key that verifies the ledger, for whoever keeps it elsewhere.

@@ -38,6 +38,7 @@ pub use cofferdam_vault::{Databases, Site};
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
 
+mod access;
 mod account;
 mod ask;
 mod backup;
@@ -47,9 +48,11 @@ mod ledger;
 mod live;
 mod meta;
 mod outcomes;
+mod person;
 mod privacy;
 mod sealing;
 
+pub use access::{AccessFormat, AccessPurpose};
 pub use account::{Member, SetUp, TotpEnrolment};
 pub use ask::{PropertyKnown, Status};
 pub use backup::{BackupMade, restore};
@@ -61,6 +64,7 @@ pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
+pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
 pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
 pub use sealing::{SealState, init_keys, rekey, root_wanted};
 
@@ -219,6 +223,7 @@ impl Engine {
         if is_unsealing {
             engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
         }
+        engine.finish_erasures().await?;
         Ok(engine)
     }
 

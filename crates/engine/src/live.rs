@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use cofferdam_model::{Action, Class, Detector, ProjectId, Reason, SealedEvent, SubjectNo, limits};
+use cofferdam_model::{Action, Class, Detector, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, limits};
 use cofferdam_query::calendar::utc_text;
 use cofferdam_vault::{Handled, Trail};
 use rustc_hash::FxHashMap;
@@ -193,6 +193,14 @@ impl Live {
     /// Ends a project's feed, and forgets what was shown.
     pub(crate) fn close(&self, project: ProjectId) {
         self.feeds.lock().expect("never left half changed").projects.remove(&project);
+    }
+
+    /// Drops what is kept of subjects.
+    pub(crate) fn forget(&self, project: ProjectId, subjects: &SubjectSet) {
+        let mut feeds = self.feeds.lock().expect("never left half changed");
+        if let Some(feed) = feeds.projects.get_mut(&project) {
+            feed.recent.retain(|(_, record)| record.subject().is_none_or(|subject| !subjects.contains(subject)));
+        }
     }
 
     /// The last records and those to come.

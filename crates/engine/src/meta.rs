@@ -313,6 +313,15 @@ impl Meta {
         Ok(done.last_insert_rowid() as u32)
     }
 
+    pub(crate) async fn set_cohort_members(&self, id: u32, members: &[u8]) -> Result<()> {
+        sqlx::query("UPDATE cohorts SET members = $1 WHERE id = $2")
+            .bind(members)
+            .bind(i64::from(id))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Answers whether there was such a cohort.
     pub(crate) async fn delete_cohort(&self, project: ProjectId, id: u32) -> Result<bool> {
         let done = sqlx::query("DELETE FROM cohorts WHERE project = $1 AND id = $2")

@@ -51,6 +51,8 @@ kinds! {
     Aborted = 15,
     /// Somebody asked for personal values they may not have.
     DisclosureRefused = 16,
+    /// Somebody looked for persons by an address; `count` were found.
+    Sought = 17,
     VendorSent = 20,
     VendorAcknowledged = 21,
     VendorDeletionAttested = 22,
@@ -62,6 +64,7 @@ kinds! {
     BreakerTripped = 35,
     BreakerClosed = 36,
     HoneyTouched = 37,
+    /// `count` subjects are to be erased: written before anything of them is destroyed.
     Shredded = 40,
     Sealed = 41,
     Unsealed = 42,
@@ -70,6 +73,8 @@ kinds! {
     /// The subject set of entry `refers_to` was erased; that it was there, and its size, stay.
     SubjectsErased = 45,
     BackedUp = 46,
+    /// The erasure of `refers_to` is done; `extra` is the SHA-256 of the statement that is its certificate.
+    Erased = 47,
     PolicyChanged = 50,
     RoleChanged = 51,
     IncidentOpened = 60,

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 mod cap;
 mod cbor;
+pub mod certificate;
 mod copy;
 pub mod disk;
 pub mod entry;

@@ -87,6 +87,12 @@ pub const FLUSH_BYTES: usize = 256 * 1024 * 1024;
 pub const TAIL_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Events of the tail that are sorted in one go: a snapshot waits for one such piece at most, some 50 ms.
 pub const TAIL_PIECE_EVENTS: usize = 65_536;
+/// Subjects of one erasure: a whole shop's worth, half a megabyte of numbers in one transaction of the manifest.
+pub const ERASE_SUBJECTS_MAX: usize = 200_000;
+/// Subjects that are erased in one transaction of the vault: whoever sends events waits some tenths of a second.
+pub const ERASE_AT_ONCE: usize = 2_000;
+/// Persons that a certificate of erasure names one by one; of more it says how many.
+pub const ERASE_NAMED_MAX: usize = 1_000;
 /// Erased subjects are physically gone from segments within this, in seconds: what is published. Compaction begins
 /// at half of it.
 pub const ERASE_WITHIN_SECONDS: i64 = 86_400;
@@ -236,3 +242,5 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 /// opens after the latter, and every backup can be put back for six days at least.
 pub const BACKUP_KEY_USE_SECONDS: i64 = 86_400;
 pub const BACKUP_KEY_LIFE_SECONDS: i64 = 7 * 86_400;
+/// A certificate, in bytes: as many names as one may have, and a proof.
+pub const LEDGER_CERTIFICATE_BYTES_MAX: usize = 256 * 1024;

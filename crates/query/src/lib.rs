@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cofferdam_lake::Snapshot;
 use cofferdam_model::query::{EventMatch, Filter};
-use cofferdam_model::{Merges, Query, ResultTable, SubjectNo, limits};
+use cofferdam_model::{Merges, Query, ResultTable, SubjectNo, SubjectSet, limits};
 use jiff::tz::TimeZone;
 
 pub mod calendar;
@@ -164,6 +164,17 @@ pub fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
 /// The most frequent values of a property whose text contains `search`, regardless of case.
 pub fn property_values(input: &Input<'_>, property: &str, search: &str, limit: usize) -> Result<Vec<(String, u64)>> {
     lists::property_values(input, property, search, limit)
+}
+
+/// Hands over every event of [`Input::person`], some at a time: by the files they are stored in, in order of time within
+/// each.
+pub fn history(input: &Input<'_>, each: impl FnMut(Vec<EventFound>) -> Result<()>) -> Result<()> {
+    lists::history(input, each)
+}
+
+/// How many events the snapshot has of subjects, each as it stands, and rows that later ones superseded aside.
+pub fn rows_of(input: &Input<'_>, subjects: &SubjectSet) -> Result<u64> {
+    lists::rows_of(input, subjects)
 }
 
 /// Events and persons in total, after duplicates and merges.

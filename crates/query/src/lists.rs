@@ -9,7 +9,7 @@ use cofferdam_lake::columns::PropertyKey;
 use cofferdam_model::limits;
 use cofferdam_model::query::{EventMatch, EventsQuery, PersonsQuery};
 use cofferdam_model::result::Segment;
-use cofferdam_model::{SubjectNo, Value};
+use cofferdam_model::{SubjectNo, SubjectSet, Value};
 use rustc_hash::FxHashMap;
 
 use crate::scan::{Hit, Partial, Scan, Span};
@@ -104,26 +104,72 @@ pub(crate) fn events(input: &Input<'_>, query: &EventsQuery) -> Result<Vec<Event
     let mut columns: FxHashMap<u32, Vec<(PropertyKey, Arc<Column>)>> = FxHashMap::default();
     let mut events = Vec::with_capacity(newest.found.len());
     for hit in newest.found {
-        let file = scan.file(hit.file);
         if let std::collections::hash_map::Entry::Vacant(entry) = columns.entry(hit.file) {
-            let mut loaded = Vec::new();
-            for key in file.segment.keys() {
-                if let Some(column) = file.segment.column(key)? {
-                    loaded.push((key.clone(), column));
-                }
-            }
-            entry.insert(loaded);
+            entry.insert(columns_of(&scan, hit.file)?);
         }
-        let row = hit.row as usize;
-        let properties = columns[&hit.file]
-            .iter()
-            .filter_map(|(key, column)| Some((key.name.clone(), column.value(key.property_type, row)?)))
-            .collect();
-        let index = file.core.offsets.partition_point(|offset| *offset <= hit.row) - 1;
-        let subject = input.merges.canonical(SubjectNo(file.core.subjects[index]));
-        events.push(EventFound { event: file.core.event_name(row).to_owned(), time_us: hit.time, subject, properties });
+        events.push(event_of(input, &scan, &columns[&hit.file], &hit));
     }
     Ok(events)
+}
+
+/// Hands over every event of `input.person`, some at a time: by the files they are stored in, in order of time within
+/// each. Only one file's columns are in memory at a time.
+pub(crate) fn history(input: &Input<'_>, mut each: impl FnMut(Vec<EventFound>) -> Result<()>) -> Result<()> {
+    let Some(person) = input.person else { return Err(crate::Error::Unprepared) };
+    let scan = Scan::new(input, i64::MIN, i64::MAX)?;
+    let tags = Tags::new(&scan, &[(&EventMatch::default(), &[])])?;
+    let mut hits = Vec::new();
+    scan.history(&tags, person, &mut hits);
+    input.failure()?;
+    // Stable: within a file the order of time stays.
+    let mut firsts: FxHashMap<u32, usize> = FxHashMap::default();
+    for (at, hit) in hits.iter().enumerate() {
+        firsts.entry(hit.file).or_insert(at);
+    }
+    hits.sort_by_key(|hit| firsts[&hit.file]);
+    for of_file in hits.chunk_by(|a, b| a.file == b.file) {
+        let columns = columns_of(&scan, of_file[0].file)?;
+        for some in of_file.chunks(limits::ROWS_MAX as usize) {
+            each(some.iter().map(|hit| event_of(input, &scan, &columns, hit)).collect())?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn rows_of(input: &Input<'_>, subjects: &SubjectSet) -> Result<u64> {
+    let mut rows = 0;
+    for segment in input.snapshot.segments() {
+        let core = segment.core()?;
+        let hidden = segment.hidden();
+        for (at, _) in core.subjects.iter().enumerate().filter(|(_, one)| subjects.contains(SubjectNo(**one))) {
+            let (from, to) = (core.offsets[at], core.offsets[at + 1]);
+            let hidden = hidden.partition_point(|row| *row < to) - hidden.partition_point(|row| *row < from);
+            rows += u64::from(to - from) - hidden as u64;
+        }
+    }
+    Ok(rows)
+}
+
+fn columns_of(scan: &Scan<'_>, file: u32) -> Result<Vec<(PropertyKey, Arc<Column>)>> {
+    let segment = &scan.file(file).segment;
+    let mut loaded = Vec::new();
+    for key in segment.keys() {
+        if let Some(column) = segment.column(key)? {
+            loaded.push((key.clone(), column));
+        }
+    }
+    Ok(loaded)
+}
+
+fn event_of(input: &Input<'_>, scan: &Scan<'_>, columns: &[(PropertyKey, Arc<Column>)], hit: &Hit) -> EventFound {
+    let (file, row) = (scan.file(hit.file), hit.row as usize);
+    let properties = columns
+        .iter()
+        .filter_map(|(key, column)| Some((key.name.clone(), column.value(key.property_type, row)?)))
+        .collect();
+    let index = file.core.offsets.partition_point(|offset| *offset <= hit.row) - 1;
+    let subject = input.merges.canonical(SubjectNo(file.core.subjects[index]));
+    EventFound { event: file.core.event_name(row).to_owned(), time_us: hit.time, subject, properties }
 }
 
 /// The latest rows so far, and some that may turn out not to be.

@@ -54,6 +54,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .routes(routes!(live))
         .merge(crate::privacy::router())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
+        .merge(crate::persons::router())
         // An uploaded list is larger than any question.
         .merge(OpenApiRouter::new().routes(routes!(create_cohort)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)))
 }
@@ -97,7 +98,7 @@ impl From<Error> for Failure {
         match error {
             Error::Refused { code, message, hint } => {
                 let status = match code {
-                    "wrong_setup_code" => StatusCode::FORBIDDEN,
+                    "wrong_setup_code" | "step_up_refused" => StatusCode::FORBIDDEN,
                     "wrong_credentials" => StatusCode::UNAUTHORIZED,
                     "already_set_up" => StatusCode::CONFLICT,
                     _ => StatusCode::BAD_REQUEST,
@@ -196,7 +197,7 @@ fn session_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The member who is signed in.
-struct SignedIn(Member);
+pub(crate) struct SignedIn(pub(crate) Member);
 
 impl FromRequestParts<Arc<Engine>> for SignedIn {
     type Rejection = Failure;

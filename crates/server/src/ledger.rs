@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use cofferdam_ledger::Recorded;
+use cofferdam_ledger::certificate::Certificate;
 use cofferdam_ledger::note::VerifierKey;
 use cofferdam_ledger::verify::{self, Proof};
 
@@ -62,7 +63,7 @@ pub(crate) struct VerifyArgs {
     /// Verify that this entry is in the ledger
     #[arg(long)]
     entry: Option<u64>,
-    /// Verify this proof instead of the ledger's files; only --key is needed
+    /// Verify this proof or certificate instead of the ledger's files; only --key is needed
     #[arg(long, requires = "key")]
     proof: Option<PathBuf>,
     /// Two checkpoints: the newer must continue the older one. Prints the proof of it
@@ -114,7 +115,16 @@ pub(crate) async fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
 async fn verify_what(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.proof {
         let key = VerifierKey::parse(args.place.key.as_deref().unwrap_or_default())?;
-        return shown(&Proof::parse(&read(path)?)?, args.entry, &key);
+        let text = read(path)?;
+        if Certificate::is_one(&text) {
+            let certificate = Certificate::parse(&text)?;
+            certificate.verify(&key)?;
+            for line in certificate.statement.lines() {
+                say(line);
+            }
+            return shown(&certificate.proof, args.entry, &key);
+        }
+        return shown(&Proof::parse(&text)?, args.entry, &key);
     }
     let (folder, key) = args.place.find().await?;
     if let Some(entry) = args.entry {

@@ -18,6 +18,7 @@ mod first_run;
 mod import;
 mod keys;
 mod ledger;
+mod persons;
 mod privacy;
 mod serve;
 mod witness;
@@ -69,6 +70,8 @@ enum Command {
     Backup(keys::BackupArgs),
     /// Put a backup back into a new folder
     Restore(keys::RestoreArgs),
+    /// Take the rows of erased persons out of the files of a server that is not running
+    Compact(persons::CompactArgs),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => in_runtime(keys::run(args)),
         Command::Backup(args) => in_runtime(keys::backup(args)),
         Command::Restore(args) => in_runtime(keys::restore(args)),
+        Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use aws_lc_rs::hmac;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 use crate::blind::{Address, BlindIndex, Hash, Source};
 use crate::database::{Bind, Database};
 use crate::keys::{ProjectKeys, aad};
+use crate::seal::random;
 use crate::wire::LinkRule;
 use crate::{Error, Result};
 
@@ -148,6 +150,8 @@ pub(crate) struct IdentityMap {
     unindexed: Mutex<Unindexed>,
     /// What waits for the next transaction.
     waiting: Mutex<Vec<Wanted>>,
+    /// Erasures so far: what was looked up before one is not remembered after it.
+    erasures: AtomicU64,
     /// One allocation or merge at a time: numbers are dense.
     writer: tokio::sync::Mutex<()>,
 }
@@ -234,6 +238,7 @@ impl IdentityMap {
             merges: RwLock::new(merges.into_iter().map(|(project, merges)| (project, Arc::new(merges))).collect()),
             unindexed: Mutex::new(Unindexed::new(limits::UNINDEXED_IDS)),
             waiting: Mutex::default(),
+            erasures: AtomicU64::new(0),
             writer: tokio::sync::Mutex::new(()),
         })
     }
@@ -256,6 +261,7 @@ impl IdentityMap {
         ids: &[(Kind, &str)],
     ) -> Result<Vec<SubjectNo>> {
         let prints: Vec<Print> = ids.iter().map(|(kind, id)| self.print(project, *kind, id)).collect();
+        let erasures = self.erasures.load(Ordering::SeqCst);
         let mut numbers: Vec<Option<SubjectNo>> = {
             let subjects = self.subjects.lock().expect("never left half changed");
             prints.iter().map(|print| subjects.get(print).copied()).collect()
@@ -280,10 +286,11 @@ impl IdentityMap {
             if subjects.len() + pids.len() > CACHE_IDS_MAX {
                 subjects.clear();
             }
+            let is_current = self.erasures.load(Ordering::SeqCst) == erasures;
             for (print, number) in prints.iter().zip(&mut numbers).filter(|(_, number)| number.is_none()) {
                 *number = pids.get(print).and_then(|pid| found.get(pid)).copied();
-                if let Some(number) = number {
-                    subjects.insert(*print, *number);
+                if let Some(number) = number.filter(|_| is_current) {
+                    subjects.insert(*print, number);
                 }
             }
         }
@@ -674,6 +681,38 @@ impl IdentityMap {
         Ok(found)
     }
 
+    /// Overwrites the ids of subjects, and forgets that they led to them: the numbers stay taken, and the ids are new
+    /// to whoever sends them again. Durable when this returns.
+    pub(crate) async fn erase(&self, project: ProjectId, subjects: &BTreeSet<SubjectNo>) -> Result<()> {
+        // Numbers are not given out meanwhile, nor is anything moved into the index.
+        let _one = self.writer.lock().await;
+        let sql = "SELECT place, pid FROM identities WHERE length(sealed_id) > 0 AND place IN";
+        let list = subjects.iter().map(|subject| place(project, subject.0).into());
+        let mut pids: Vec<(i64, Pid)> = Vec::with_capacity(subjects.len());
+        for row in self.database.rows_in(sql, &[], list).await? {
+            pids.push((row.int(0)?, row.bytes(1)?.try_into().map_err(|_| Error::CannotOpen)?));
+        }
+        let mut write = self.database.write().await?;
+        for (place, pid) in &pids {
+            let sql = "UPDATE identities SET pid = $1, sealed_id = $2 WHERE place = $3";
+            write.execute(sql, &[(&random::<16>()).into(), Bind::Bytes(&[]), (*place).into()]).await?;
+            let sql = "DELETE FROM pids WHERE project = $1 AND pid = $2";
+            write.execute(sql, &[project.into(), pid.into()]).await?;
+        }
+        write.commit().await?;
+        let mut unindexed = self.unindexed.lock().expect("never left half changed");
+        for (_, pid) in &pids {
+            unindexed.recent.remove(&(project, *pid));
+            unindexed.moving.remove(&(project, *pid));
+        }
+        drop(unindexed);
+        // It does not say which project a number is of: what is forgotten too much is found again.
+        let mut known = self.subjects.lock().expect("never left half changed");
+        self.erasures.fetch_add(1, Ordering::SeqCst);
+        known.retain(|_, subject| !subjects.contains(subject));
+        Ok(())
+    }
+
     /// Sealed ids of those subjects that have one.
     pub(crate) async fn sealed_ids(
         &self,
@@ -681,7 +720,10 @@ impl IdentityMap {
         subjects: &[SubjectNo],
     ) -> Result<Vec<(SubjectNo, Vec<u8>)>> {
         let list = subjects.iter().map(|subject| place(project, subject.0).into());
-        let rows = self.database.rows_in("SELECT place, sealed_id FROM identities WHERE place IN", &[], list).await?;
+        let rows = self
+            .database
+            .rows_in("SELECT place, sealed_id FROM identities WHERE length(sealed_id) > 0 AND place IN", &[], list)
+            .await?;
         rows.iter().map(|row| Ok((SubjectNo(row.int(0)? as u32), row.bytes(1)?.to_vec()))).collect()
     }
 

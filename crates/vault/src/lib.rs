@@ -27,6 +27,7 @@ mod backup;
 mod blind;
 mod database;
 mod disclose;
+mod erase;
 mod firewall;
 mod identity;
 mod keys;
@@ -46,6 +47,7 @@ pub mod wire;
 pub use backup::{BackupHead, BackupReader, BackupWriter, KEYS_FILE, expire_backup_keys};
 pub use database::Databases;
 pub use disclose::{Disclosed, DisclosedSubject, field_of};
+pub use erase::{Erasure, Held};
 pub use people::{PeopleFound, PersonTest};
 pub use place::Places;
 pub use profile::ProfileView;
@@ -236,6 +238,7 @@ pub struct Vault {
     quarantine: quarantine::Store,
     places: Places,
     blind: Arc<BlindIndex>,
+    erasures: erase::Erasures,
     /// Values sealed lately, by keyed hash, so that an e-mail sent with every event is written once.
     sealed_lately: Mutex<FxHashMap<(ProjectId, SubjectNo), FxHashMap<u64, u64>>>,
     hasher: RandomState,
@@ -289,6 +292,7 @@ impl Vault {
             profiles: Profiles::open(database.clone(), blind.clone()).await?,
             plans: plan::Plans::open(database.clone()).await?,
             quarantine: quarantine::Store::open(database.clone()).await?,
+            erasures: erase::Erasures::open(database.clone()).await?,
             places: Places::default(),
             dictionary: Dictionary::open(database).await?,
             blind,
@@ -383,6 +387,8 @@ impl Vault {
                 links.push((next()?, next()?, link.rule));
             }
         }
+        // Nobody becomes one person with somebody who was erased meanwhile.
+        links.retain(|(alias, canonical, _)| ![*alias, *canonical].iter().any(|one| self.is_gone(project, *one)));
         self.identities.link(project, &links).await?;
 
         // Known of a person, not of one of their devices.
@@ -410,6 +416,8 @@ impl Vault {
             }
         }
         let Sealing { mut sealed, join_keys, quarantined, .. } = sealing;
+        let quarantined: Vec<_> =
+            quarantined.into_iter().filter(|value| !self.is_gone(project, value.subject)).collect();
         sealed.quarantined = quarantined.len();
         sealed.quarantine_lost = self.quarantine.keep(project, &keys, quarantined, arrival.now_us).await?;
         self.identities.keep_join_keys(project, &keys, join_keys).await?;
@@ -443,6 +451,8 @@ impl Vault {
             return Ok(());
         }
         let writing = self.profiles.writing().await;
+        let personal: BTreeMap<SubjectNo, _> =
+            personal.into_iter().filter(|(subject, _)| !self.is_gone(project, *subject)).collect();
         let subjects: Vec<SubjectNo> = personal.keys().copied().collect();
         let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
         let mut changed = HashMap::new();
@@ -521,7 +531,7 @@ impl Vault {
             let result = changes.apply(profiles.entry(*subject).or_default(), *subject, &members, &plan, update);
             results.push(result.map(|trail| (*subject, trail)));
         }
-        profiles.retain(|subject, _| changes.changed.contains(subject));
+        profiles.retain(|subject, _| changes.changed.contains(subject) && !self.is_gone(project, *subject));
         self.quarantine.forget(project, &changes.shredded).await?;
         let Changes { removed, shredded, changed } = changes;
         let destroyed = self.profiles.write(&writing, &self.keys, project, &profiles, &removed, &shredded).await?;
@@ -530,6 +540,11 @@ impl Vault {
             lately.remove(&(project, *subject));
         }
         Ok((results, destroyed))
+    }
+
+    /// Whether a subject was erased: nothing is written for it any more.
+    fn is_gone(&self, project: ProjectId, subject: SubjectNo) -> bool {
+        self.erasures.is_gone(project, subject)
     }
 
     /// What subjects are called: `per_…`. Subjects without an entry have none.

@@ -220,10 +220,8 @@ impl Store {
             return Ok(());
         }
         let mut write = self.database.write().await?;
-        for subject in subjects {
-            let sql = "DELETE FROM quarantine WHERE project = $1 AND subject = $2";
-            write.execute(sql, &[project.into(), (*subject).into()]).await?;
-        }
+        let list = subjects.iter().map(|subject| (*subject).into());
+        write.execute_in("DELETE FROM quarantine WHERE project = $1 AND subject IN", &[project.into()], list).await?;
         write.commit().await?;
         self.count().await
     }

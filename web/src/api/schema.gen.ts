@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/compact": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write everything to files now, and take the rows of erased persons out of them. */
+        post: operations["compact"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -57,6 +74,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest erasures, newest first. */
+        get: operations["list_erasures"];
+        put?: never;
+        /** Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once. */
+        post: operations["erase_persons"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/erasures/{erasure}/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The certificate of an erasure: a text that `cofferdam ledger verify --proof` verifies with the ledger's key alone. */
+        get: operations["get_certificate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/events": {
         parameters: {
             query?: never;
@@ -85,6 +137,40 @@ export interface paths {
         get: operations["live"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/persons/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole. */
+        post: operations["access_person"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/persons/find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Who has an address. The ledger has that somebody asked, and how many were found. */
+        post: operations["find_persons"];
         delete?: never;
         options?: never;
         head?: never;
@@ -353,6 +439,23 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AccessBody: {
+            /** @description Six digits of the authenticator app; one that was not used before. */
+            code: string;
+            format: components["schemas"]["AccessFormat"];
+            /** @description The member's own, again. */
+            password: string;
+            /** @description A pseudonym. */
+            person: string;
+            purpose: components["schemas"]["AccessPurpose"];
+        };
+        /** @enum {string} */
+        AccessFormat: "ndjson" | "html";
+        /**
+         * @description Why a person's data is opened. The numbers are in the ledger: none changes its meaning.
+         * @enum {string}
+         */
+        AccessPurpose: "subject_access" | "portability";
         /**
          * @description What the door did with one property of one event.
          * @enum {string}
@@ -522,6 +625,23 @@ export interface components {
         CohortsBody: {
             cohorts: components["schemas"]["Cohort"][];
         };
+        /** @description What compaction did. */
+        Compacted: {
+            /** Format: int64 */
+            hidden_after: number;
+            /**
+             * Format: int64
+             * @description Rows in files that no question sees: of erased persons, and superseded ones.
+             */
+            hidden_before: number;
+            /** Format: int64 */
+            segments_after: number;
+            /**
+             * Format: int64
+             * @description Segment files before and after.
+             */
+            segments_before: number;
+        };
         /** @description Which earlier period to compare with. */
         Compare: {
             /** @enum {string} */
@@ -646,6 +766,43 @@ export interface components {
             secret: string;
             uri: string;
         };
+        ErasePersonsBody: {
+            /** @description Six digits of the authenticator app; one that was not used before. */
+            code: string;
+            /** @description Distinct ids. */
+            ids?: string[];
+            /** @description The member's own, again. */
+            password: string;
+            /** @description Pseudonyms. */
+            persons?: string[];
+            reason: components["schemas"]["ErasureReason"];
+        };
+        /** @description An erasure as the console shows it. */
+        Erasure: {
+            /** Format: int32 */
+            id: number;
+            /** @description Everything is done, and there is a certificate. */
+            is_done: boolean;
+            /** @description What the certificate says, or will. */
+            statement: string;
+        };
+        /** @description What an erasure did. */
+        ErasureMade: {
+            erasure: components["schemas"]["Erasure"];
+            /**
+             * Format: int64
+             * @description Ids that no event and no profile ever had.
+             */
+            unknown: number;
+        };
+        /**
+         * @description Why a person is erased. The numbers are in the ledger: none changes its meaning.
+         * @enum {string}
+         */
+        ErasureReason: "request" | "consent_withdrawn" | "no_longer_needed";
+        ErasuresBody: {
+            erasures: components["schemas"]["Erasure"][];
+        };
         /** @description What went wrong, for a program and for a person. */
         ErrorBody: {
             error: components["schemas"]["ErrorDetail"];
@@ -712,6 +869,10 @@ export interface components {
             on?: components["schemas"]["Holder"];
             /** @description The property's name. On a cohort: its id, and the condition is `is_set` (a member) or `is_not_set`. */
             property: string;
+        };
+        FindPersonsBody: {
+            /** @description An e-mail address, or a telephone number with its country code. */
+            address: string;
         };
         /** @description Values of one kind in one property. */
         Finding: {
@@ -1154,6 +1315,10 @@ export interface components {
             pseudonym: string;
             /** @description Names of profile properties that are sealed; their values need a disclosure. */
             sealed: components["schemas"]["SealedProperty"][];
+        };
+        PersonsFoundBody: {
+            /** @description Pseudonyms. */
+            persons: string[];
         };
         /** @description Who did something, by pseudonym, last seen first. */
         PersonsQuery: {
@@ -1686,6 +1851,25 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    compact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Compacted"];
+                };
+            };
+        };
+    };
     list_projects: {
         parameters: {
             query?: never;
@@ -1826,6 +2010,114 @@ export interface operations {
             };
         };
     };
+    list_erasures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasuresBody"];
+                };
+            };
+        };
+    };
+    erase_persons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ErasePersonsBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureMade"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+                erasure: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_events: {
         parameters: {
             query?: never;
@@ -1864,6 +2156,80 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["LiveEvent"];
+                };
+            };
+        };
+    };
+    access_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    find_persons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FindPersonsBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonsFoundBody"];
                 };
             };
         };

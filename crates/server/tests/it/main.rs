@@ -6,6 +6,7 @@
 //! - [`engage`], [`identity`], [`reports`]: profiles, who is one person, and what the numbers mean.
 //! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
+//! - [`person`]: one person's own data, and erasing them everywhere.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
@@ -25,6 +26,7 @@ mod full_disk;
 mod http;
 mod identity;
 mod ledger;
+mod person;
 mod postgres;
 mod reports;
 mod sdk;

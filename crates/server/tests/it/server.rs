@@ -16,7 +16,7 @@ use crate::http::{Reply, Request};
 
 const SETUP_CODE: &str = "test-setup-code";
 const EMAIL: &str = "owner@coffer.example";
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Starting includes migrations and, after a crash, replaying the log.
 const START_WAIT: Duration = Duration::from_secs(60);
 
@@ -48,8 +48,7 @@ pub(crate) struct Server {
     arguments: &'static [&'static str],
     database: Option<String>,
     cookie: String,
-    /// The authenticator's, of the first member.
-    totp_uri: String,
+    totp: Option<totp_rs::Totp>,
     pub(crate) project: Project,
 }
 
@@ -78,7 +77,7 @@ impl Server {
             arguments: options.arguments,
             database: options.database,
             cookie: String::new(),
-            totp_uri: String::new(),
+            totp: None,
             project: Project { id: 0, token: String::new() },
         };
         server.set_up(options.time_zone);
@@ -105,21 +104,25 @@ impl Server {
             }))
             .send();
         assert_eq!(reply.status, 201, "{}", reply.text());
+        self.totp = Some(totp);
         let cookie = reply.header("set-cookie").expect("a session");
         self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
-        self.totp_uri = uri;
         self.project = self.projects().remove(0);
     }
 
     /// Signs in anew, with the code of the next half minute: that of this one may be used up.
     pub(crate) fn sign_in(&mut self) {
-        let totp = totp_rs::Totp::from_url(&self.totp_uri).expect("it was read before");
-        let code = totp.generate(now_ms() as u64 / 1000 + 30).to_string();
-        let body = json!({"email": EMAIL, "password": PASSWORD, "code": code});
+        let body = json!({"email": EMAIL, "password": PASSWORD, "code": self.code()});
         let reply = self.api("POST", "/api/v1/session").json(&body).send();
         assert_eq!(reply.status, 200, "{}", reply.text());
         let cookie = reply.header("set-cookie").expect("a session");
         self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
+    }
+
+    /// A code of the authenticator app that was not used yet: the next one, which a server takes a moment early.
+    pub(crate) fn code(&self) -> String {
+        let totp = self.totp.as_ref().expect("the server is set up");
+        totp.generate(now_ms() as u64 / 1000 + 30).to_string()
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -1,0 +1,205 @@
+//! One person over the API: found by an address, their own data as a download, erased with a certificate; and the
+//! command that compacts.
+//!
+//! What shows personal values, and what cannot be undone, takes password and code again in the same request. Addresses
+//! travel in bodies, never in a URL, and what comes back is never kept by a cache.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body as Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use cofferdam_engine::{
+    AccessFormat, AccessPurpose, Compacted, Engine, Erasure, ErasureMade, ErasureReason, Error, Whom,
+};
+use cofferdam_model::limits;
+use serde::{Deserialize, Serialize};
+use tokio_stream::wrappers::ReceiverStream;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::{Body, ErrorBody, Of, Result, SignedIn};
+use crate::{say, serve};
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
+    OpenApiRouter::new()
+        .routes(routes!(find_persons))
+        .routes(routes!(access_person))
+        .routes(routes!(get_certificate))
+        .routes(routes!(compact))
+        .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
+        // A list of ids is larger than any question.
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(list_erasures, erase_persons))
+                .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)),
+        )
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FindPersonsBody {
+    /// An e-mail address, or a telephone number with its country code.
+    address: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PersonsFoundBody {
+    /// Pseudonyms.
+    persons: Vec<String>,
+}
+
+/// Who has an address. The ledger has that somebody asked, and how many were found.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/persons/find", params(("project" = u32, Path)),
+    request_body = FindPersonsBody, responses((status = OK, body = PersonsFoundBody)))]
+async fn find_persons(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(member): SignedIn,
+    Of(project): Of,
+    Body(body): Body<FindPersonsBody>,
+) -> Result<Json<PersonsFoundBody>> {
+    Ok(Json(PersonsFoundBody { persons: engine.find_persons(&member, &project, &body.address).await? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessBody {
+    /// A pseudonym.
+    person: String,
+    purpose: AccessPurpose,
+    format: AccessFormat,
+    /// The member's own, again.
+    password: String,
+    /// Six digits of the authenticator app; one that was not used before.
+    code: String,
+}
+
+/// Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/persons/access", params(("project" = u32, Path)),
+    request_body = AccessBody,
+    responses((status = OK, content_type = "application/x-ndjson", body = String), (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+async fn access_person(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(member): SignedIn,
+    Of(project): Of,
+    Body(body): Body<AccessBody>,
+) -> Result<Response> {
+    let AccessBody { person, purpose, format, password, code } = body;
+    let pieces = engine.access(&member, (password.into(), &code), &project, &person, purpose, format).await?;
+    let (kind, name) = match format {
+        AccessFormat::Ndjson => ("application/x-ndjson; charset=utf-8", "attachment; filename=\"person.ndjson\""),
+        AccessFormat::Html => ("text/html; charset=utf-8", "attachment; filename=\"person.html\""),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_DISPOSITION, name),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    Ok((headers, Bytes::from_stream(ReceiverStream::new(pieces))).into_response())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErasePersonsBody {
+    /// Pseudonyms.
+    #[serde(default)]
+    persons: Vec<String>,
+    /// Distinct ids.
+    #[serde(default)]
+    ids: Vec<String>,
+    reason: ErasureReason,
+    /// The member's own, again.
+    password: String,
+    /// Six digits of the authenticator app; one that was not used before.
+    code: String,
+}
+
+/// Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/erasures", params(("project" = u32, Path)),
+    request_body = ErasePersonsBody,
+    responses((status = OK, body = ErasureMade), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+async fn erase_persons(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(member): SignedIn,
+    Of(project): Of,
+    Body(body): Body<ErasePersonsBody>,
+) -> Result<Json<ErasureMade>> {
+    let ErasePersonsBody { persons, ids, reason, password, code } = body;
+    // On a task of its own: whoever hangs up does not leave it half done.
+    let erasing = tokio::spawn(async move {
+        engine.erase(&member, (password.into(), &code), &project, &Whom { persons, ids }, reason).await
+    });
+    Ok(Json(erasing.await.map_err(|_| Error::Interrupted)??))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErasuresBody {
+    erasures: Vec<Erasure>,
+}
+
+/// The newest erasures, newest first.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/erasures", params(("project" = u32, Path)),
+    responses((status = OK, body = ErasuresBody)))]
+async fn list_erasures(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<Json<ErasuresBody>> {
+    Ok(Json(ErasuresBody { erasures: engine.erasures(&project).await? }))
+}
+
+#[derive(Deserialize)]
+struct ErasurePath {
+    erasure: u32,
+}
+
+/// The certificate of an erasure: a text that `cofferdam ledger verify --proof` verifies with the ledger's key alone.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/erasures/{erasure}/certificate",
+    params(("project" = u32, Path), ("erasure" = u32, Path)),
+    responses((status = OK, content_type = "text/plain", body = String), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_certificate(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    Path(ErasurePath { erasure }): Path<ErasurePath>,
+) -> Result<Response> {
+    let text = engine.certificate(&project, erasure).await?;
+    let name = "attachment; filename=\"certificate.txt\"";
+    Ok(([(header::CONTENT_DISPOSITION, name), (header::CACHE_CONTROL, "no-store")], text).into_response())
+}
+
+/// Write everything to files now, and take the rows of erased persons out of them.
+#[utoipa::path(post, path = "/api/v1/compact", responses((status = OK, body = Compacted)))]
+async fn compact(State(engine): State<Arc<Engine>>, _: SignedIn) -> Result<Json<Compacted>> {
+    Ok(Json(engine.compact().await?))
+}
+
+// The command.
+
+#[derive(clap::Args)]
+pub(crate) struct CompactArgs {
+    /// The server's folder
+    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
+    data: PathBuf,
+    #[command(flatten)]
+    database: serve::DatabaseArgs,
+    #[command(flatten)]
+    root: crate::keys::RootArgs,
+    /// Do not wait for anything to become due
+    #[arg(long, required = true)]
+    now: bool,
+}
+
+pub(crate) async fn compact_stopped(args: CompactArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(args.now, "compaction that is due runs in the server by itself: say --now");
+    let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
+    let done = engine.compact().await?;
+    say(&format!("segments: {} before, {} after", done.segments_before, done.segments_after));
+    say(&format!("hidden rows in them: {} before, {} after", done.hidden_before, done.hidden_after));
+    Ok(ExitCode::SUCCESS)
+}

@@ -168,7 +168,11 @@ fn on_disk(data: &Path, log: &[u8], needles: &[String]) -> Result<usize> {
                 folders.push(path);
                 continue;
             }
-            let bytes = std::fs::read(&path)?;
+            // A socket has no bytes.
+            if !path.is_file() {
+                continue;
+            }
+            let bytes = crate::storage::read(&path)?;
             if bytes.starts_with(b"PAR1") {
                 parquets += 1;
                 texts(&path, &mut everything)?;

@@ -53,6 +53,14 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// A file's bytes; none when it is gone since it was listed, as the logs of databases go when these are closed.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => Ok(read?),
+    }
+}
+
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     for path in files(from)? {
         let target = to.join(path.strip_prefix(from)?);
@@ -107,7 +115,7 @@ fn found(folder: &Path, texts: &[String]) -> Result<BTreeSet<String>> {
         }
     };
     for path in files(folder)? {
-        let bytes = std::fs::read(&path)?;
+        let bytes = read(&path)?;
         look(&bytes);
         for at in 0..bytes.len().saturating_sub(4) {
             let mut inner = Vec::new();
@@ -288,7 +296,7 @@ fn dictionary(stage: &Stage) -> Result<Outcome> {
     // Whatever lies anywhere in the files in eight bytes: half of a stored pseudonym tells enough.
     let mut windows: HashSet<[u8; 8]> = HashSet::new();
     for path in files(&data)?.into_iter().filter(|path| path.to_string_lossy().contains("vault.db")) {
-        let bytes = std::fs::read(path)?;
+        let bytes = read(&path)?;
         windows.extend(bytes.windows(8).filter_map(|window| <[u8; 8]>::try_from(window).ok()));
     }
     // Low words are met by chance and by numbers of pages.
@@ -387,7 +395,7 @@ fn memory(stage: &Stage) -> Result<Outcome> {
     drop(server);
     let mut copies = 0;
     for path in files(&home)?.iter().filter(|path| !path.ends_with("root.key")) {
-        let bytes = std::fs::read(path)?;
+        let bytes = read(path)?;
         copies += usize::from(bytes.windows(32).any(|window| window == root));
         copies += usize::from(path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core")));
     }

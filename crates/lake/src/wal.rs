@@ -302,6 +302,9 @@ pub(crate) fn replay<'k>(
     }
 
     let mut next = Next { number: floor, previous_end: 0 };
+    // Where the file before ends, when its successor's header says less: a rotation failed after it had made that
+    // header, and the log went on in the old file.
+    let mut redeclared: Option<u64> = None;
     for (at, (number, bytes, _)) in files.iter().enumerate() {
         let path = file_path(folder, *number);
         let skip = names.contains(&format!("wal-{number:010}.skip"));
@@ -325,11 +328,17 @@ pub(crate) fn replay<'k>(
             // Kept apart: should it be damage after all, what lies behind it is not lost.
             put_durably(disk, folder, &path.with_extension("cut"), rest)?;
         }
-        if durable.is_none_or(|durable| end as u64 > durable) {
+        let goes_on = durable.is_some_and(|durable| end as u64 > durable);
+        if durable.is_none() || goes_on || redeclared.is_some() {
             // What was just read may be in the page cache alone, and a sync that failed once is not made up for by
             // another. The next file will declare it durable.
-            put_durably(disk, folder, &path, &bytes[..end])?;
+            let mut whole = bytes[..end].to_vec();
+            if let Some(previous_end) = redeclared {
+                whole[..HEADER].copy_from_slice(&header(previous_end));
+            }
+            put_durably(disk, folder, &path, &whole)?;
         }
+        redeclared = goes_on.then_some(end as u64);
         next = Next { number: number + 1, previous_end: end as u64 };
     }
     Ok(next)

@@ -86,6 +86,12 @@ kinds! {
     DrillEnded = 81,
     /// `count` further refusals of the actor that have no entry of their own.
     RefusalsCounted = 90,
+    /// Nobody else could approve the request of `refers_to`: a delay passes instead.
+    GrantSelfApproved = 110,
+    /// The request of `refers_to` was not run in time.
+    GrantExpired = 111,
+    /// Whoever made the request of `refers_to` took it back.
+    GrantWithdrawn = 112,
 }
 
 impl Kind {

@@ -244,3 +244,43 @@ pub const BACKUP_KEY_USE_SECONDS: i64 = 86_400;
 pub const BACKUP_KEY_LIFE_SECONDS: i64 = 7 * 86_400;
 /// A certificate, in bytes: as many names as one may have, and a proof.
 pub const LEDGER_CERTIFICATE_BYTES_MAX: usize = 256 * 1024;
+
+/// Subjects of one chunk of a disclosure: what can leave by one entry of the ledger, and by one look at the locks.
+pub const DISCLOSURE_CHUNK_SUBJECTS: usize = 1_000;
+/// A request to disclose, as JSON: its filter is a question's.
+pub const DISCLOSURE_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Requests of one organisation that wait: more than anybody decides about in a week.
+pub const DISCLOSURES_WAITING_MAX: u32 = 200;
+/// Disclosures of one list.
+pub const DISCLOSURES_LISTED: u32 = 500;
+/// A request that was not run within this is gone, in seconds: who approved knew the week's reasons.
+pub const DISCLOSURE_SECONDS: i64 = 7 * 86_400;
+/// Where nobody else could approve, this passes instead, in seconds: long enough to be seen by whoever shares the account.
+pub const SELF_APPROVAL_SECONDS: i64 = 3_600;
+/// A first export, and one by a new authenticator, waits this long unless two others approve, in seconds: whoever took
+/// an account over has to stay unnoticed for a day.
+pub const HOLD_SECONDS: i64 = 86_400;
+/// Disclosures that are streamed at a time: each has a thread, and a snapshot that keeps files.
+pub const DISCLOSURES_AT_ONCE: usize = 8;
+/// A reader that takes nothing for so long has gone, in seconds.
+pub const READER_SECONDS_MAX: u64 = 60;
+/// Different persons that one member may open one by one: what answering people takes, and no
+/// way to carry a shop away.
+pub const REVEALS_HOUR_MAX: usize = 30;
+pub const REVEALS_DAY_MAX: usize = 100;
+/// Persons of an organisation that are disclosed in a day without two approvals, in percent of all.
+pub const DISCLOSED_PERCENT_MAX: u64 = 20;
+/// Below so many persons the share says nothing: a fifth of forty is eight letters answered.
+pub const DISCLOSED_PERSONS_MIN: u64 = 100;
+/// Reveals one after the other of persons with ever higher (or lower) numbers: nobody answers letters in this order.
+pub const MONOTONE_REVEALS_MAX: usize = 20;
+/// Look-ups of an address that find nobody, in a minute: more is guessing.
+pub const LOOKUP_MISSES_MINUTE_MAX: usize = 5;
+/// Look-ups of an address by one member in an hour.
+pub const LOOKUPS_HOUR_MAX: usize = 100;
+/// A limit that tripped and that nobody else could close, closes after this at the earliest, in seconds.
+pub const TRIP_SECONDS_MIN: i64 = 86_400;
+/// An age recipient, in bytes: `age1` and 58 characters.
+pub const RECIPIENT_BYTES_MAX: usize = 128;
+/// The proof of an export, in bytes: a statement and a dozen proofs of entries.
+pub const EXPORT_PROOF_BYTES_MAX: usize = 1024 * 1024;

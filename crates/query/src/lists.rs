@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cofferdam_lake::Column;
+use cofferdam_lake::{Column, Core};
 use cofferdam_lake::columns::PropertyKey;
 use cofferdam_model::limits;
-use cofferdam_model::query::{EventMatch, EventsQuery, PersonsQuery};
+use cofferdam_model::query::{DateRange, EventMatch, EventsQuery, PersonsQuery};
 use cofferdam_model::result::Segment;
 use cofferdam_model::{SubjectNo, SubjectSet, Value};
 use rustc_hash::FxHashMap;
 
-use crate::scan::{Hit, Partial, Scan, Span};
+use crate::scan::{Buffers, Hit, Partial, ROWS_PER_UNIT, Scan, Span};
 use crate::tags::Tags;
 use crate::values::Values;
 use crate::{Input, Output, Result, calendar, check_match, invalid};
@@ -25,6 +25,24 @@ pub struct PersonFound {
     pub first_us: i64,
     pub last_us: i64,
     pub events: u64,
+}
+
+/// Takes the events of an export, some at a time.
+pub trait Export {
+    /// The subjects, as they stand in the lake and ascending, of whom the next events are; none for those of nobody.
+    ///
+    /// # Errors
+    /// When the export is to end here: none of their events is handed over then.
+    fn begin(&mut self, subjects: &[SubjectNo]) -> Result<()>;
+
+    /// Events of the subjects of the last `begin`.
+    ///
+    /// # Errors
+    /// When the export is to end here.
+    fn rows(&mut self, events: Vec<EventFound>) -> Result<()>;
+
+    /// How many stored events were looked at, of how many.
+    fn looked_at(&mut self, events: u64, of: u64);
 }
 
 /// An event of a list.
@@ -134,6 +152,73 @@ pub(crate) fn history(input: &Input<'_>, mut each: impl FnMut(Vec<EventFound>) -
         }
     }
     Ok(())
+}
+
+/// Hands over every event of a range that is meant: by the files they are stored in, by subject and time within each, of
+/// at most `subjects_max` subjects at a time. Only one file's columns are in memory at a time.
+pub(crate) fn export(
+    input: &Input<'_>,
+    range: DateRange,
+    matching: &EventMatch,
+    subjects_max: usize,
+    out: &mut dyn Export,
+) -> Result<()> {
+    check_match(matching)?;
+    let (from, to) = calendar::bounds(range, input.zone, input.now_us)?;
+    let scan = Scan::new(input, from, to)?;
+    let tags = Tags::new(&scan, &[(matching, &[])])?;
+    let all = scan.files.iter().map(|file| file.segment.rows).sum();
+    let (mut buffers, mut hits, mut seen) = (Buffers::default(), Vec::new(), 0);
+    for (index, file) in scan.files.iter().enumerate() {
+        let index = index as u32;
+        let rows = if tags.may_match(index) { file.core.time.len() } else { 0 };
+        let mut columns = None;
+        for from in (0..rows).step_by(ROWS_PER_UNIT) {
+            let to = (from + ROWS_PER_UNIT).min(rows);
+            scan.stretch(&tags, index, from..to, &mut buffers, &mut hits);
+            let mut rest = &hits[..];
+            while !rest.is_empty() {
+                let (subjects, some) = stretch_of(&file.core, rest, subjects_max.max(1));
+                out.begin(&subjects)?;
+                let columns = match &mut columns {
+                    Some(columns) => columns,
+                    none => none.insert(columns_of(&scan, index)?),
+                };
+                for some in rest[..some].chunks(limits::ROWS_MAX as usize) {
+                    out.rows(some.iter().map(|hit| event_of(input, &scan, columns, hit)).collect())?;
+                }
+                rest = &rest[some..];
+            }
+            out.looked_at(seen + to as u64, all);
+            if input.cancelled() {
+                return Err(crate::Error::Cancelled);
+            }
+        }
+        seen += file.segment.rows;
+        out.looked_at(seen, all);
+    }
+    input.failure()
+}
+
+/// How many of the first rows are of at most so many subjects, and those; the rows of nobody stand alone.
+fn stretch_of(core: &Core, hits: &[Hit], subjects_max: usize) -> (Vec<SubjectNo>, usize) {
+    let mut subjects = Vec::new();
+    let (mut index, mut end) = (0, 0);
+    for (at, hit) in hits.iter().enumerate() {
+        if at == 0 || hit.row >= end {
+            index += core.offsets[index..].partition_point(|offset| *offset <= hit.row) - 1;
+            end = core.offsets[index + 1];
+            let subject = SubjectNo(core.subjects[index]);
+            if subject == SubjectNo::NOBODY {
+                return if at == 0 { (subjects, hits.len()) } else { (subjects, at) };
+            }
+            if subjects.len() == subjects_max {
+                return (subjects, at);
+            }
+            subjects.push(subject);
+        }
+    }
+    (subjects, hits.len())
 }
 
 pub(crate) fn rows_of(input: &Input<'_>, subjects: &SubjectSet) -> Result<u64> {

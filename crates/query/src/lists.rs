@@ -402,7 +402,81 @@ pub(crate) fn totals(input: &Input<'_>) -> Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_lake::Snapshot;
+    use cofferdam_model::Merges;
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::People;
+    use crate::testing::{days, events, named};
+
+    /// Keeps what it is given, and ends after so many chunks.
+    struct Kept {
+        chunks: Vec<(Vec<u32>, Vec<EventFound>)>,
+        chunks_max: usize,
+        of: u64,
+    }
+
+    impl Export for Kept {
+        fn begin(&mut self, subjects: &[SubjectNo]) -> Result<()> {
+            if self.chunks.len() == self.chunks_max {
+                return Err(crate::Error::Cancelled);
+            }
+            self.chunks.push((subjects.iter().map(|subject| subject.0).collect(), Vec::new()));
+            Ok(())
+        }
+
+        fn rows(&mut self, events: Vec<EventFound>) -> Result<()> {
+            self.chunks.last_mut().expect("a chunk was begun").1.extend(events);
+            Ok(())
+        }
+
+        fn looked_at(&mut self, events: u64, of: u64) {
+            assert!(events <= of);
+            self.of = of;
+        }
+    }
+
+    #[test]
+    fn an_export_hands_over_every_event_once_and_only_after_its_subjects_were_named() {
+        let mut text = String::new();
+        for subject in 1..=40 {
+            for day in 1..=5 {
+                text.push_str(&format!("{subject} {day} 10:00 {} n={day}\n", if day == 3 { "Skip" } else { "Buy" }));
+            }
+        }
+        // Of nobody.
+        text.push_str(&format!("{} 2 11:00 Buy n=9\n", u32::MAX));
+        let mut merges = Merges::default();
+        merges.link(SubjectNo(1), SubjectNo(2));
+        let (zone, people) = (TimeZone::UTC, People::default());
+        let run = |buckets, pieces, subjects_max, chunks_max| {
+            let snapshot = Snapshot::of_events(events(&text), buckets, pieces);
+            let input = Input::new(&snapshot, &merges, &zone, 0, &people);
+            let mut kept = Kept { chunks: Vec::new(), chunks_max, of: 0 };
+            let ended = export(&input, days(2, 4), &named("Buy"), subjects_max, &mut kept);
+            (kept, ended.is_ok())
+        };
+        for (buckets, pieces, subjects_max) in [(1, 1, 1_000), (4, 1, 3), (2, 3, 1)] {
+            let (kept, is_whole) = run(buckets, pieces, subjects_max, usize::MAX);
+            assert!(is_whole && kept.of == 201, "{}", kept.of);
+            let mut rows = Vec::new();
+            for (subjects, events) in &kept.chunks {
+                assert!(subjects.len() <= subjects_max && subjects.is_sorted_by(|a, b| a < b), "{subjects:?}");
+                assert!(!events.is_empty());
+                for event in events {
+                    let is_named = subjects.iter().any(|one| merges.canonical(SubjectNo(*one)) == event.subject);
+                    assert!(is_named || (subjects.is_empty() && event.subject == SubjectNo::NOBODY), "{event:?}");
+                    rows.push((event.subject.0, event.time_us));
+                }
+            }
+            assert_eq!(rows.len(), 40 * 2 + 1, "the second and the fourth day, and nobody's");
+            assert_eq!(rows.iter().filter(|(subject, _)| *subject == merges.canonical(SubjectNo(1)).0).count(), 4);
+        }
+        let (kept, is_whole) = run(4, 1, 3, 2);
+        assert!(!is_whole);
+        assert_eq!(kept.chunks.len(), 2, "nothing after the chunk that was refused");
+    }
 
     #[test]
     fn a_list_of_no_rows_is_refused() {

@@ -92,12 +92,14 @@ pub(crate) enum State {
     Denied = 4,
     Withdrawn = 5,
     Expired = 6,
+    /// Broken off, and not to be run again.
+    Aborted = 7,
 }
 
 impl State {
     fn of_number(number: i64) -> State {
-        use State::{Denied, Done, Expired, Open, Running, Withdrawn};
-        [Open, Running, Done, Denied, Withdrawn].into_iter().find(|state| *state as i64 == number).unwrap_or(Expired)
+        use State::{Aborted, Denied, Done, Expired, Open, Running, Withdrawn};
+        [Open, Running, Done, Denied, Withdrawn, Aborted].into_iter().find(|state| *state as i64 == number).unwrap_or(Expired)
     }
 }
 
@@ -356,6 +358,17 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
+    pub(crate) async fn has_approved(&self, id: u32, person: &[u8]) -> Result<bool> {
+        let sql = "SELECT 1 FROM disclosure_approvals WHERE disclosure = $1 AND person = $2";
+        let query = sqlx::query(sql).bind(i64::from(id)).bind(person);
+        Ok(query.fetch_optional(&self.pool).await?.is_some())
+    }
+
+    pub(crate) async fn organisation_created(&self, org: OrgId) -> Result<i64> {
+        let query = sqlx::query("SELECT created_at FROM organisations WHERE id = $1").bind(i64::from(org.0));
+        query.fetch_one(&self.pool).await?.try_get(0)
+    }
+
     pub(crate) async fn approvals(&self, id: u32) -> Result<Vec<Approval>> {
         let sql = "SELECT member, entry, approved_at FROM disclosure_approvals WHERE disclosure = $1 ORDER BY entry";
         let rows = sqlx::query(sql).bind(i64::from(id)).fetch_all(&self.pool).await?;
@@ -425,8 +438,9 @@ impl Store {
     }
 
     pub(crate) async fn end(&self, id: u32, ended: &Ended) -> Result<()> {
-        let sql = "UPDATE disclosures SET state = $1, rows = $2, bytes = $3, hash_sent = $4, first_intent = $5,
-                   last_intent = $6, end_entry = $7, ended_at = $8 WHERE id = $9";
+        // What was denied or taken back while it ran stays so.
+        let sql = "UPDATE disclosures SET state = CASE state WHEN $10 THEN $1 ELSE state END, rows = $2, bytes = $3,
+                   hash_sent = $4, first_intent = $5, last_intent = $6, end_entry = $7, ended_at = $8 WHERE id = $9";
         sqlx::query(sql)
             .bind(ended.state as i64)
             .bind(ended.rows.cast_signed())
@@ -437,6 +451,7 @@ impl Store {
             .bind(number(ended.end_entry))
             .bind(ended.at_us)
             .bind(i64::from(id))
+            .bind(State::Running as i64)
             .execute(&self.pool)
             .await?;
         Ok(())

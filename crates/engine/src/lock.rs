@@ -10,15 +10,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::RwLock;
 
-use cofferdam_ledger::Kind;
+use cofferdam_ledger::{Entry, Kind};
 use cofferdam_model::policy::{Control, may};
-use cofferdam_model::{Decision, OrgId, limits};
+use cofferdam_model::{Class, Decision, OrgId, limits};
+use cofferdam_vault::Vault;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::approval::{Asked, Wish};
 use crate::member::{Caller, SteppedUp, Who};
+use crate::meta::Meta;
 use crate::{Engine, Error, Result, refused};
 
 /// A network of addresses.
@@ -216,6 +218,19 @@ impl Locks {
     }
 }
 
+/// The locks of one organisation, or of all.
+pub(crate) async fn read_locks(meta: &Meta, vault: &Vault, org: Option<OrgId>) -> Result<Vec<Lock>> {
+    let rows = meta.locks(org).await?;
+    rows.into_iter()
+        .map(|row| {
+            let text = vault.open_secret("lock", row.org.0, &row.sealed)?;
+            let target = std::str::from_utf8(&text).ok().and_then(LockTarget::read).ok_or(Error::Interrupted)?;
+            let reason = LockReason::of_number(row.reason).ok_or(Error::Interrupted)?;
+            Ok(Lock { id: row.id, org: row.org, target, reason, by: row.by, locked_us: row.locked_us })
+        })
+        .collect()
+}
+
 impl Engine {
     /// The lock that somebody is refused by, if there is one.
     pub fn refused_by_lock(&self, who: &Who) -> Option<LockTarget> {
@@ -242,7 +257,7 @@ impl Engine {
         reason: LockReason,
     ) -> Result<Vec<u64>> {
         let request = stepped_up.request();
-        stepped_up.spend(caller, request, cofferdam_model::Class::C0)?;
+        stepped_up.spend(caller, request, Class::C0)?;
         self.check_targets(caller, targets).await?;
         let locked: Vec<u32> =
             targets.iter().filter_map(|target| if let LockTarget::Member(id) = target { Some(*id) } else { None }).collect();
@@ -294,14 +309,22 @@ impl Engine {
         let now_us = self.now_us();
         self.locks.insert(org, targets, now_us);
         let member = by.map(|caller| caller.member.id);
-        let ids = self.meta.insert_locks(org, member, targets, reason as i64, now_us).await?;
+        let sealed: Vec<Vec<u8>> =
+            targets.iter().map(|target| self.vault.seal_secret("lock", org.0, target.print().as_bytes())).collect();
+        let ids = self.meta.insert_locks(org, member, &sealed, reason as i64, now_us).await?;
+        for target in targets {
+            match *target {
+                LockTarget::Member(id) => drop(self.meta.delete_sessions_of(id, None).await?),
+                LockTarget::Session(number) => self.meta.delete_session(number).await?,
+                LockTarget::Token(number) => self.meta.revoke_token(number, now_us).await?,
+                LockTarget::AllMembers => self.meta.end_all(org, now_us).await?,
+                LockTarget::Grant(_) | LockTarget::Address(_) | LockTarget::Network(_) => {}
+            }
+        }
         for (target, id) in targets.iter().zip(&ids) {
             let mut entry = match by {
                 Some(caller) => caller.entry(self, Kind::Locked),
-                None => cofferdam_ledger::Entry {
-                    org: Some(self.org_pseudonym(org)),
-                    ..cofferdam_ledger::Entry::of(Kind::Locked)
-                },
+                None => Entry { org: Some(self.org_pseudonym(org)), ..Entry::of(Kind::Locked) },
             };
             (entry.object, entry.purpose) = (*id, reason as u64);
             self.ledger.append_async(entry).await?;
@@ -311,23 +334,31 @@ impl Engine {
 
     /// The locks of an organisation, oldest first.
     pub async fn locks(&self, caller: &Caller) -> Result<Vec<Lock>> {
-        Ok(self.meta.locks(Some(caller.member.org)).await?)
+        self.stored_locks(Some(caller.member.org)).await
+    }
+
+    async fn stored_locks(&self, org: Option<OrgId>) -> Result<Vec<Lock>> {
+        read_locks(&self.meta, &self.vault, org).await
     }
 
     /// Asks for a lock to be opened: a second person agrees, or, where there is nobody else, an hour passes.
     pub async fn unlock(&self, caller: &Caller, stepped_up: SteppedUp, lock: u64) -> Result<Asked> {
         let request = stepped_up.request();
-        stepped_up.spend(caller, request, cofferdam_model::Class::C0)?;
-        let locks = self.meta.locks(Some(caller.member.org)).await?;
+        stepped_up.spend(caller, request, Class::C0)?;
+        let locks = self.stored_locks(Some(caller.member.org)).await?;
         let found = locks.into_iter().find(|one| one.id == lock).ok_or(Error::NotFound("lock"))?;
         let about = if let LockTarget::Member(id) = found.target { Some(id) } else { None };
         self.ask_second(caller, Wish::Unlock { lock }, about).await
     }
 
     /// Opens a lock that a second person agreed to open.
-    pub(crate) async fn open_lock(&self, org: OrgId, lock: u64) -> Result<()> {
-        let locks = self.meta.locks(Some(org)).await?;
+    pub(crate) async fn open_lock(&self, caller: &Caller, lock: u64) -> Result<()> {
+        let org = caller.member.org;
+        let locks = self.stored_locks(Some(org)).await?;
         let found = locks.iter().find(|one| one.id == lock).ok_or(Error::NotFound("lock"))?;
+        let mut entry = caller.entry(self, Kind::Unlocked);
+        entry.object = lock;
+        self.ledger.append_async(entry).await?;
         self.meta.delete_lock(lock).await?;
         // Another lock on the same stays.
         if !locks.iter().any(|one| one.id != lock && one.target == found.target) {

@@ -13,12 +13,13 @@ mod step_up;
 pub(crate) mod webauthn;
 
 pub use caller::{Caller, Factor, Session, Who};
-pub use passkey::{NewPasskey, PasskeyAsked, PasskeyView};
-pub use recovery::RecoveryCodes;
-pub use roles::{Invitation, Invited, Join, JoinOffer, MemberView};
-pub use session::{SessionView, SignInAsked, SignedIn};
-pub use step_up::{Proof, RequestHash, StepUpChallenge, StepUpProof, SteppedUp};
+pub use passkey::{PasskeyAsked, PasskeyView};
+pub use roles::{Invitation, Invited, Join, MemberView, RolesSet};
+pub use session::{Credentials, PasskeySignIn, SessionView, SignedIn, Visitor};
+pub use step_up::{RequestHash, StepUpChallenge, StepUpProof, SteppedUp};
+pub use webauthn::{Assertion, Attestation};
 
-pub(crate) use passkey::PasskeyRow;
-pub(crate) use session::{Doorkeeper, SignIns};
+pub(crate) use passkey::Ceremonies;
+pub(crate) use recovery::is_recovery_code;
+pub(crate) use roles::Joining;
 pub(crate) use step_up::StepUps;

@@ -16,6 +16,7 @@ use cofferdam_ledger::Kind;
 use cofferdam_model::{Class, limits, sabotage};
 use zeroize::Zeroizing;
 
+use super::recovery::is_recovery_code;
 use super::webauthn::{self, Assertion};
 use super::{Caller, Factor};
 use crate::{Engine, Error, Result, random, refused};
@@ -58,15 +59,13 @@ pub enum StepUpProof {
     },
 }
 
-/// A proof, or that there is none yet.
-pub type Proof = Option<StepUpProof>;
-
 /// That somebody showed a factor again for one request. It cannot be copied, and the act takes it.
 #[must_use = "a factor that was shown and is not used was shown for nothing"]
 pub struct SteppedUp {
     request: RequestHash,
     session: u64,
     factor: Factor,
+    newest_us: i64,
     is_demo: bool,
 }
 
@@ -77,6 +76,12 @@ impl SteppedUp {
 
     pub fn factor(&self) -> Factor {
         self.factor
+    }
+
+    /// How young the newest is of what was shown: the passkey, the browser, a recovery code that was used. Microseconds
+    /// since 1970-01-01 UTC.
+    pub fn newest_us(&self) -> i64 {
+        self.newest_us
     }
 
     /// Uses it up for an act that opens values of a class ([`Class::C0`] for one that opens none).
@@ -178,20 +183,26 @@ impl Engine {
         request: RequestHash,
         proof: StepUpProof,
     ) -> Result<SteppedUp> {
-        let factor = match proof {
-            StepUpProof::Passkey(assertion) => self.signed(caller, request, &assertion).await?.then_some(Factor::Passkey),
+        let shown = match proof {
+            StepUpProof::Passkey(assertion) => {
+                self.signed(caller, request, &assertion).await?.map(|since_us| (Factor::Passkey, since_us))
+            }
             StepUpProof::PasswordAndCode { password, code } => {
-                if !self.access.is_demo && !self.meta.passkeys(caller.member.id).await?.is_empty() {
+                // A recovery code is for whoever lost the passkey.
+                let may_do = self.access.is_demo
+                    || is_recovery_code(&code)
+                    || self.meta.passkeys(caller.member.id).await?.is_empty();
+                if !may_do {
                     return refused(
                         "passkey_needed",
                         "you have a passkey: password and code are not enough here",
-                        Some("use the passkey"),
+                        Some("use the passkey; if it is lost, a recovery code in place of the code"),
                     );
                 }
-                self.shows_password_and_code(caller, password, &code).await?.then_some(Factor::Totp)
+                self.shows_password_and_code(caller, password, &code).await?.map(|factor| (factor, 0))
             }
         };
-        let Some(factor) = factor else {
+        let Some((factor, factor_us)) = shown else {
             self.ledger.append_async(caller.entry(self, Kind::StepUpRefused)).await?;
             return refused(
                 "step_up_refused",
@@ -202,16 +213,32 @@ impl Engine {
         let mut entry = caller.entry(self, Kind::SteppedUp);
         (entry.purpose, entry.extra) = (factor as u64, request.0.to_vec());
         self.ledger.append_async(entry).await?;
-        Ok(SteppedUp { request, session: caller.session.number, factor, is_demo: self.access.is_demo })
+        let device_us = match caller.device {
+            Some(device) => self.meta.device_since(&device, caller.member.id).await?,
+            None => None,
+        };
+        let recovered_us = self.meta.member(caller.member.id).await?.map_or(0, |row| row.recovered_us);
+        Ok(SteppedUp {
+            request,
+            session: caller.session.number,
+            factor,
+            // A browser that is not known is as young as its session.
+            newest_us: factor_us.max(recovered_us).max(device_us.unwrap_or(caller.session.opened_us)),
+            is_demo: self.access.is_demo,
+        })
     }
 
-    async fn signed(&self, caller: &Caller, request: RequestHash, assertion: &Assertion) -> Result<bool> {
-        let Some(challenge) = webauthn::challenge_of(&assertion.client_data) else { return Ok(false) };
+    /// Since when the passkey is known that signed.
+    async fn signed(&self, caller: &Caller, request: RequestHash, assertion: &Assertion) -> Result<Option<i64>> {
+        let Some(challenge) = webauthn::challenge_of(&assertion.client_data) else { return Ok(None) };
         if !self.step_ups.take(&challenge, caller.session.number, request, self.now_us()) {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(passkey) = self.meta.passkey_by_credential(&assertion.credential).await? else { return Ok(false) };
-        Ok(passkey.member == caller.member.id && self.passkey_signed(&passkey, assertion, &challenge).await?)
+        let Some(passkey) = self.meta.passkey_by_credential(&assertion.credential).await? else { return Ok(None) };
+        if passkey.member != caller.member.id {
+            return Ok(None);
+        }
+        self.passkey_signed(&passkey, assertion, &challenge).await
     }
 }
 

@@ -44,6 +44,7 @@ mod approval;
 mod ask;
 mod backup;
 mod cohort;
+mod disclosure;
 pub mod ingest;
 mod ledger;
 mod live;
@@ -65,6 +66,10 @@ pub use cofferdam_ledger::{Transport, WitnessLink};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
+pub use disclosure::{
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress, Purpose,
+    Revealed, RevealedValue, Rule, Trip, Tripped, What,
+};
 pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use lock::{Lock, LockReason, LockTarget, Network};
@@ -211,6 +216,7 @@ pub struct Engine {
     ceremonies: member::Ceremonies,
     joining: member::Joining,
     locks: lock::Locks,
+    disclosures: disclosure::Disclosures,
     projects: RwLock<Projects>,
     outcomes: outcomes::Outcomes,
     live: live::Live,
@@ -272,6 +278,7 @@ impl Engine {
         for record in meta.projects(None).await? {
             projects.insert(&record);
         }
+        let disclosures = disclosure::Disclosures::open(meta.pool()).await?;
         let locks = lock::read_locks(&meta, &vault, None).await?;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let engine = Engine {
@@ -286,6 +293,7 @@ impl Engine {
             ceremonies: member::Ceremonies::default(),
             joining: member::Joining::default(),
             locks: lock::Locks::of(&locks),
+            disclosures,
             projects: RwLock::new(projects),
             outcomes: outcomes::Outcomes::new((clock)()),
             live: live::Live::default(),
@@ -298,6 +306,7 @@ impl Engine {
         if is_unsealing {
             engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
         }
+        engine.end_abandoned().await?;
         engine.finish_erasures().await?;
         Ok(engine)
     }
@@ -380,6 +389,15 @@ impl Engine {
     /// Writes the tail to segments, so that the next start has nothing to replay.
     pub async fn flush(&self) -> Result<()> {
         Ok(self.lake.flush().await?)
+    }
+}
+
+#[cfg(test)]
+impl Project {
+    /// One that is in no database.
+    pub(crate) fn of_test(id: u32) -> Project {
+        let (zone, mode) = (TimeZone::UTC, IdentityMode::Simplified);
+        Project { id: ProjectId(id), org: OrgId(1), zone, mode, is_test: false }
     }
 }
 

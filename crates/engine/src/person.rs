@@ -1,4 +1,4 @@
-//! One person: found by an address, erased everywhere, and what proves it.
+//! One person: erased everywhere, and what proves it.
 //!
 //! An erasure in order, each step durable before the next: the ledger says what is about to happen; the vault keeps the
 //! list of subjects; the vault destroys what it holds of them; the lake hides their events from everything and
@@ -83,25 +83,6 @@ impl From<cofferdam_vault::Erasure> for Erasure {
 const ROUNDS: u32 = 3;
 
 impl Engine {
-    /// Persons of a project who have this e-mail address or telephone number, by their pseudonyms. The ledger has who
-    /// asked and how many were found, before they are told.
-    pub async fn find_persons(&self, caller: &Caller, project: &Project, address: &str) -> Result<Vec<String>> {
-        let mut found = self.vault.find_by_mail(project.org, address).await?;
-        if found.is_empty() {
-            found = self.vault.find_by_phone(project.org, address).await?;
-        }
-        let subjects: Vec<SubjectNo> =
-            found.into_iter().filter(|(of, _)| *of == project.id).map(|(_, subject)| subject).collect();
-        let entry = Entry {
-            object: u64::from(project.id.0),
-            count: subjects.len() as u64,
-            ..caller.entry(self, Kind::Sought)
-        };
-        self.ledger.append_async(entry).await?;
-        let names = self.vault.pseudonyms(project.id, &subjects).await?;
-        Ok(subjects.iter().filter_map(|subject| names.get(subject).cloned()).collect())
-    }
-
     /// Erases persons everywhere. Once this returns, no answer has anything of them. Run it on a task of its own:
     /// given up half way, it goes on at the next start.
     ///

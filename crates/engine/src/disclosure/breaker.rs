@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
 use super::store::{Reserved, TripRow};
-use crate::{Caller, Engine, Error, RequestHash, Result, SteppedUp, refused};
+use crate::{Caller, Engine, Error, Result, SteppedUp, refused};
 
 /// Which limit tripped. The numbers are in the ledger and in databases: none changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -291,11 +291,6 @@ impl Engine {
         Ok(shown)
     }
 
-    /// What a factor is shown for, to close a trip.
-    pub fn hash_of_closing(trip: u32) -> RequestHash {
-        RequestHash::of(&[b"close a trip v1", &trip.to_be_bytes()])
-    }
-
     /// Others who may close a trip.
     async fn closers(&self, row: &TripRow) -> Result<Vec<u32>> {
         let mut able = Vec::new();
@@ -334,7 +329,7 @@ impl Engine {
         } else if row.by_member == caller.member.id || row.by_person[..] == person[..] {
             return refused("own_trip", "whoever made a limit trip does not close it", Some("ask others who may unlock"));
         }
-        stepped_up.spend(caller, Engine::hash_of_closing(trip), Class::C0)?;
+        super::spent(caller, stepped_up, Class::C0)?;
         let agreed = self.disclosures.store.would_close(trip, caller.member.id, &person).await?;
         let is_closed = agreed >= others.len().clamp(1, 2);
         let entry = Entry {

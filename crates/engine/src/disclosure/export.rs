@@ -85,7 +85,7 @@ pub(crate) fn write_persons(
 ) -> Result<()> {
     let (engine, project) = (out.engine.clone(), out.run.project.clone());
     if format == DisclosureFormat::Csv {
-        out.write(bytes("person,field,property,value\n".to_owned()), 0)?;
+        out.begin_with("person,field,property,value\n".to_owned());
     }
     let merges = engine.vault.merges(project.id);
     let (mut chunk, mut done, of) = (Vec::new(), 0, persons.len());
@@ -183,7 +183,7 @@ pub(crate) fn write_events(out: &mut Outlet, meant: &EventsMeant, format: Disclo
             cell(&mut head, &format!("properties.{column}"));
         }
         head.push('\n');
-        events.out.write(bytes(head), 0)?;
+        events.out.begin_with(head);
     }
     let input = Input::new(&meant.snapshot, &merges, &project.zone, meant.now_us, &meant.people);
     let written = cofferdam_query::export(

@@ -1,7 +1,7 @@
 //! Disclosure: everything that opens personal values or lets rows out in bulk goes this way.
 //!
 //! 1. [`request`]: what is asked for, in one form with one hash.
-//! 2. The policy says whether these roles may, what has to be shown again ([`crate::SteppedUp`], for this very hash) and
+//! 2. The policy says whether these roles may, what has to be shown again ([`crate::SteppedUp`], for this very request) and
 //!    how many others must approve. Requests wait in the database, sealed, for [`limits::DISCLOSURE_SECONDS`].
 //! 3. [`breaker`]: limits that hold whatever the roles allow, counted in the transaction that reserves.
 //! 4. [`stream`]: locks, limits, seal and ticket before every chunk; then the bytes; then an entry about the end.
@@ -23,18 +23,21 @@ use cofferdam_model::policy::{Control, Decision, may};
 use cofferdam_model::{Class, OrgId, limits, sabotage};
 use cofferdam_query::calendar::utc_text;
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc};
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use utoipa::ToSchema;
 
 use crate::{Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, refused};
 
-pub(crate) mod breaker;
+mod breaker;
 mod export;
 mod proof;
-mod request;
+pub(crate) mod request;
 mod reveal;
-mod store;
+pub(crate) mod store;
 pub(crate) mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use breaker::{Rule, Trip, Tripped};
 pub use request::{DisclosureFormat, DisclosureRequest, Purpose, What};
@@ -55,14 +58,18 @@ pub(crate) struct Disclosures {
 }
 
 impl Disclosures {
-    pub(crate) async fn open(store: Store) -> Result<Disclosures> {
+    pub(crate) async fn open(pool: SqlitePool) -> Result<Disclosures> {
+        let store = Store::open(pool).await?;
         let breakers = Breakers::new(&store.trips(None).await?);
         let slots = Arc::new(Semaphore::new(limits::DISCLOSURES_AT_ONCE));
         Ok(Disclosures { store, breakers, running: Running::default(), slots })
     }
-}
 
-pub(crate) use store::Store as DisclosureStore;
+    /// Room for one more stream.
+    pub(crate) fn slot(&self) -> Result<OwnedSemaphorePermit> {
+        self.slots.clone().try_acquire_owned().map_err(|_| Error::Busy)
+    }
+}
 
 /// Where a disclosure stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -86,7 +93,7 @@ pub enum DisclosureState {
 /// What a request would take, before it is made.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct DisclosurePlan {
-    /// Of exactly this request by this member: what a factor is shown for. Hexadecimal.
+    /// Of exactly this request by this member. Hexadecimal.
     pub hash: String,
     /// The highest class that it opens.
     pub opens: Class,
@@ -120,7 +127,7 @@ pub struct Disclosure {
     pub is_for_me: bool,
     /// Exactly this was asked for, and is run.
     pub request: DisclosureRequest,
-    /// What a factor is shown for, to approve or to run it. Hexadecimal.
+    /// Named by whoever approves or runs it, so that a factor is shown for exactly this. Hexadecimal.
     pub hash: String,
     pub state: DisclosureState,
     pub approvals_needed: u8,
@@ -143,6 +150,14 @@ pub struct Disclosure {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Uses up what was shown, and answers since when the newest of it is known. What it was shown for names the request: its
+/// text when it is made, its hash when it is approved or run.
+pub(crate) fn spent(caller: &Caller, stepped_up: SteppedUp, opens: Class) -> Result<i64> {
+    let (request, newest_us) = (stepped_up.request(), stepped_up.newest_us());
+    stepped_up.spend(caller, request, opens)?;
+    Ok(newest_us)
 }
 
 fn gone<T>(state: State) -> Result<T> {
@@ -223,24 +238,6 @@ impl Engine {
         Ok(Waits { self_approved_us, held_until_us, approvers })
     }
 
-    /// What a factor is shown for, to ask for this.
-    ///
-    /// # Errors
-    /// When it cannot be run like this.
-    pub fn hash_of_request(&self, caller: &Caller, project: &Project, request: &DisclosureRequest) -> Result<RequestHash> {
-        Ok(request.clone().checked()?.hash(project, caller.member.id))
-    }
-
-    /// What a factor is shown for, to approve or to run a disclosure.
-    ///
-    /// # Errors
-    /// When the caller does not see it.
-    pub async fn hash_of_disclosure(&self, caller: &Caller, id: u32) -> Result<RequestHash> {
-        self.disclosure(caller, id).await?;
-        let row = self.row_of(caller, id).await?;
-        self.hash_of(&row, &self.request_of(&row)?)
-    }
-
     /// What a request would take. Nothing is kept of it.
     ///
     /// # Errors
@@ -287,8 +284,7 @@ impl Engine {
             self.vault.subject_of(project.id, person).await?.ok_or(Error::NotFound("person"))?;
         }
         let hash = request.hash(project, caller.member.id);
-        let newest_us = stepped_up.newest_us();
-        stepped_up.spend(caller, hash, needed.opens)?;
+        let newest_us = spent(caller, stepped_up, needed.opens)?;
         let waits = self.waits(caller, &request, needed.approvals, Some(newest_us)).await?;
         let kind = if matches!(request.what, What::Reveal { .. }) { RowKind::Reveal } else { RowKind::Export };
         let new = NewDisclosure {
@@ -336,10 +332,16 @@ impl Engine {
     ///
     /// # Errors
     /// When the caller may not, is who asked, or approved before.
-    pub async fn approve_disclosure(&self, caller: &Caller, id: u32, stepped_up: SteppedUp) -> Result<Disclosure> {
+    pub async fn approve_disclosure(
+        &self,
+        caller: &Caller,
+        id: u32,
+        seen: &str,
+        stepped_up: SteppedUp,
+    ) -> Result<Disclosure> {
         let (row, request) = self.to_decide(caller, id).await?;
-        let hash = self.hash_of(&row, &request)?;
-        stepped_up.spend(caller, hash, Class::C0)?;
+        let hash = self.hash_of(&row, &request, seen)?;
+        spent(caller, stepped_up, Class::C0)?;
         let person = match sabotage::is_out(16) {
             true => self.vault.fingerprint("somebody", &caller.member.id.to_le_bytes()),
             false => self.person_print(&caller.member.email),
@@ -403,11 +405,18 @@ impl Engine {
         serde_json::from_slice(&json).map_err(|_| Error::Interrupted)
     }
 
-    /// The hash of what is stored, which must be the one that everybody saw.
-    fn hash_of(&self, row: &DisclosureRow, request: &DisclosureRequest) -> Result<RequestHash> {
+    /// The hash of what is stored, which must be the one that was asked for, and that somebody saw who now shows a
+    /// factor for it.
+    fn hash_of(&self, row: &DisclosureRow, request: &DisclosureRequest, seen: &str) -> Result<RequestHash> {
         let project = self.project(row.project)?;
         let hash = request.hash(&project, row.member);
-        if hash.0[..] == row.hash[..] && project.org == row.org { Ok(hash) } else { Err(Error::Interrupted) }
+        if hash.0[..] != row.hash[..] || project.org != row.org {
+            return Err(Error::Interrupted);
+        }
+        if hex(&hash.0) != seen {
+            return refused("another_request", "this is not the request that you saw", Some("look at it again"));
+        }
+        Ok(hash)
     }
 
     /// A request that is still open, for somebody else who may decide about it.
@@ -535,6 +544,7 @@ impl Engine {
         self: &Arc<Engine>,
         caller: &Caller,
         id: u32,
+        seen: &str,
         stepped_up: SteppedUp,
     ) -> Result<(mpsc::Receiver<Piece>, String)> {
         self.expire_disclosures(caller).await?;
@@ -546,7 +556,7 @@ impl Engine {
             return gone(row.state);
         }
         let request = self.request_of(&row)?;
-        let hash = self.hash_of(&row, &request)?;
+        self.hash_of(&row, &request, seen)?;
         // Roles may have changed since.
         let needed = request.needed(caller.member.roles)?;
         let approvals = self.disclosures.store.approvals(id).await?.len();
@@ -558,9 +568,9 @@ impl Engine {
             };
             return refused("not_ready", message, Some("two approvals end every wait"));
         }
-        stepped_up.spend(caller, hash, needed.opens)?;
+        spent(caller, stepped_up, needed.opens)?;
         let project = self.project(row.project)?;
-        let slot = self.disclosures.slots.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let slot = self.disclosures.slot()?;
         let context = Entry { purpose: request.purpose as u64, ..caller.entry(self, Kind::Intent) };
         let run = Run::new(id, &project, caller.who(), request.is_personal(), context);
         self.check_run(&run)?;
@@ -583,19 +593,19 @@ impl Engine {
                     self.on_snapshot(&project, None, cofferdam_query::People::default(), |input| Ok(input.snapshot.clone())).await?;
                 let meant = export::EventsMeant { snapshot, people, range, matching, now_us };
                 self.reserve(caller, &row, &RoaringBitmap::new(), is_shared).await?;
-                self.stream(Arc::new(run), slot, recipient, move |out| export::write_events(out, &meant, format))?
+                self.stream(Arc::new(run), slot, recipient, move |out| export::write_events(out, &meant, format)).await?
             }
             What::Persons { who, .. } => {
                 let persons = self.persons_meant(&project, who.as_ref()).await?;
                 self.reserve(caller, &row, &bitmap(persons.iter()), is_shared).await?;
-                self.stream(Arc::new(run), slot, recipient, move |out| export::write_persons(out, &persons, fields, format))?
+                self.stream(Arc::new(run), slot, recipient, move |out| export::write_persons(out, &persons, fields, format)).await?
             }
             What::Reveal { person, .. } => {
                 let subject = self.vault.subject_of(project.id, &person).await?.ok_or(Error::NotFound("person"))?;
                 let person = self.vault.merges(project.id).canonical(subject);
                 self.reserve(caller, &row, &bitmap([person]), is_shared).await?;
                 let persons = [person].into_iter().collect();
-                self.stream(Arc::new(run), slot, None, move |out| export::write_persons(out, &persons, fields, format))?
+                self.stream(Arc::new(run), slot, None, move |out| export::write_persons(out, &persons, fields, format)).await?
             }
         };
         Ok((pieces, name))

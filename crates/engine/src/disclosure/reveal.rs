@@ -17,7 +17,7 @@ use super::breaker::Rule;
 use super::request::bitmap;
 use super::store::{DisclosureRow, Ended, RowKind, State};
 use super::stream::{self, Run};
-use super::{DisclosureFormat, DisclosureRequest, Purpose, What};
+use super::{DisclosureFormat, DisclosureRequest, Purpose, What, spent};
 use crate::{Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, refused};
 
 /// What was opened of one person. No `Debug`, and overwritten when it is dropped.
@@ -52,21 +52,6 @@ fn one_field(person: &str, field: PersonalField, purpose: Purpose) -> Result<Dis
 }
 
 impl Engine {
-    /// What a factor is shown for, to see one field of one person.
-    ///
-    /// # Errors
-    /// When there is no such field to be shown.
-    pub fn hash_of_reveal(
-        &self,
-        caller: &Caller,
-        project: &Project,
-        person: &str,
-        field: PersonalField,
-        purpose: Purpose,
-    ) -> Result<RequestHash> {
-        Ok(one_field(person, field, purpose)?.hash(project, caller.member.id))
-    }
-
     /// Shows one field of one person, at once.
     ///
     /// # Errors
@@ -91,8 +76,7 @@ impl Engine {
             );
         }
         self.check_limits(caller.member.org, Some(caller.member.id))?;
-        let newest_us = stepped_up.newest_us();
-        stepped_up.spend(caller, request.hash(project, caller.member.id), needed.opens)?;
+        let newest_us = spent(caller, stepped_up, needed.opens)?;
         if let Some(until_us) = self.held_until(caller.member.org, newest_us).await? {
             return refused(
                 "held",

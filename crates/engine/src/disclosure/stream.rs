@@ -20,7 +20,7 @@ use cofferdam_ledger::{DisclosureTicket, Entry, Intent, Kind, RoaringBitmap};
 use cofferdam_model::{FieldSet, limits};
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -126,8 +126,12 @@ impl Engine {
         Intent { org: run.project.org, project: run.project.id, fields, subjects, context }
     }
 
-    /// Streams a disclosure that was begun, from a thread of its own. `write` makes its bytes.
-    pub(crate) fn stream(
+    /// Streams a disclosure that was begun, from a thread of its own. `write` makes its bytes. Returns when the first of
+    /// them are there.
+    ///
+    /// # Errors
+    /// When it ends before a byte was let out.
+    pub(crate) async fn stream(
         self: &Arc<Engine>,
         run: Arc<Run>,
         slot: OwnedSemaphorePermit,
@@ -135,7 +139,10 @@ impl Engine {
         write: impl FnOnce(&mut Outlet) -> Result<()> + Send + 'static,
     ) -> Result<mpsc::Receiver<Piece>> {
         let (sender, receiver) = mpsc::channel(PIECES_WAITING);
+        let (begun, has_begun) = oneshot::channel();
         let mut outlet = Outlet {
+            head: Vec::new(),
+            begun: Some(begun),
             engine: self.clone(),
             handle: Handle::current(),
             way: Way::to(recipient)?,
@@ -155,6 +162,7 @@ impl Engine {
             let written = write(&mut outlet).and_then(|()| outlet.finish());
             outlet.end(written);
         });
+        has_begun.await.map_err(|_| Error::Interrupted)??;
         Ok(receiver)
     }
 }
@@ -206,6 +214,10 @@ pub(crate) struct Outlet {
     handle: Handle,
     way: Way,
     sender: mpsc::Sender<Piece>,
+    /// What goes before the first row.
+    head: Vec<u8>,
+    /// Told when the first bytes are there, or why there are none.
+    begun: Option<oneshot::Sender<Result<()>>>,
     hash: Context,
     rows: u64,
     bytes: u64,
@@ -235,8 +247,19 @@ impl Outlet {
         self.handle.block_on(future)
     }
 
+    /// What the file begins with; it leaves with the first rows, and not before them.
+    pub(crate) fn begin_with(&mut self, head: String) {
+        self.head = head.into_bytes();
+    }
+
     /// Lets rows out.
-    pub(crate) fn write(&mut self, text: Zeroizing<Vec<u8>>, rows: u64) -> Result<()> {
+    pub(crate) fn write(&mut self, mut text: Zeroizing<Vec<u8>>, rows: u64) -> Result<()> {
+        if !self.head.is_empty() {
+            let mut whole = Zeroizing::new(Vec::with_capacity(self.head.len() + text.len()));
+            whole.append(&mut self.head);
+            whole.extend_from_slice(&text);
+            text = whole;
+        }
         self.rows += rows;
         self.run.rows.store(self.rows, Ordering::Relaxed);
         let out = match &mut self.way {
@@ -254,6 +277,10 @@ impl Outlet {
         if out.is_empty() {
             return Ok(());
         }
+        if let Some(begun) = self.begun.take() {
+            // Whoever asked may have gone; sending will say so.
+            let _ = begun.send(Ok(()));
+        }
         self.hash.update(&out);
         self.bytes += out.len() as u64;
         let piece = Bytes::from_owner(out);
@@ -270,6 +297,7 @@ impl Outlet {
 
     /// After the last row: the encryption's end, and the reader has taken everything.
     fn finish(&mut self) -> Result<()> {
+        self.write(Zeroizing::default(), 0)?;
         if let Way::Age(writer, shared) = &mut self.way
             && let Some(writer) = writer.take()
         {
@@ -293,7 +321,7 @@ impl Outlet {
             tracing::warn!(error = error as &dyn std::error::Error, "a disclosure was broken off");
         }
         let is_done = written.is_ok() && recorded.is_some();
-        let hash = self.hash.clone().finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        let hash = self.sent_hash();
         let ended = Ended {
             state: match (is_done, self.run.is_repeatable) {
                 (true, _) => State::Done,
@@ -312,16 +340,22 @@ impl Outlet {
         if let Err(error) = stored {
             tracing::error!(error = &error as &dyn std::error::Error, "the end of a disclosure is not stored");
         }
-        if !is_done {
+        if let Some(begun) = self.begun.take() {
+            let _ = begun.send(written);
+        } else if !is_done {
             // Whoever reads sees that it is not whole; whoever has gone sees nothing.
             let _ = self.handle.block_on(self.sender.send(Err(std::io::Error::other("broken off"))));
         }
     }
 
+    fn sent_hash(&self) -> [u8; 32] {
+        self.hash.clone().finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+
     fn ended(&mut self, kind: Kind) -> Option<u64> {
         self.is_ended = true;
         self.engine.disclosures.running.lock().expect("never left half changed").remove(&self.run.grant);
-        let hash: [u8; 32] = self.hash.clone().finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        let hash = self.sent_hash();
         let entry = end_entry(&self.run.context, kind, self.last_intent, self.rows, &hash, self.bytes);
         match self.engine.ledger.append(entry) {
             Ok(receipt) => receipt.seq,

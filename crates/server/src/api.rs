@@ -62,6 +62,7 @@ pub(crate) fn router() -> Routes {
         .merge(crate::members::router())
         .merge(crate::privacy::router())
         .merge(crate::persons::router())
+        .merge(crate::disclosures::router())
 }
 
 /// The OpenAPI document, as committed.
@@ -165,11 +166,12 @@ impl From<Error> for Failure {
             Error::Refused { code, message, hint } => {
                 let status = match code {
                     "wrong_setup_code" | "step_up_refused" | "passkey_needed" | "wrong_invitation" | "own_roles"
-                    | "roles_beyond_own" | "owner_only" | "not_a_second_person" | "not_your_token" => {
-                        StatusCode::FORBIDDEN
-                    }
+                    | "roles_beyond_own" | "owner_only" | "not_a_second_person" | "not_your_token" | "not_allowed"
+                    | "approval_needed" | "held" | "stopped_by_limit" | "own_request" | "own_trip" => StatusCode::FORBIDDEN,
+                    "limit_reached" => StatusCode::TOO_MANY_REQUESTS,
                     "wrong_credentials" => StatusCode::UNAUTHORIZED,
-                    "already_set_up" | "not_due" | "last_owner" | "nobody_could_unlock" => StatusCode::CONFLICT,
+                    "already_set_up" | "not_due" | "last_owner" | "nobody_could_unlock" | "not_ready" | "wrong_state"
+                    | "another_request" | "approved_before" | "not_done" | "not_yet" => StatusCode::CONFLICT,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 Failure::new(status, code, message, hint)

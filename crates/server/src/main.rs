@@ -15,6 +15,7 @@ mod capture;
 mod console;
 mod control;
 mod demo;
+mod disclosures;
 mod first_run;
 mod guard;
 mod import;
@@ -79,6 +80,9 @@ enum Command {
     Organisation(organisation::OrganisationCommand),
     /// Take the rows of erased persons out of the files of a server that is not running
     Compact(persons::CompactArgs),
+    /// Verify what was exported, without the server
+    #[command(subcommand)]
+    Export(disclosures::ExportCommand),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
         Command::Restore(args) => in_runtime(keys::restore(args)),
         Command::Organisation(command) => in_runtime(organisation::run(command)),
         Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
+        Command::Export(command) => disclosures::run(command),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

@@ -503,3 +503,112 @@ async fn guessing_addresses_ends_and_a_miss_looks_like_what_is_elsewhere() {
     assert_eq!(code(find(viewer, world.project.clone(), "u1@b.example").await), "not_allowed");
     assert_eq!(world.entries(Kind::Sought).len(), 7, "each was written down");
 }
+
+/// Environment of the process that is killed: folder, disclosure, its hash, and where its bytes go.
+const CHILD: &str = "COFFERDAM_TEST_EXPORT";
+
+/// Runs an export into a socket, in a process of its own: not a test but what the next one kills.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it is started by the test that kills it"]
+async fn exports_until_it_is_killed() {
+    let Ok(told) = std::env::var(CHILD) else { return };
+    let told: Vec<&str> = told.split(' ').collect();
+    let clock = Arc::new(AtomicI64::new(START_US));
+    let engine = open(Path::new(told[0]), &clock).await;
+    let officer = signed_in(&engine, 1).await;
+    let shown = SteppedUp::of_test(&officer, Factor::Passkey, 0);
+    let run = engine.run_disclosure(&officer, told[1].parse().unwrap(), told[2], shown).await;
+    let (mut pieces, _) = run.unwrap_or_else(|error| panic!("{error}"));
+    let mut socket = std::net::TcpStream::connect(told[3]).unwrap();
+    while let Some(Ok(piece)) = pieces.recv().await {
+        std::io::Write::write_all(&mut socket, &piece).unwrap();
+        // A socket holds all of it: the kill is to come in between.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_left_before_a_kill_is_of_persons_whom_an_entry_names() {
+    let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let rounds = setting("COFFERDAM_CRASH_ROUNDS").unwrap_or(4);
+    let seed = setting("COFFERDAM_SEED").unwrap_or_else(|| std::process::id().into());
+    eprintln!("COFFERDAM_SEED={seed}");
+    let mut random = seed | 1;
+    let home = tempfile::tempdir().unwrap();
+    let identity = age::x25519::Identity::generate();
+    let World { engine, clock, officer, project } = {
+        let world = World::new(home.path(), PERSONS).await;
+        let asked = world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await;
+        let asked = asked.unwrap_or_else(|error| panic!("{error}"));
+        for at in 0..2 {
+            let steward = world.join(&format!("steward{at}@coffer.example"), &[Role::DataSteward]).await;
+            world.approve(&steward, &asked).await.unwrap_or_else(|error| panic!("{error}"));
+        }
+        world
+    };
+    let asked = engine.disclosures(&officer).await.unwrap().remove(0);
+    let id = project.id;
+    let mut from = engine.ledger.size();
+    drop((engine, project));
+    let (mut rows_all, mut named_all) = (0, 0);
+    for round in 0..rounds {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let told = format!("{} {} {} {}", home.path().display(), asked.id, asked.hash, listener.local_addr().unwrap());
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "disclosure::tests::exports_until_it_is_killed", "--ignored"])
+            .env(CHILD, told)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let (mut socket, _) = listener.accept().unwrap();
+        let (mut sealed, mut some) = (Vec::new(), vec![0; 16 * 1024]);
+        let until = (random % 1_000_000) as usize;
+        while sealed.len() < until {
+            let read = socket.read(&mut some).unwrap_or(0);
+            sealed.extend_from_slice(&some[..read]);
+            if read == 0 {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What was on its way when it died has left as well.
+        while let Ok(read @ 1..) = socket.read(&mut some) {
+            sealed.extend_from_slice(&some[..read]);
+        }
+
+        let engine = open(home.path(), &clock).await;
+        engine.ledger.settle().unwrap();
+        let entries = engine.ledger.entries(from, u64::MAX).unwrap();
+        let of_it = |kind| entries.iter().filter(move |one| one.entry.kind == kind && one.entry.grant == u64::from(asked.id));
+        let mut named = RoaringBitmap::new();
+        for intent in of_it(Kind::Intent) {
+            named |= engine.ledger.subjects(intent.seq).unwrap().expect("a set");
+        }
+        let mut rows = 0;
+        for row in opened(&sealed, &identity).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let person = row["person"].as_str().expect("a name");
+            let subject = engine.vault.subject_of(id, person).await.unwrap().expect("a person");
+            assert!(named.contains(subject.0), "seed {seed}, round {round}: a person left whom no intent names");
+            rows += 1;
+        }
+        let last = of_it(Kind::Intent).last().map(|intent| intent.seq);
+        let ends: Vec<Option<u64>> =
+            of_it(Kind::Aborted).chain(of_it(Kind::Done)).map(|end| end.entry.refers_to).collect();
+        assert_eq!(ends, last.map_or(Vec::new(), |last| vec![Some(last)]), "seed {seed}, round {round}");
+        let view = engine.disclosure(&officer, asked.id).await.unwrap();
+        rows_all += rows;
+        named_all += named.len();
+        from = engine.ledger.size();
+        if view.state == DisclosureState::Done {
+            eprintln!("round {round} was not killed in time, and ended whole");
+            break;
+        }
+    }
+    eprintln!("{rounds} rounds: {rows_all} persons left, {named_all} named");
+    assert!(rows_all > 0 && rows_all <= named_all);
+}

@@ -65,7 +65,7 @@ impl Engine {
         let row = self.single(caller, project, request, RowKind::Access, b"").await?;
         self.reserve(caller, &row, &bitmap([person]), false).await?;
         let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
-        let run = Run { is_repeatable: false, ..Run::new(row.id, project, caller.who(), true, context) };
+        let run = Run::new(row.id, project, caller.who(), true, context).once();
         self.stream(Arc::new(run), slot, None, move |out| write_person(out, person, format)).await
     }
 }

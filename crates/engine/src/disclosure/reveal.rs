@@ -90,7 +90,7 @@ impl Engine {
         let person = self.vault.merges(project.id).canonical(subject);
         self.reserve(caller, &row, &bitmap([person]), false).await?;
         let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
-        let run = Run { is_repeatable: false, ..Run::new(row.id, project, caller.who(), true, context) };
+        let run = Run::new(row.id, project, caller.who(), true, context).once();
         // On a task of its own: whoever hangs up does not leave it without an end.
         let engine = self.clone();
         let shown = tokio::spawn(async move { engine.show(&run, &request, person).await });

@@ -53,7 +53,7 @@ pub(crate) struct Run {
     pub(crate) who: Who,
     pub(crate) is_personal: bool,
     /// Broken off, it may be run again.
-    pub(crate) is_repeatable: bool,
+    is_repeatable: bool,
     /// Who, from where, why: what every entry of it says.
     pub(crate) context: Entry,
     is_stopped: AtomicBool,
@@ -83,6 +83,11 @@ impl Run {
             done: zero(),
             of: zero(),
         }
+    }
+
+    /// One that is not run again when it is broken off.
+    pub(crate) fn once(self) -> Run {
+        Run { is_repeatable: false, ..self }
     }
 
     pub(crate) fn stop(&self) {

@@ -89,7 +89,7 @@ impl World {
             let body = Value::from(events).to_string();
             let door = Door::Import(Strictness::Strict);
             let report = engine.ingest(body.as_bytes(), door, Some(project.clone()), None).await.unwrap();
-            assert_eq!(report.stored, some.len() as u64 * 3);
+            assert_eq!(report.stored, some.len() * 3);
             let profiles: Vec<Value> = some
                 .iter()
                 .map(|id| {

@@ -194,6 +194,44 @@ pub const SESSION_IDLE_SECONDS_MAX: i64 = 12 * 3_600;
 pub const SIGN_IN_TRIES_MAX: u32 = 5;
 /// Window of the above, in seconds.
 pub const SIGN_IN_WINDOW_SECONDS: i64 = 300;
+/// Sign-ins from one address in that window, from browsers that are not known: an office behind one address signs in
+/// with less, and trying many accounts takes more.
+pub const SIGN_IN_ADDRESS_TRIES_MAX: u32 = 60;
+/// Sessions of one member: as many devices as somebody has, and a few forgotten ones.
+pub const SESSIONS_MAX: i64 = 10;
+/// Browsers that are known of one member.
+pub const DEVICES_MAX: i64 = 20;
+/// How old a factor that was shown again may be, in seconds.
+pub const STEP_UP_SECONDS_MAX: i64 = 300;
+/// Challenges that wait, of one session and of all: each is asked for by a click.
+pub const SESSION_STEP_UPS_MAX: usize = 16;
+pub const STEP_UPS_MAX: usize = 10_000;
+/// What a browser hands over of a passkey, each part in bytes: attestation statements with certificates have a few KB.
+pub const WEBAUTHN_BYTES_MAX: usize = 16 * 1024;
+/// A passkey's id, in bytes (WebAuthn's).
+pub const CREDENTIAL_ID_BYTES_MAX: usize = 1_023;
+/// Passkeys of one member: one a device, and keys in a drawer.
+pub const PASSKEYS_MAX: usize = 20;
+/// Recovery codes of one list.
+pub const RECOVERY_CODES: usize = 10;
+/// Invitations that wait, and how long one is good for, in seconds: handed over in person or by a message, not kept.
+pub const INVITATIONS_MAX: usize = 100;
+pub const INVITATION_SECONDS: i64 = 3 * 86_400;
+/// People who are about to join at once, over all invitations.
+pub const JOINING_MAX: usize = 10_000;
+/// Tokens of one project that are good.
+pub const TOKENS_MAX: usize = 100;
+/// How long a token is good for, in days.
+pub const TOKEN_DAYS_MAX: u32 = 365;
+/// How long a token is good for after it was exchanged, in seconds: until whoever uses it has the new one.
+pub const TOKEN_GRACE_SECONDS: i64 = 60;
+/// Locks of one organisation, and targets of one act: a network is one.
+pub const LOCKS_MAX: usize = 10_000;
+pub const LOCK_TARGETS_MAX: usize = 1_000;
+/// Things that wait for a second person, of one organisation.
+pub const WISHES_MAX: usize = 100;
+/// How long something waits that nobody else is there to agree to, in seconds: long enough to be seen.
+pub const ALONE_SECONDS: i64 = 3_600;
 
 /// An entry of the ledger, encoded: what it has fields for fits in half of it; the C2SP format would allow 64 KB.
 pub const LEDGER_ENTRY_BYTES_MAX: usize = 1_024;
@@ -244,3 +282,43 @@ pub const BACKUP_KEY_USE_SECONDS: i64 = 86_400;
 pub const BACKUP_KEY_LIFE_SECONDS: i64 = 7 * 86_400;
 /// A certificate, in bytes: as many names as one may have, and a proof.
 pub const LEDGER_CERTIFICATE_BYTES_MAX: usize = 256 * 1024;
+
+/// Subjects of one chunk of a disclosure: what can leave by one entry of the ledger, and by one look at the locks.
+pub const DISCLOSURE_CHUNK_SUBJECTS: usize = 1_000;
+/// A request to disclose, as JSON: its filter is a question's.
+pub const DISCLOSURE_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Requests of one organisation that wait: more than anybody decides about in a week.
+pub const DISCLOSURES_WAITING_MAX: u32 = 200;
+/// Disclosures of one list.
+pub const DISCLOSURES_LISTED: u32 = 500;
+/// A request that was not run within this is gone, in seconds: who approved knew the week's reasons.
+pub const DISCLOSURE_SECONDS: i64 = 7 * 86_400;
+/// Where nobody else could approve, this passes instead, in seconds: long enough to be seen by whoever shares the account.
+pub const SELF_APPROVAL_SECONDS: i64 = 3_600;
+/// A first export, and one by a new authenticator, waits this long unless two others approve, in seconds: whoever took
+/// an account over has to stay unnoticed for a day.
+pub const HOLD_SECONDS: i64 = 86_400;
+/// Disclosures that are streamed at a time: each has a thread, and a snapshot that keeps files.
+pub const DISCLOSURES_AT_ONCE: usize = 8;
+/// A reader that takes nothing for so long has gone, in seconds.
+pub const READER_SECONDS_MAX: u64 = 60;
+/// Different persons that one member may open one by one: what answering people takes, and no
+/// way to carry a shop away.
+pub const REVEALS_HOUR_MAX: usize = 30;
+pub const REVEALS_DAY_MAX: usize = 100;
+/// Persons of an organisation that are disclosed in a day without two approvals, in percent of all.
+pub const DISCLOSED_PERCENT_MAX: u64 = 20;
+/// Below so many persons the share says nothing: a fifth of forty is eight letters answered.
+pub const DISCLOSED_PERSONS_MIN: u64 = 100;
+/// Reveals one after the other of persons with ever higher (or lower) numbers: nobody answers letters in this order.
+pub const MONOTONE_REVEALS_MAX: usize = 20;
+/// Look-ups of an address that find nobody, in a minute: more is guessing.
+pub const LOOKUP_MISSES_MINUTE_MAX: usize = 5;
+/// Look-ups of an address by one member in an hour.
+pub const LOOKUPS_HOUR_MAX: usize = 100;
+/// A limit that tripped and that nobody else could close, closes after this at the earliest, in seconds.
+pub const TRIP_SECONDS_MIN: i64 = 86_400;
+/// An age recipient, in bytes: `age1` and 58 characters.
+pub const RECIPIENT_BYTES_MAX: usize = 128;
+/// The proof of an export, in bytes: a statement and a dozen proofs of entries.
+pub const EXPORT_PROOF_BYTES_MAX: usize = 1024 * 1024;

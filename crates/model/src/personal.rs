@@ -1,8 +1,14 @@
 //! What personal values are about, coarsely enough to be numbered once and for all: what a disclosure names, and what
 //! the ledger says was disclosed. Never which value.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Class;
+
 /// What a personal value is about. The numbers are stored: they never change, and none is used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum PersonalField {
     /// Ids that the customer gave the person.
@@ -14,12 +20,14 @@ pub enum PersonalField {
     Place = 4,
     NetworkAddress = 5,
     Birth = 6,
-    /// Whatever else is sealed: free text, values that only look personal.
+    /// What they did: events, under their pseudonym.
+    Events = 62,
+    /// Whatever else is sealed: free text, values that only look personal, and whatever is sensitive.
     Other = 63,
 }
 
 impl PersonalField {
-    pub const ALL: [PersonalField; 8] = [
+    pub const ALL: [PersonalField; 9] = [
         PersonalField::DistinctId,
         PersonalField::Email,
         PersonalField::Phone,
@@ -27,8 +35,19 @@ impl PersonalField {
         PersonalField::Place,
         PersonalField::NetworkAddress,
         PersonalField::Birth,
+        PersonalField::Events,
         PersonalField::Other,
     ];
+
+    /// The highest class that a value of the field can have: what is sensitive goes by [`PersonalField::Place`] and
+    /// [`PersonalField::Other`] alone.
+    pub const fn class(self) -> Class {
+        match self {
+            PersonalField::Events => Class::C2,
+            PersonalField::Place | PersonalField::Other => Class::C4,
+            _ => Class::C3,
+        }
+    }
 }
 
 /// A set of personal fields: bit `n` is field `n`.
@@ -48,6 +67,10 @@ impl FieldSet {
 
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = PersonalField> {
+        PersonalField::ALL.into_iter().filter(move |field| self.contains(*field))
     }
 }
 

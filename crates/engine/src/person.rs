@@ -92,11 +92,8 @@ impl Engine {
         }
         let subjects: Vec<SubjectNo> =
             found.into_iter().filter(|(of, _)| *of == project.id).map(|(_, subject)| subject).collect();
-        let entry = Entry {
-            object: u64::from(project.id.0),
-            count: subjects.len() as u64,
-            ..caller.entry(self, Kind::Sought)
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), count: subjects.len() as u64, ..caller.entry(self, Kind::Sought) };
         self.ledger.append_async(entry).await?;
         let names = self.vault.pseudonyms(project.id, &subjects).await?;
         Ok(subjects.iter().filter_map(|subject| names.get(subject).cloned()).collect())
@@ -171,12 +168,8 @@ impl Engine {
         let count = move |input: &cofferdam_query::Input<'_>| cofferdam_query::rows_of(input, &set);
         let (events, _) = self.on_snapshot(project, None, People::default(), count).await?;
         let begun_us = self.now_us();
-        let entry = Entry {
-            object: u64::from(project.id.0),
-            purpose: reason as u64,
-            count: subjects.len() as u64,
-            ..who
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), purpose: reason as u64, count: subjects.len() as u64, ..who };
         let receipt = self.ledger.append_async(entry).await?;
         let entry = receipt.seq.ok_or(Error::Interrupted)?;
         let mut statement = format!(
@@ -390,7 +383,10 @@ mod tests {
             let project = world(&engine).await;
             let (persons, _) = engine.vault.known_persons(project.id, &["u1".to_owned()]).await.unwrap();
             let subjects: Vec<SubjectNo> = persons.iter().collect();
-            let begun = engine.begin_erasure(Entry::of(Kind::Shredded), &project, &persons, &subjects, ErasureReason::Request).await.unwrap();
+            let begun = engine
+                .begin_erasure(Entry::of(Kind::Shredded), &project, &persons, &subjects, ErasureReason::Request)
+                .await
+                .unwrap();
             if steps > 0 {
                 engine.vault.erase(project.id, &subjects).await.unwrap();
             }

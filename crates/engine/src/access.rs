@@ -27,6 +27,19 @@ pub enum AccessPurpose {
     Portability = 2,
 }
 
+impl AccessPurpose {
+    pub(crate) fn of_number(number: u64) -> Option<AccessPurpose> {
+        [AccessPurpose::SubjectAccess, AccessPurpose::Portability].into_iter().find(|one| *one as u64 == number)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            AccessPurpose::SubjectAccess => "subject_access",
+            AccessPurpose::Portability => "portability",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessFormat {

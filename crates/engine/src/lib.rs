@@ -43,6 +43,7 @@ mod account;
 mod ask;
 mod backup;
 mod cohort;
+mod exposure;
 pub mod ingest;
 mod ledger;
 mod live;
@@ -60,7 +61,12 @@ pub use cofferdam_ledger::{Transport, WitnessLink};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
-pub use ledger::ledger_of;
+pub use exposure::{
+    Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosureState, Exposees, Exposure, ExposureQuestion,
+    ExposureSum, FieldExposure, GrantExposure, OrganisationExposure, PersonsExposed, PersonsQuestion, ProjectExposure,
+    Who,
+};
+pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
@@ -94,6 +100,8 @@ pub enum Error {
     Vault(#[source] cofferdam_vault::Error),
     #[error("the ledger is not available")]
     Ledger(#[from] cofferdam_ledger::Error),
+    #[error("the index of disclosures is not available")]
+    Exposure(#[from] cofferdam_exposure::Error),
     #[error("the database of members and projects failed")]
     Meta(#[from] sqlx::Error),
     #[error("a background task ended before its answer")]
@@ -142,6 +150,9 @@ pub struct Engine {
     vault: Arc<Vault>,
     lake: Lake,
     ledger: Arc<cofferdam_ledger::Log>,
+    disclosures: Arc<cofferdam_exposure::Index>,
+    /// One reader of the whole ledger at a time.
+    verifying: Arc<tokio::sync::Semaphore>,
     meta: meta::Meta,
     accounts: account::Accounts,
     projects: RwLock<Projects>,
@@ -187,6 +198,7 @@ impl Engine {
         }
         let vault = Arc::new(vault);
         let ledger = ledger::open(&folder, &vault, clock.clone(), witnesses).await?;
+        let disclosures = exposure::open(&folder, &ledger).await?;
         let (merges, plans) = (vault.clone(), vault.clone());
         let options = cofferdam_lake::Options {
             flush_events,
@@ -209,6 +221,8 @@ impl Engine {
             vault,
             lake,
             ledger,
+            disclosures,
+            verifying: Arc::new(tokio::sync::Semaphore::new(1)),
             meta,
             accounts: account::Accounts::new(setup_code),
             projects: RwLock::new(projects),

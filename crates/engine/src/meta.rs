@@ -183,6 +183,14 @@ impl Meta {
         sqlx::query(sql).bind(i64::from(id)).fetch_optional(&self.pool).await?.map(|row| member(&row)).transpose()
     }
 
+    /// Members of one organisation, or of all, by number.
+    pub(crate) async fn members(&self, org: Option<OrgId>) -> Result<Vec<MemberRow>> {
+        let sql = "SELECT id, org, sealed, password_hash, totp_sealed FROM members
+             WHERE $1 IS NULL OR org = $1 ORDER BY id";
+        let rows = sqlx::query(sql).bind(org.map(|org| i64::from(org.0))).fetch_all(&self.pool).await?;
+        rows.iter().map(member).collect()
+    }
+
     /// Uses up a TOTP step. False when it, or a later one, was used before.
     pub(crate) async fn use_totp_step(&self, member: u32, step: i64) -> Result<bool> {
         let done = sqlx::query("UPDATE members SET totp_step = $1 WHERE id = $2 AND totp_step < $1")

@@ -26,7 +26,7 @@ pub use event::{PropertyType, SealedEvent, Value};
 pub use id::{OrgId, ProjectId, SubjectNo};
 pub use merges::Merges;
 pub use outcome::{Outcome, Reason};
-pub use personal::{FieldSet, PersonalField};
+pub use personal::{FieldGroup, FieldSet, PersonalField};
 pub use plan::TrackingPlan;
 pub use query::Query;
 pub use result::{Answer, ResultTable};

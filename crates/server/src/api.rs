@@ -53,6 +53,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .routes(routes!(delete_cohort))
         .routes(routes!(live))
         .merge(crate::privacy::router())
+        .merge(crate::exposure::router())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         .merge(crate::persons::router())
         // An uploaded list is larger than any question.
@@ -132,6 +133,7 @@ impl From<Error> for Failure {
             | Error::Store(_)
             | Error::Vault(_)
             | Error::Ledger(_)
+            | Error::Exposure(_)
             | Error::Meta(_)
             | Error::Interrupted => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");

@@ -7,6 +7,7 @@
 //! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
 //! - [`person`]: one person's own data, and erasing them everywhere.
+//! - [`exposure`]: what an account saw, whom it was about, and the ledger verified from the console.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
@@ -22,6 +23,7 @@ mod crash;
 mod demo;
 mod door;
 mod engage;
+mod exposure;
 mod full_disk;
 mod http;
 mod identity;

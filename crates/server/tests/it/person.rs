@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::http::Reply;
 use crate::server::{PASSWORD, Server, binary, now_ms};
 
-fn path(server: &Server, rest: &str) -> String {
+pub(crate) fn path(server: &Server, rest: &str) -> String {
     format!("/api/v1/projects/{}/{rest}", server.project.id)
 }
 
 /// Ada on two devices before and after she signed in, and Grace.
-fn world(server: &Server) {
+pub(crate) fn world(server: &Server) {
     let now = now_ms();
     let device = |at: i64, device: &str, user: Option<&str>, more: Value| {
         let mut event = server.event("Visit", now - at * 1_000, "", more);
@@ -39,13 +39,13 @@ fn world(server: &Server) {
     }
 }
 
-fn find(server: &Server, address: &str) -> Vec<String> {
+pub(crate) fn find(server: &Server, address: &str) -> Vec<String> {
     let reply = server.api("POST", &path(server, "persons/find")).json(&json!({"address": address})).send();
     assert_eq!(reply.status, 200, "{}", reply.text());
     serde_json::from_value(reply.json()["persons"].clone()).expect("pseudonyms")
 }
 
-fn access(server: &Server, person: &str, format: &str, code: &str) -> Reply {
+pub(crate) fn access(server: &Server, person: &str, format: &str, code: &str) -> Reply {
     let body =
         json!({"person": person, "purpose": "subject_access", "format": format, "password": PASSWORD, "code": code});
     server.api("POST", &path(server, "persons/access")).json(&body).send()

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::http::{Reply, Request};
 
 const SETUP_CODE: &str = "test-setup-code";
-const EMAIL: &str = "owner@coffer.example";
+pub(crate) const EMAIL: &str = "owner@coffer.example";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Starting includes migrations and, after a crash, replaying the log.
 const START_WAIT: Duration = Duration::from_secs(60);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 mod corpus;
+mod exposure;
 mod firewall;
 mod ledger;
 mod running;
@@ -46,6 +47,7 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
+    cases.extend(exposure::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
     cases.sort_by_key(|case| case.number);

@@ -45,6 +45,7 @@ mod ask;
 mod backup;
 mod cohort;
 mod disclosure;
+mod exposure;
 pub mod ingest;
 mod ledger;
 mod live;
@@ -70,7 +71,12 @@ pub use disclosure::{
     ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress, Purpose,
     Revealed, RevealedValue, Rule, Trip, Tripped, What,
 };
-pub use ledger::ledger_of;
+pub use exposure::{
+    Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure, ExposureQuestion,
+    ExposureSum, FieldExposure, GrantExposure, OrganisationExposure, PersonsExposed, PersonsQuestion, ProjectExposure,
+    Who,
+};
+pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use lock::{Lock, LockReason, LockTarget, Network};
 pub use member::{
@@ -114,6 +120,8 @@ pub enum Error {
     Vault(#[source] cofferdam_vault::Error),
     #[error("the ledger is not available")]
     Ledger(#[from] cofferdam_ledger::Error),
+    #[error("the index of disclosures is not available")]
+    Exposure(#[from] cofferdam_exposure::Error),
     #[error("the database of members and projects failed")]
     Meta(#[from] sqlx::Error),
     #[error("a background task ended before its answer")]
@@ -210,6 +218,9 @@ pub struct Engine {
     vault: Arc<Vault>,
     lake: Lake,
     ledger: Arc<cofferdam_ledger::Log>,
+    exposures: Arc<cofferdam_exposure::Index>,
+    /// One reader of the whole ledger at a time.
+    verifying: Arc<tokio::sync::Semaphore>,
     meta: meta::Meta,
     accounts: account::Accounts,
     access: Access,
@@ -263,6 +274,7 @@ impl Engine {
         }
         let vault = Arc::new(vault);
         let ledger = ledger::open(&folder, &vault, clock.clone(), witnesses).await?;
+        let exposures = exposure::open(&folder, &ledger).await?;
         let (merges, plans) = (vault.clone(), vault.clone());
         let options = cofferdam_lake::Options {
             flush_events,
@@ -287,6 +299,8 @@ impl Engine {
             vault,
             lake,
             ledger,
+            exposures,
+            verifying: Arc::new(tokio::sync::Semaphore::new(1)),
             meta,
             accounts: account::Accounts::new(setup_code),
             access,

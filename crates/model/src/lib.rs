@@ -27,7 +27,7 @@ pub use event::{PropertyType, SealedEvent, Value};
 pub use id::{OrgId, ProjectId, SubjectNo};
 pub use merges::Merges;
 pub use outcome::{Outcome, Reason};
-pub use personal::{FieldSet, PersonalField};
+pub use personal::{FieldGroup, FieldSet, PersonalField};
 pub use plan::TrackingPlan;
 pub use policy::{Control, Decision, Deed, Role, Roles};
 pub use query::Query;

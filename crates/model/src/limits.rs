@@ -276,6 +276,8 @@ pub const ARGON2_PASSES_MAX: u32 = 30;
 pub const ARGON2_LANES_MAX: u32 = 16;
 /// A line to or from the control socket, in bytes: shares and passphrases are far smaller.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+/// An answer of the control socket, in bytes: what was exposed of some thousand projects fits.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a backup key makes backups, and how long it lives, in seconds: an erased person's key is in no backup that
 /// opens after the latter, and every backup can be put back for six days at least.
 pub const BACKUP_KEY_USE_SECONDS: i64 = 86_400;
@@ -322,3 +324,10 @@ pub const TRIP_SECONDS_MIN: i64 = 86_400;
 pub const RECIPIENT_BYTES_MAX: usize = 128;
 /// The proof of an export, in bytes: a statement and a dozen proofs of entries.
 pub const EXPORT_PROOF_BYTES_MAX: usize = 1024 * 1024;
+/// Things that one question about exposure may name (accounts, sessions, addresses …): each disclosure is compared with
+/// all of them.
+pub const EXPOSURE_BY_MAX: usize = 100;
+/// Grants, and disclosures without an end, that an answer about exposure lists one by one; it counts all of them.
+pub const EXPOSURE_LISTED_MAX: usize = 100;
+/// Disclosures, or persons, on one page of a list.
+pub const EXPOSURE_ROWS_MAX: u32 = 500;

@@ -48,6 +48,69 @@ impl PersonalField {
             _ => Class::C3,
         }
     }
+
+    /// What it is called in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PersonalField::DistinctId => "distinct_id",
+            PersonalField::Email => "email",
+            PersonalField::Phone => "phone",
+            PersonalField::Name => "name",
+            PersonalField::Place => "place",
+            PersonalField::NetworkAddress => "network_address",
+            PersonalField::Birth => "birth",
+            PersonalField::Events => "events",
+            PersonalField::Other => "other",
+        }
+    }
+
+    pub const fn group(self) -> FieldGroup {
+        match self {
+            PersonalField::DistinctId | PersonalField::Name | PersonalField::Birth => FieldGroup::Identity,
+            PersonalField::Email | PersonalField::Phone => FieldGroup::Contact,
+            PersonalField::Place => FieldGroup::Place,
+            PersonalField::NetworkAddress => FieldGroup::Device,
+            PersonalField::Events => FieldGroup::Events,
+            PersonalField::Other => FieldGroup::Other,
+        }
+    }
+}
+
+/// Fields that mean the same to whoever has to be told that they are out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FieldGroup {
+    Identity,
+    Contact,
+    Place,
+    Device,
+    Events,
+    Other,
+}
+
+impl FieldGroup {
+    pub const ALL: [FieldGroup; 6] = [
+        FieldGroup::Identity,
+        FieldGroup::Contact,
+        FieldGroup::Place,
+        FieldGroup::Device,
+        FieldGroup::Events,
+        FieldGroup::Other,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            FieldGroup::Identity => "identity",
+            FieldGroup::Contact => "contact",
+            FieldGroup::Place => "place",
+            FieldGroup::Device => "device",
+            FieldGroup::Events => "events",
+            FieldGroup::Other => "other",
+        }
+    }
+
+    pub fn fields(self) -> FieldSet {
+        PersonalField::ALL.into_iter().filter(|field| field.group() == self).collect()
+    }
 }
 
 /// A set of personal fields: bit `n` is field `n`.

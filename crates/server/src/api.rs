@@ -63,6 +63,7 @@ pub(crate) fn router() -> Routes {
         .merge(crate::privacy::router())
         .merge(crate::persons::router())
         .merge(crate::disclosures::router())
+        .merge(crate::exposure::router())
 }
 
 /// The OpenAPI document, as committed.
@@ -214,6 +215,7 @@ impl From<Error> for Failure {
             | Error::Store(_)
             | Error::Vault(_)
             | Error::Ledger(_)
+            | Error::Exposure(_)
             | Error::Meta(_)
             | Error::Interrupted => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");

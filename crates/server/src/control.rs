@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use cofferdam_engine::{Engine, Share};
+use cofferdam_engine::{DisclosedQuestion, Engine, ExposureQuestion, Share};
 use cofferdam_model::{OrgId, limits};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -50,6 +50,16 @@ pub(crate) enum Ask {
     },
     CreateOrganisation {
         name: String,
+    },
+    /// Answered as JSON.
+    Exposed {
+        organisation: Option<u32>,
+        question: ExposureQuestion,
+    },
+    /// Answered as JSON.
+    Disclosed {
+        organisation: Option<u32>,
+        question: DisclosedQuestion,
     },
 }
 
@@ -161,6 +171,12 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             let made = open(gate)?.backup(to).await?;
             Ok(format!("{} files, {:.1} MB", made.files, made.bytes as f64 / 1e6))
         }
+        Ask::Exposed { organisation, question } => {
+            Ok(serde_json::to_string(&open(gate)?.exposed(organisation.map(OrgId), question).await?)?)
+        }
+        Ask::Disclosed { organisation, question } => {
+            Ok(serde_json::to_string(&open(gate)?.disclosed(organisation.map(OrgId), question).await?)?)
+        }
     }
 }
 
@@ -182,7 +198,7 @@ pub(crate) fn ask(data: &Path, ask: &Ask) -> anyhow::Result<Option<String>> {
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
-    BufReader::new(stream.take(limits::CONTROL_BYTES_MAX as u64)).read_line(&mut answer)?;
+    BufReader::new(stream.take(limits::CONTROL_ANSWER_BYTES_MAX as u64)).read_line(&mut answer)?;
     let told: Told = serde_json::from_str(&answer).context("the server hung up")?;
     if !told.done {
         bail!("{}", told.text);

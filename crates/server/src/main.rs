@@ -16,6 +16,7 @@ mod console;
 mod control;
 mod demo;
 mod disclosures;
+mod exposure;
 mod first_run;
 mod guard;
 mod import;
@@ -63,6 +64,8 @@ enum Command {
     /// Verify the ledger, or prove to others what is in it
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Say what was exposed: by an account, a session, an address, since when; or what was disclosed about one person
+    Exposed(exposure::ExposedArgs),
     /// Sign what the ledgers of others have, and refuse one that was changed or rolled back
     Witness(witness::WitnessArgs),
     /// Run the detectors of today over the stored events of a server that is not running
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(*args),
         Command::Verify { data, database, root } => in_runtime(verify(data, database, root)),
         Command::Ledger(command) => in_runtime(ledger::run(command)),
+        Command::Exposed(args) => in_runtime(exposure::run(args)),
         Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Scan(args) => in_runtime(privacy::scan(args)),
         Command::Plan(args) => in_runtime(privacy::plan(args)),

@@ -136,6 +136,7 @@ impl Gate {
             Ok(engine) => {
                 let engine = Arc::new(engine);
                 tokio::spawn(expire_backups(Arc::downgrade(&engine)));
+                tokio::spawn(follow_ledger(Arc::downgrade(&engine)));
                 Door::Open(engine.clone(), routes(engine, capture::Proxies(self.args.proxies)))
             }
         };
@@ -228,6 +229,24 @@ async fn expire_backups(engine: std::sync::Weak<Engine>) {
         let Some(engine) = engine.upgrade() else { return };
         if let Err(error) = engine.expire_backup_keys() {
             tracing::error!(error = &error as &dyn std::error::Error, "could not destroy a backup key in time");
+        }
+    }
+}
+
+/// Keeps the index of disclosures close behind the ledger, for as long as the engine is there: a question waits for
+/// what is missing, and that is little then.
+async fn follow_ledger(engine: std::sync::Weak<Engine>) {
+    let mut is_warned = false;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(engine) = engine.upgrade() else { return };
+        match engine.follow_ledger().await {
+            Ok(()) => is_warned = false,
+            Err(error) if !is_warned => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the index of disclosures is behind");
+                is_warned = true;
+            }
+            Err(_) => {}
         }
     }
 }

@@ -194,7 +194,7 @@ impl Engine {
     async fn approvers(&self, caller: &Caller, request: &DisclosureRequest) -> Result<usize> {
         let own = self.person_print(&caller.member.email);
         let mut persons = vec![own];
-        for row in self.meta.members(caller.member.org).await? {
+        for row in self.meta.members(Some(caller.member.org)).await? {
             let who = crate::Who { member: Some(row.id), ip: None, session: None, ..caller.who() };
             if row.id != caller.member.id && request.is_for_approval_by(row.roles) && self.refused_by_lock(&who).is_none()
             {

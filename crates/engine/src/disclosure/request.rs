@@ -70,6 +70,35 @@ pub enum Purpose {
     Migration = 7,
 }
 
+impl Purpose {
+    const ALL: [Purpose; 7] = [
+        Purpose::SubjectAccess,
+        Purpose::Portability,
+        Purpose::Support,
+        Purpose::Security,
+        Purpose::LegalDuty,
+        Purpose::Analysis,
+        Purpose::Migration,
+    ];
+
+    pub(crate) fn of_number(number: u64) -> Option<Purpose> {
+        Purpose::ALL.into_iter().find(|one| *one as u64 == number)
+    }
+
+    /// As it is written in requests.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Purpose::SubjectAccess => "subject_access",
+            Purpose::Portability => "portability",
+            Purpose::Support => "support",
+            Purpose::Security => "security",
+            Purpose::LegalDuty => "legal_duty",
+            Purpose::Analysis => "analysis",
+            Purpose::Migration => "migration",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DisclosureFormat {

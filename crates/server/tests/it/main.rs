@@ -8,6 +8,7 @@
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
 //! - [`person`]: one person's own data, and erasing them everywhere.
 //! - [`access`]: roles, passkeys, sessions, tokens, locks, over every route and two organisations.
+//! - [`exposure`]: what an account saw, whom it was about, and the ledger verified from the console.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
@@ -26,6 +27,7 @@ mod crash;
 mod demo;
 mod door;
 mod engage;
+mod exposure;
 mod full_disk;
 mod http;
 mod identity;

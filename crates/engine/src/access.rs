@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::disclosure::request::bitmap;
-use crate::disclosure::store::RowKind;
 use crate::disclosure::spent;
+use crate::disclosure::store::RowKind;
 use crate::disclosure::stream::{Outlet, Piece, Run};
 use crate::member::{Caller, SteppedUp};
 use crate::{Engine, Error, Project, Result};

@@ -237,9 +237,7 @@ impl Engine {
         let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
         match totp(secret, email).check(code.trim(), now_s) {
             Some(step) => Ok(step.cast_signed()),
-            None => {
-                refused("wrong_totp", "this code is not right at this moment", Some("check that the clocks agree"))
-            }
+            None => refused("wrong_totp", "this code is not right at this moment", Some("check that the clocks agree")),
         }
     }
 

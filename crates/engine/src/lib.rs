@@ -67,8 +67,8 @@ pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
 pub use disclosure::{
-    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress, Purpose,
-    Revealed, RevealedValue, Rule, Trip, Tripped, What,
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress,
+    Purpose, Revealed, RevealedValue, Rule, Trip, Tripped, What,
 };
 pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
@@ -173,7 +173,8 @@ impl Access {
     pub fn at(origin: &str) -> Result<Access> {
         let party = member::webauthn::RelyingParty { origin: origin.trim_end_matches('/').to_owned() };
         let id = party.id();
-        let is_safe = party.origin.starts_with("https://") || (party.origin.starts_with("http://") && id == "localhost");
+        let is_safe =
+            party.origin.starts_with("https://") || (party.origin.starts_with("http://") && id == "localhost");
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
         if !is_safe || id.is_empty() || !id.chars().all(letters) || id.parse::<std::net::Ipv4Addr>().is_ok() {
             return refused(

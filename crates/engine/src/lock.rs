@@ -259,8 +259,10 @@ impl Engine {
         let request = stepped_up.request();
         stepped_up.spend(caller, request, Class::C0)?;
         self.check_targets(caller, targets).await?;
-        let locked: Vec<u32> =
-            targets.iter().filter_map(|target| if let LockTarget::Member(id) = target { Some(*id) } else { None }).collect();
+        let locked: Vec<u32> = targets
+            .iter()
+            .filter_map(|target| if let LockTarget::Member(id) = target { Some(*id) } else { None })
+            .collect();
         if !locked.is_empty() && self.who_may(caller.member.org, Control::Unlock, &locked).await?.is_empty() {
             return refused(
                 "nobody_could_unlock",
@@ -371,8 +373,15 @@ impl Engine {
     pub(crate) async fn who_may(&self, org: OrgId, control: Control, without: &[u32]) -> Result<Vec<u32>> {
         let rows = self.meta.members(org).await?;
         let able = rows.into_iter().filter(|row| {
-            let who =
-                Who { org, member: Some(row.id), session: None, token: None, grant: None, ip: None, since_us: i64::MAX };
+            let who = Who {
+                org,
+                member: Some(row.id),
+                session: None,
+                token: None,
+                grant: None,
+                ip: None,
+                since_us: i64::MAX,
+            };
             !without.contains(&row.id)
                 && may(row.roles, control) != Decision::Deny
                 && self.refused_by_lock(&who).is_none()
@@ -423,7 +432,10 @@ mod tests {
         locks.insert(OrgId(1), &[network("::/0")], 1_000);
         assert_eq!(locks.refuse(&who()), None);
         let mapped = "::ffff:192.0.2.200".parse().unwrap();
-        assert!(locks.refuse(&Who { ip: Some(mapped), ..who() }).is_some(), "written as an address of the other family");
+        assert!(
+            locks.refuse(&Who { ip: Some(mapped), ..who() }).is_some(),
+            "written as an address of the other family"
+        );
     }
 
     #[test]

@@ -152,12 +152,8 @@ impl Engine {
         let count = move |input: &cofferdam_query::Input<'_>| cofferdam_query::rows_of(input, &set);
         let (events, _) = self.on_snapshot(project, None, People::default(), count).await?;
         let begun_us = self.now_us();
-        let entry = Entry {
-            object: u64::from(project.id.0),
-            purpose: reason as u64,
-            count: subjects.len() as u64,
-            ..who
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), purpose: reason as u64, count: subjects.len() as u64, ..who };
         let receipt = self.ledger.append_async(entry).await?;
         let entry = receipt.seq.ok_or(Error::Interrupted)?;
         let mut statement = format!(
@@ -371,7 +367,10 @@ mod tests {
             let project = world(&engine).await;
             let (persons, _) = engine.vault.known_persons(project.id, &["u1".to_owned()]).await.unwrap();
             let subjects: Vec<SubjectNo> = persons.iter().collect();
-            let begun = engine.begin_erasure(Entry::of(Kind::Shredded), &project, &persons, &subjects, ErasureReason::Request).await.unwrap();
+            let begun = engine
+                .begin_erasure(Entry::of(Kind::Shredded), &project, &persons, &subjects, ErasureReason::Request)
+                .await
+                .unwrap();
             if steps > 0 {
                 engine.vault.erase(project.id, &subjects).await.unwrap();
             }

@@ -113,7 +113,9 @@ impl Engine {
             Some(Some(network)) => Some(network.to_string()),
             None => None,
         };
-        if self.meta.tokens(project.id).await?.iter().filter(|row| row.revoked_us.is_none()).count() >= limits::TOKENS_MAX {
+        if self.meta.tokens(project.id).await?.iter().filter(|row| row.revoked_us.is_none()).count()
+            >= limits::TOKENS_MAX
+        {
             return refused("too_many_tokens", "the project has too many tokens", Some("revoke some first"));
         }
         let (token, print) = self.new_token();

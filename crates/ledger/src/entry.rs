@@ -138,7 +138,8 @@ impl Kind {
 
     /// Something that whoever is refused can repeat at will: beyond a few it is counted rather than listed.
     pub fn is_refusal(self) -> bool {
-        matches!(self, 
+        matches!(
+            self,
             Kind::SignInRefused
                 | Kind::StepUpRefused
                 | Kind::DisclosureRefused

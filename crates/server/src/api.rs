@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use cofferdam_engine::{
-    Cohort, CohortMade, Credentials, Engine, Error, LiveEvent, Member, ProjectRecord, PropertyKnown, SetUp,
-    StepUpChallenge, Status,
+    Cohort, CohortMade, Credentials, Engine, Error, LiveEvent, Member, ProjectRecord, PropertyKnown, SetUp, Status,
+    StepUpChallenge,
 };
 use cofferdam_model::cohort::CohortRule;
 use cofferdam_model::policy::may;
@@ -111,7 +111,12 @@ pub(crate) struct Failure(StatusCode, ErrorDetail, Option<u64>);
 
 impl Failure {
     fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: Option<&str>) -> Failure {
-        let detail = ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned), step_up: None };
+        let detail = ErrorDetail {
+            code: code.to_owned(),
+            message: message.into(),
+            hint: hint.map(str::to_owned),
+            step_up: None,
+        };
         Failure(status, detail, None)
     }
 
@@ -165,13 +170,33 @@ impl From<Error> for Failure {
         match error {
             Error::Refused { code, message, hint } => {
                 let status = match code {
-                    "wrong_setup_code" | "step_up_refused" | "passkey_needed" | "wrong_invitation" | "own_roles"
-                    | "roles_beyond_own" | "owner_only" | "not_a_second_person" | "not_your_token" | "not_allowed"
-                    | "approval_needed" | "held" | "stopped_by_limit" | "own_request" | "own_trip" => StatusCode::FORBIDDEN,
+                    "wrong_setup_code"
+                    | "step_up_refused"
+                    | "passkey_needed"
+                    | "wrong_invitation"
+                    | "own_roles"
+                    | "roles_beyond_own"
+                    | "owner_only"
+                    | "not_a_second_person"
+                    | "not_your_token"
+                    | "not_allowed"
+                    | "approval_needed"
+                    | "held"
+                    | "stopped_by_limit"
+                    | "own_request"
+                    | "own_trip" => StatusCode::FORBIDDEN,
                     "limit_reached" => StatusCode::TOO_MANY_REQUESTS,
                     "wrong_credentials" => StatusCode::UNAUTHORIZED,
-                    "already_set_up" | "not_due" | "last_owner" | "nobody_could_unlock" | "not_ready" | "wrong_state"
-                    | "another_request" | "approved_before" | "not_done" | "not_yet" => StatusCode::CONFLICT,
+                    "already_set_up"
+                    | "not_due"
+                    | "last_owner"
+                    | "nobody_could_unlock"
+                    | "not_ready"
+                    | "wrong_state"
+                    | "another_request"
+                    | "approved_before"
+                    | "not_done"
+                    | "not_yet" => StatusCode::CONFLICT,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 Failure::new(status, code, message, hint)
@@ -693,9 +718,8 @@ async fn live(State(engine): State<Arc<Engine>>, Of(project): Of, Lockable(who):
     // The feed ends now and then and the browser asks again: a session that was ended sees no more.
     let coming = coming.take_until(tokio::time::sleep(FEED_LIFE));
     // What waits to be sent when the organisation is sealed, or whoever follows is locked, stays here.
-    let coming = coming.take_while(move |_| {
-        std::future::ready(!engine.is_sealed(&project) && engine.refused_by_lock(&who).is_none())
-    });
+    let coming = coming
+        .take_while(move |_| std::future::ready(!engine.is_sealed(&project) && engine.refused_by_lock(&who).is_none()));
     let recent = futures_util::stream::iter(recent.into_iter().map(Arc::new));
     let stream = recent.chain(coming).map(|event| {
         let data = serde_json::to_string(&*event).unwrap_or_default();

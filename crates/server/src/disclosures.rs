@@ -278,9 +278,8 @@ pub(crate) fn run(command: ExportCommand) -> anyhow::Result<ExitCode> {
     let ExportCommand::Verify(args) = command;
     let key = VerifierKey::parse(&args.key)?;
     let mut text = String::new();
-    let proof = std::fs::File::open(&args.proof).and_then(|file| {
-        file.take(limits::EXPORT_PROOF_BYTES_MAX as u64 + 1).read_to_string(&mut text)
-    });
+    let proof = std::fs::File::open(&args.proof)
+        .and_then(|file| file.take(limits::EXPORT_PROOF_BYTES_MAX as u64 + 1).read_to_string(&mut text));
     proof.with_context(|| format!("could not read {}", args.proof.display()))?;
     let (sent, entries) = ExportProof::parse(&text)?.verify(&key)?;
     for (recorded, checkpoint) in &entries {

@@ -127,9 +127,8 @@ async fn erase_persons(
 ) -> Result<Json<ErasureMade>> {
     let ErasePersonsBody { persons, ids, reason } = body;
     // On a task of its own: whoever hangs up does not leave it half done.
-    let erasing = tokio::spawn(async move {
-        engine.erase(&caller, stepped_up, &project, &Whom { persons, ids }, reason).await
-    });
+    let erasing =
+        tokio::spawn(async move { engine.erase(&caller, stepped_up, &project, &Whom { persons, ids }, reason).await });
     Ok(Json(erasing.await.map_err(|_| Error::Interrupted)??))
 }
 

@@ -181,11 +181,8 @@ impl Engine {
         let subjects: Vec<SubjectNo> =
             found.into_iter().filter(|(of, _)| *of == project.id).map(|(_, subject)| subject).collect();
         let names = self.vault.pseudonyms(project.id, &subjects).await?;
-        let entry = Entry {
-            object: u64::from(project.id.0),
-            count: subjects.len() as u64,
-            ..caller.entry(self, Kind::Sought)
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), count: subjects.len() as u64, ..caller.entry(self, Kind::Sought) };
         self.ledger.append_async(entry).await?;
         store.looked_up(member, subjects.is_empty(), now_us).await?;
         let (_, misses) = store.lookups(member, now_us - 60_000_000).await?;

@@ -390,11 +390,5 @@ pub(crate) fn end_entry(
     hash: &[u8; 32],
     bytes: u64,
 ) -> Entry {
-    Entry {
-        kind,
-        refers_to: last_intent,
-        count: rows,
-        extra: Sent::commitment(hash, bytes),
-        ..context.clone()
-    }
+    Entry { kind, refers_to: last_intent, count: rows, extra: Sent::commitment(hash, bytes), ..context.clone() }
 }

@@ -56,7 +56,11 @@ fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<
 
 async fn signed_in(engine: &Engine, member: u32) -> Caller {
     let row = engine.meta.member(member).await.unwrap().expect("a member");
-    engine.open_session(row, Factor::Passkey, &Visitor::default()).await.unwrap_or_else(|error| panic!("{error}")).caller
+    engine
+        .open_session(row, Factor::Passkey, &Visitor::default())
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+        .caller
 }
 
 impl World {
@@ -241,9 +245,8 @@ async fn one_value_is_shown_after_the_ledger_has_it_and_only_to_whom_the_policy_
     let viewer = world.join("vera@coffer.example", &[Role::Viewer, Role::DataSteward]).await;
     assert_eq!(code(world.reveal(&viewer, 1).await), "not_allowed");
     let person = world.name(1).await;
-    let show = |field, shown| {
-        world.engine.reveal(&world.officer, &world.project, &person, field, Purpose::Support, shown)
-    };
+    let show =
+        |field, shown| world.engine.reveal(&world.officer, &world.project, &person, field, Purpose::Support, shown);
     assert_eq!(code(show(PersonalField::Other, world.shown(&world.officer)).await), "approval_needed");
     let weak = SteppedUp::of_test(&world.officer, Factor::Totp, 0);
     assert_eq!(code(show(PersonalField::Email, weak).await), "passkey_needed");
@@ -260,7 +263,8 @@ async fn an_export_of_persons_waits_for_another_person_leaves_encrypted_and_is_p
     let world = World::new(home.path(), 1_500).await;
     let identity = age::x25519::Identity::generate();
     let steward = world.join("stefan@coffer.example", &[Role::DataSteward]).await;
-    let asked = world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
+    let asked =
+        world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((asked.state, asked.approvals_needed, asked.is_for_me), (DisclosureState::Waiting, 1, false));
     assert_eq!(code(world.run(&world.officer, &asked).await), "not_ready");
     assert_eq!(code(world.approve(&world.officer, &asked).await), "not_found", "whoever asked approves nothing");
@@ -368,7 +372,8 @@ async fn where_nobody_else_could_approve_an_hour_passes_and_the_ledger_says_so()
 /// Runs an export of persons for a reader that takes one piece, then something happens, then it takes the rest.
 async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Caller)) -> Disclosure {
     let identity = age::x25519::Identity::generate();
-    let asked = world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
+    let asked =
+        world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
     let mut stewards = Vec::new();
     for at in 0..2 {
         let email = format!("steward{}x{at}@coffer.example", asked.id);
@@ -428,7 +433,8 @@ async fn what_a_process_left_running_is_ended_by_the_next() {
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path(), 4_000).await;
     let identity = age::x25519::Identity::generate();
-    let asked = world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
+    let asked =
+        world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
     let row = world.engine.disclosures.store.disclosure(OrgId(1), asked.id).await.unwrap().expect("a row");
     world.engine.reserve(&world.officer, &row, &RoaringBitmap::new(), true).await.unwrap_or_else(|e| panic!("{e}"));
     let context = Entry { grant: u64::from(asked.id), ..world.officer.entry(&world.engine, Kind::Intent) };
@@ -584,7 +590,8 @@ async fn whatever_left_before_a_kill_is_of_persons_whom_an_entry_names() {
         let engine = open(home.path(), &clock).await;
         engine.ledger.settle().unwrap();
         let entries = engine.ledger.entries(from, u64::MAX).unwrap();
-        let of_it = |kind| entries.iter().filter(move |one| one.entry.kind == kind && one.entry.grant == u64::from(asked.id));
+        let of_it =
+            |kind| entries.iter().filter(move |one| one.entry.kind == kind && one.entry.grant == u64::from(asked.id));
         let mut named = RoaringBitmap::new();
         for intent in of_it(Kind::Intent) {
             named |= engine.ledger.subjects(intent.seq).unwrap().expect("a set");

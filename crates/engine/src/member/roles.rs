@@ -179,7 +179,13 @@ impl Engine {
         let print = self.vault.fingerprint("invitation", code.as_bytes());
         let found = if code.len() <= 64 { self.meta.invitation(&print, self.now_us()).await? } else { None };
         found.map_or_else(
-            || refused("wrong_invitation", "this invitation is not there", Some("it may be used or too old: ask for another")),
+            || {
+                refused(
+                    "wrong_invitation",
+                    "this invitation is not there",
+                    Some("it may be used or too old: ask for another"),
+                )
+            },
             Ok,
         )
     }
@@ -271,10 +277,13 @@ impl Engine {
         if !caller.member.roles.has(Role::OrgOwner) {
             return refused("owner_only", "only an owner changes an owner", None);
         }
-        let owners =
-            self.meta.members(row.org).await?.iter().filter(|other| other.roles.has(Role::OrgOwner)).count();
+        let owners = self.meta.members(row.org).await?.iter().filter(|other| other.roles.has(Role::OrgOwner)).count();
         if owners < 2 && !roles.has(Role::OrgOwner) {
-            return refused("last_owner", "an organisation always has an owner", Some("make somebody else owner first"));
+            return refused(
+                "last_owner",
+                "an organisation always has an owner",
+                Some("make somebody else owner first"),
+            );
         }
         Ok(())
     }

@@ -147,7 +147,8 @@ impl Engine {
             return wrong();
         }
         let Some(passkey) = self.meta.passkey_by_credential(&assertion.credential).await? else { return wrong() };
-        let is_theirs = assertion.user_handle.as_deref().is_none_or(|handle| handle == self.user_handle(passkey.member));
+        let is_theirs =
+            assertion.user_handle.as_deref().is_none_or(|handle| handle == self.user_handle(passkey.member));
         if !is_theirs || self.passkey_signed(&passkey, assertion, &challenge).await?.is_none() {
             return wrong();
         }

@@ -186,12 +186,7 @@ impl Engine {
     /// # Errors
     /// When it is wrong, of another request or session, late, or was used before; and when somebody who has a passkey
     /// shows less than it.
-    pub async fn finish_step_up(
-        &self,
-        caller: &Caller,
-        request: RequestHash,
-        proof: StepUpProof,
-    ) -> Result<SteppedUp> {
+    pub async fn finish_step_up(&self, caller: &Caller, request: RequestHash, proof: StepUpProof) -> Result<SteppedUp> {
         let shown = match proof {
             StepUpProof::Passkey(assertion) => {
                 self.signed(caller, request, &assertion).await?.map(|since_us| (Factor::Passkey, since_us))

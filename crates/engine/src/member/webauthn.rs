@@ -42,7 +42,9 @@ impl RelyingParty {
     /// The host of the origin: keys made for it are offered to no other.
     pub(crate) fn id(&self) -> &str {
         let host = self.origin.split_once("://").map_or(&*self.origin, |(_, host)| host);
-        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(host, _)| host)
+        host.rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(host, |(host, _)| host)
     }
 }
 
@@ -133,8 +135,11 @@ impl<'a> AuthenticatorData<'a> {
         let is_verified = flags & USER_PRESENT != 0 && flags & USER_VERIFIED != 0;
         let is_sound = flags & BACKED_UP == 0 || flags & BACKUP_ELIGIBLE != 0;
         let is_for_us = party_hash == digest(&SHA256, party.id().as_bytes()).as_ref();
-        (is_for_us && is_sound && (is_verified || sabotage::is_out(5)))
-            .then_some(AuthenticatorData { count: u32::from_be_bytes(*count), flags, rest })
+        (is_for_us && is_sound && (is_verified || sabotage::is_out(5))).then_some(AuthenticatorData {
+            count: u32::from_be_bytes(*count),
+            flags,
+            rest,
+        })
     }
 }
 
@@ -218,7 +223,9 @@ impl PublicKey {
             Algorithm::EdDsa => UnparsedPublicKey::new(&ED25519, &self.bytes).verify(message, signature).is_ok(),
             Algorithm::Rs256 => {
                 let Some((length, rest)) = self.bytes.split_first_chunk::<2>() else { return false };
-                let Some((n, e)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return false };
+                let Some((n, e)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else {
+                    return false;
+                };
                 RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
             }
         }
@@ -347,9 +354,11 @@ mod tests {
         let es256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let point = es256.public_key().as_ref().to_vec();
         let es256_cose =
-            [b"\xa5\x01\x02\x03\x26\x20\x01\x21".to_vec(), bytes(&point[1..33]), vec![0x22], bytes(&point[33..])].concat();
+            [b"\xa5\x01\x02\x03\x26\x20\x01\x21".to_vec(), bytes(&point[1..33]), vec![0x22], bytes(&point[33..])]
+                .concat();
         let ed25519 = Ed25519KeyPair::generate().unwrap();
-        let ed25519_cose = [b"\xa4\x01\x01\x03\x27\x20\x06\x21".to_vec(), bytes(ed25519.public_key().as_ref())].concat();
+        let ed25519_cose =
+            [b"\xa4\x01\x01\x03\x27\x20\x06\x21".to_vec(), bytes(ed25519.public_key().as_ref())].concat();
         let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         // PKCS #1: a sequence of a modulus of 257 bytes, the first of them 0, and the exponent.
         let der = rsa.public_key().as_ref().to_vec();
@@ -401,7 +410,10 @@ mod tests {
                 changed[at] ^= 1;
                 assert_eq!(check(&assertion(&client_data, &authenticator_data, &changed)), None, "byte {at}");
             }
-            assert_eq!(verify(&assertion(&client_data, &authenticator_data, &signature), &made.key, &[8; 32], &party()), None);
+            assert_eq!(
+                verify(&assertion(&client_data, &authenticator_data, &signature), &made.key, &[8; 32], &party()),
+                None
+            );
         }
     }
 
@@ -411,18 +423,25 @@ mod tests {
         let key = register(&attestation(0b100_0101, &cose), &CHALLENGE, &party()).expect("a passkey").key;
         let check = |client_data: Vec<u8>, authenticator_data: Vec<u8>| {
             let signature = sign(&[&authenticator_data[..], digest(&SHA256, &client_data).as_ref()].concat());
-            let assertion =
-                Assertion { credential: b"key".to_vec(), client_data, authenticator_data, signature, user_handle: None };
+            let assertion = Assertion {
+                credential: b"key".to_vec(),
+                client_data,
+                authenticator_data,
+                signature,
+                user_handle: None,
+            };
             verify(&assertion, &key, &CHALLENGE, &party()).is_some()
         };
         let good = || client("webauthn.get", "https://stats.example:8443");
         assert!(check(good(), data("stats.example", 0b101, 1, b"")));
         assert!(check(good(), data("stats.example", 0b1_1101, 1, b"")), "backed up");
-        for (flags, what) in [(0b001, "not verified"), (0b100, "not present"), (0b1_0101, "backed up and not eligible")] {
+        for (flags, what) in [(0b001, "not verified"), (0b100, "not present"), (0b1_0101, "backed up and not eligible")]
+        {
             assert!(!check(good(), data("stats.example", flags, 1, b"")), "{what}");
         }
         assert!(!check(good(), data("stats.example.evil.example", 0b101, 1, b"")), "another place's key");
-        for origin in ["https://stats.example", "http://stats.example:8443", "https://stats.example:8443.evil.example"] {
+        for origin in ["https://stats.example", "http://stats.example:8443", "https://stats.example:8443.evil.example"]
+        {
             assert!(!check(client("webauthn.get", origin), data("stats.example", 0b101, 1, b"")), "{origin}");
         }
         assert!(!check(client("webauthn.create", &party().origin), data("stats.example", 0b101, 1, b"")));
@@ -446,7 +465,8 @@ mod tests {
             };
             assert!(register(&cut, &CHALLENGE, &party()).is_none(), "cut at {at}");
         }
-        let weak = [b"\xa5\x01\x02\x03\x26\x20\x02\x21".to_vec(), bytes(&[1; 32]), vec![0x22], bytes(&[1; 32])].concat();
+        let weak =
+            [b"\xa5\x01\x02\x03\x26\x20\x02\x21".to_vec(), bytes(&[1; 32]), vec![0x22], bytes(&[1; 32])].concat();
         assert!(register(&attestation(0b100_0101, &weak), &CHALLENGE, &party()).is_none(), "another curve");
     }
 

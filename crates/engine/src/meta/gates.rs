@@ -223,10 +223,8 @@ impl Meta {
     /// The locks of one organisation, or of all, oldest first.
     pub(crate) async fn locks(&self, org: Option<OrgId>) -> Result<Vec<LockRow>> {
         let sql = [LOCK, " WHERE $1 IS NULL OR org = $1 ORDER BY id"].concat();
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(org.map(|org| i64::from(org.0)))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(org.map(|org| i64::from(org.0))).fetch_all(&self.pool).await?;
         rows.iter()
             .map(|row| {
                 Ok(LockRow {

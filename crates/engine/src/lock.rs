@@ -323,7 +323,7 @@ impl Engine {
                 LockTarget::Grant(_) | LockTarget::Address(_) | LockTarget::Network(_) => {}
             }
         }
-        for (target, id) in targets.iter().zip(&ids) {
+        for id in &ids {
             let mut entry = match by {
                 Some(caller) => caller.entry(self, Kind::Locked),
                 None => Entry { org: Some(self.org_pseudonym(org)), ..Entry::of(Kind::Locked) },

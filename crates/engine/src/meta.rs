@@ -13,8 +13,8 @@ use sqlx::{Result, Row};
 mod gates;
 mod people;
 
-pub(crate) use gates::{LockRow, TokenRow, WishRow};
-pub(crate) use people::{InvitationRow, MemberRow, NewMember, NewPasskeyRow, NewSession, PasskeyRow, SessionRow};
+pub(crate) use gates::{TokenRow, WishRow};
+pub(crate) use people::{InvitationRow, MemberRow, NewMember, NewPasskeyRow, NewSession, PasskeyRow};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS organisations (
@@ -118,9 +118,11 @@ impl Meta {
         Ok(())
     }
 
-    /// Ends every session.
+    /// Ends what may have been ended since this copy was made: sessions, tokens, invitations, what waits.
     pub(crate) async fn delete_sessions(&self) -> Result<()> {
-        sqlx::query("DELETE FROM sessions").execute(&self.pool).await?;
+        let sql = "DELETE FROM sessions; DELETE FROM invitations; DELETE FROM wishes;
+             UPDATE tokens SET revoked_at = made_at WHERE revoked_at IS NULL;";
+        sqlx::raw_sql(sql).execute(&self.pool).await?;
         Ok(())
     }
 

@@ -674,6 +674,9 @@ impl Engine {
                     self.check_limits(caller.member.org, Some(caller.member.id))
                 }
             };
+            if row.requested_entry.is_none() {
+                self.disclosures.store.change(row.id, State::Open, State::Aborted).await?;
+            }
             self.ledger.append_async(self.about(caller, row, Kind::DisclosureRefused)).await?;
             return refusal;
         }

@@ -235,6 +235,11 @@ impl Outlet {
     /// Asks for the next chunk: everything is checked, and the intent is on disk when this returns.
     pub(crate) fn open(&mut self, fields: FieldSet, subjects: RoaringBitmap) -> Result<DisclosureTicket> {
         self.engine.check_run(&self.run)?;
+        if let Some(session) = self.run.who.session
+            && self.wait(self.engine.meta.session_org(session))?.is_none()
+        {
+            return Err(Error::NotSignedIn);
+        }
         let ticket = self.engine.ledger.authorise(Engine::intent(&self.run, fields, subjects))?;
         self.first_intent.get_or_insert(ticket.seq());
         self.last_intent = Some(ticket.seq());

@@ -48,7 +48,7 @@ async fn open(folder: &Path, clock: &Arc<AtomicI64>) -> Arc<Engine> {
     Arc::new(Engine::open(options).await.unwrap_or_else(|error| panic!("{error}")))
 }
 
-fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<u8>) + Sync {
+fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<u8>) + Sync + use<> {
     let personal = json!({"name": email, "email": email}).to_string();
     let vault = engine.vault.clone();
     move |id| (vault.seal_secret("member", id, personal.as_bytes()), Vec::new())
@@ -385,6 +385,9 @@ async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Calle
     happens(&asked, &stewards[0]).await;
     let (rest, is_whole) = all(pieces).await;
     assert!(!is_whole, "it ended as if it were whole");
+    if world.engine.is_sealed(&world.project) {
+        world.engine.unseal_organisation(OrgId(1), None).await.unwrap();
+    }
     let text = opened(&[&first[..], &rest].concat(), &identity);
     let named = world.named(asked.id);
     let mut rows = 0;
@@ -405,7 +408,7 @@ async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Calle
 const PERSONS: u32 = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_its_organisation_sealed() {
+async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_sealed_or_its_session_is_over() {
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path(), PERSONS).await;
     let asked = broken_off(&world, async |asked, _| {
@@ -424,6 +427,11 @@ async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_its_organisati
 
     broken_off(&world, async |_, _| {
         world.engine.seal_organisation(OrgId(1), None).await.unwrap();
+    })
+    .await;
+
+    broken_off(&world, async |_, _| {
+        world.engine.meta.delete_session(world.officer.session.number).await.unwrap();
     })
     .await;
 }

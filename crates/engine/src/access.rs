@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::disclosure::request::bitmap;
-use crate::disclosure::store::RowKind;
 use crate::disclosure::spent;
+use crate::disclosure::store::RowKind;
 use crate::disclosure::stream::{Outlet, Piece, Run};
 use crate::member::{Caller, SteppedUp};
 use crate::{Engine, Error, Project, Result};
@@ -57,7 +57,8 @@ impl Engine {
         format: AccessFormat,
     ) -> Result<mpsc::Receiver<Piece>> {
         let request = stepped_up.request();
-        spent(caller, stepped_up, Class::C4)?;
+        let newest_us = spent(caller, stepped_up, Class::C4)?;
+        self.check_held(caller, newest_us).await?;
         self.check_limits(caller.member.org, Some(caller.member.id))?;
         let subject = self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?;
         let person = self.vault.merges(project.id).canonical(subject);

@@ -68,8 +68,8 @@ pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
 pub use disclosure::{
-    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress, Purpose,
-    Revealed, RevealedValue, Rule, Trip, Tripped, What,
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress,
+    Purpose, Revealed, RevealedValue, Rule, Trip, Tripped, What,
 };
 pub use exposure::{
     Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure, ExposureQuestion,

@@ -133,8 +133,7 @@ mod tests {
     fn a_proof_of_an_export_verifies_alone_and_no_changed_letter_and_no_entry_of_another_does() {
         let home = tempfile::tempdir().unwrap();
         let seen = Arc::new(SeenFile(home.path().join("seen")));
-        let options =
-            Options::new(&home.path().join("ledger"), &[7; 32], Arc::new(|| 1_800_000_000_000_000), seen);
+        let options = Options::new(&home.path().join("ledger"), &[7; 32], Arc::new(|| 1_800_000_000_000_000), seen);
         let log = Log::open(options).unwrap();
         let of = |kind, grant| Entry { actor: Some(Pseudonym([1; 16])), object: 3, grant, ..Entry::of(kind) };
         let requested = log.append(of(Kind::GrantRequested, 9)).unwrap().seq.unwrap();

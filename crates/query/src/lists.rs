@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cofferdam_lake::{Column, Core};
 use cofferdam_lake::columns::PropertyKey;
+use cofferdam_lake::{Column, Core};
 use cofferdam_model::limits;
 use cofferdam_model::query::{DateRange, EventMatch, EventsQuery, PersonsQuery};
 use cofferdam_model::result::Segment;

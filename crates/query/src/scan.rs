@@ -327,7 +327,14 @@ impl<'a> Scan<'a> {
     }
 
     /// The tagged rows of one stretch of a file, in the order they are stored in. Conditions on persons are applied.
-    pub(crate) fn stretch(&self, tags: &Tags, file: u32, rows: Range<usize>, buffers: &mut Buffers, hits: &mut Vec<Hit>) {
+    pub(crate) fn stretch(
+        &self,
+        tags: &Tags,
+        file: u32,
+        rows: Range<usize>,
+        buffers: &mut Buffers,
+        hits: &mut Vec<Hit>,
+    ) {
         buffers.clear();
         hits.clear();
         tags.fill(self, file, rows.clone(), buffers);

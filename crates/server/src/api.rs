@@ -171,13 +171,33 @@ impl From<Error> for Failure {
         match error {
             Error::Refused { code, message, hint } => {
                 let status = match code {
-                    "wrong_setup_code" | "step_up_refused" | "passkey_needed" | "wrong_invitation" | "own_roles"
-                    | "roles_beyond_own" | "owner_only" | "not_a_second_person" | "not_your_token" | "not_allowed"
-                    | "approval_needed" | "held" | "stopped_by_limit" | "own_request" | "own_trip" => StatusCode::FORBIDDEN,
+                    "wrong_setup_code"
+                    | "step_up_refused"
+                    | "passkey_needed"
+                    | "wrong_invitation"
+                    | "own_roles"
+                    | "roles_beyond_own"
+                    | "owner_only"
+                    | "not_a_second_person"
+                    | "not_your_token"
+                    | "not_allowed"
+                    | "approval_needed"
+                    | "held"
+                    | "stopped_by_limit"
+                    | "own_request"
+                    | "own_trip" => StatusCode::FORBIDDEN,
                     "limit_reached" => StatusCode::TOO_MANY_REQUESTS,
                     "wrong_credentials" => StatusCode::UNAUTHORIZED,
-                    "already_set_up" | "not_due" | "last_owner" | "nobody_could_unlock" | "not_ready" | "wrong_state"
-                    | "another_request" | "approved_before" | "not_done" | "not_yet" => StatusCode::CONFLICT,
+                    "already_set_up"
+                    | "not_due"
+                    | "last_owner"
+                    | "nobody_could_unlock"
+                    | "not_ready"
+                    | "wrong_state"
+                    | "another_request"
+                    | "approved_before"
+                    | "not_done"
+                    | "not_yet" => StatusCode::CONFLICT,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 Failure::new(status, code, message, hint)

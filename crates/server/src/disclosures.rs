@@ -16,7 +16,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clap::{Args, Subcommand};
-use cofferdam_engine::{Disclosure, DisclosurePlan, DisclosureRequest, Engine, Purpose, Revealed, Trip};
+use cofferdam_engine::{Disclosure, DisclosurePlan, DisclosureRequest, Engine, Error, Purpose, Revealed, Trip};
 use cofferdam_ledger::export::ExportProof;
 use cofferdam_ledger::note::VerifierKey;
 use cofferdam_model::{Class, Control, Deed, PersonalField, limits};
@@ -161,7 +161,9 @@ async fn run_disclosure(
     Path(DisclosurePath { disclosure }): Path<DisclosurePath>,
     Body(SeenBody { hash }): Body<SeenBody>,
 ) -> Result<Response> {
-    let (pieces, name) = engine.run_disclosure(&caller, disclosure, &hash, stepped_up).await?;
+    // On a task of its own: whoever hangs up does not leave it reserved and without an end.
+    let begun = tokio::spawn(async move { engine.run_disclosure(&caller, disclosure, &hash, stepped_up).await });
+    let (pieces, name) = begun.await.map_err(|_| Error::Interrupted)??;
     Ok(download(&name, Bytes::from_stream(ReceiverStream::new(pieces))))
 }
 
@@ -215,7 +217,10 @@ async fn reveal_field(
     Path(PersonPath { pseudonym }): Path<PersonPath>,
     Body(RevealBody { field, purpose }): Body<RevealBody>,
 ) -> Result<Response> {
-    let shown = engine.reveal(&caller, &project, &pseudonym, field, purpose, stepped_up).await?;
+    let shown = tokio::spawn(async move {
+        engine.reveal(&caller, &project, &pseudonym, field, purpose, stepped_up).await
+    });
+    let shown = shown.await.map_err(|_| Error::Interrupted)??;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
 }
 
@@ -278,9 +283,8 @@ pub(crate) fn run(command: ExportCommand) -> anyhow::Result<ExitCode> {
     let ExportCommand::Verify(args) = command;
     let key = VerifierKey::parse(&args.key)?;
     let mut text = String::new();
-    let proof = std::fs::File::open(&args.proof).and_then(|file| {
-        file.take(limits::EXPORT_PROOF_BYTES_MAX as u64 + 1).read_to_string(&mut text)
-    });
+    let proof = std::fs::File::open(&args.proof)
+        .and_then(|file| file.take(limits::EXPORT_PROOF_BYTES_MAX as u64 + 1).read_to_string(&mut text));
     proof.with_context(|| format!("could not read {}", args.proof.display()))?;
     let (sent, entries) = ExportProof::parse(&text)?.verify(&key)?;
     for (recorded, checkpoint) in &entries {

@@ -85,7 +85,10 @@ async fn access_person(
     Body(body): Body<AccessBody>,
 ) -> Result<Response> {
     let AccessBody { person, purpose, format } = body;
-    let pieces = engine.access(&caller, stepped_up, &project, &person, purpose, format).await?;
+    // On a task of its own: whoever hangs up does not leave it reserved and without an end.
+    let begun =
+        tokio::spawn(async move { engine.access(&caller, stepped_up, &project, &person, purpose, format).await });
+    let pieces = begun.await.map_err(|_| Error::Interrupted)??;
     let (kind, name) = match format {
         AccessFormat::Ndjson => ("application/x-ndjson; charset=utf-8", "attachment; filename=\"person.ndjson\""),
         AccessFormat::Html => ("text/html; charset=utf-8", "attachment; filename=\"person.html\""),

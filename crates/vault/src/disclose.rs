@@ -81,7 +81,9 @@ pub fn field_of(name: &str) -> PersonalField {
 /// What a sealed value is about: as its name says, unless the value or the plan is more sensitive than what it says.
 fn field_of_value(name: &str, value: &Value, plan: &Plan) -> PersonalField {
     let field = field_of(name);
-    let class = judge(name, value).class.max(plan.class(name).unwrap_or(Class::C0));
+    // What the name says comes first with the door; here the value has a say of its own.
+    let shape = crate::finds("", value).map_or(Class::C0, |(class, _)| class);
+    let class = judge(name, value).class.max(shape).max(plan.class(name).unwrap_or(Class::C0));
     if class > field.class() { PersonalField::Other } else { field }
 }
 

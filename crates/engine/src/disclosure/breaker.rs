@@ -51,7 +51,10 @@ impl Rule {
                 format!("more than {} persons were opened in the order of their numbers", limits::MONOTONE_REVEALS_MAX)
             }
             Rule::Guessing => {
-                format!("more than {} addresses that nobody has were looked up in a minute", limits::LOOKUP_MISSES_MINUTE_MAX)
+                format!(
+                    "more than {} addresses that nobody has were looked up in a minute",
+                    limits::LOOKUP_MISSES_MINUTE_MAX
+                )
             }
         }
     }
@@ -124,7 +127,10 @@ impl Breakers {
 /// Why something is not reserved.
 pub(crate) enum Overrun {
     /// Refused until then.
-    Quota { what: String, until_us: i64 },
+    Quota {
+        what: String,
+        until_us: i64,
+    },
     Trip(Rule),
     /// How many persons the organisation has must be counted first.
     CountPersons,
@@ -156,8 +162,7 @@ const DAY_US: i64 = 24 * HOUR_US;
 /// Whether what is wanted fits beside what was reserved within the last day, oldest first.
 pub(crate) fn judge(wanted: &Wanted<'_>, reserved: &[Reserved]) -> Result<(), Overrun> {
     if wanted.is_single {
-        let mine: Vec<&Reserved> =
-            reserved.iter().filter(|one| one.is_single && one.member == wanted.member).collect();
+        let mine: Vec<&Reserved> = reserved.iter().filter(|one| one.is_single && one.member == wanted.member).collect();
         if is_in_order(&mine, wanted) && !sabotage::is_out(19) {
             return Err(Overrun::Trip(Rule::Enumeration));
         }
@@ -209,8 +214,7 @@ fn is_in_order(mine: &[&Reserved], wanted: &Wanted<'_>) -> bool {
         numbers.extend(persons.min().filter(|number| numbers.last() != Some(number)));
     }
     let last = numbers.split_off(numbers.len().saturating_sub(limits::MONOTONE_REVEALS_MAX + 1));
-    last.len() > limits::MONOTONE_REVEALS_MAX
-        && (last.is_sorted_by(|a, b| a < b) || last.is_sorted_by(|a, b| a > b))
+    last.len() > limits::MONOTONE_REVEALS_MAX && (last.is_sorted_by(|a, b| a < b) || last.is_sorted_by(|a, b| a > b))
 }
 
 impl Engine {
@@ -241,7 +245,8 @@ impl Engine {
         }
         let tripped_us = self.now_us();
         breakers.open.write().expect("never left half changed").push(Open { org, member, rule, trip: 0 });
-        self.disclosures.stop(|run| run.is_personal && run.who.org == org && (member.is_none() || run.who.member == member));
+        self.disclosures
+            .stop(|run| run.is_personal && run.who.org == org && (member.is_none() || run.who.member == member));
         let entry = Entry { purpose: rule as u64, ..caller.entry(self, Kind::BreakerTripped) };
         let entry = self.ledger.append_async(entry).await?.seq.ok_or(Error::Interrupted)?;
         let row = TripRow {
@@ -327,7 +332,11 @@ impl Engine {
                 return refused("not_yet", message, Some("a second member who may unlock closes it earlier"));
             }
         } else if row.by_member == caller.member.id || row.by_person[..] == person[..] {
-            return refused("own_trip", "whoever made a limit trip does not close it", Some("ask others who may unlock"));
+            return refused(
+                "own_trip",
+                "whoever made a limit trip does not close it",
+                Some("ask others who may unlock"),
+            );
         }
         super::spent(caller, stepped_up, Class::C0)?;
         let agreed = self.disclosures.store.would_close(trip, caller.member.id, &person).await?;
@@ -353,8 +362,9 @@ impl Engine {
         let mut all = 0;
         for record in self.meta.projects(Some(org)).await? {
             let project = self.project(record.id)?;
-            let (((_, persons), _), _) =
-                self.on_snapshot(&project, None, People::default(), |input| Ok((cofferdam_query::totals(input)?, ()))).await?;
+            let (((_, persons), _), _) = self
+                .on_snapshot(&project, None, People::default(), |input| Ok((cofferdam_query::totals(input)?, ())))
+                .await?;
             all += persons;
         }
         Ok(all)
@@ -404,14 +414,18 @@ mod tests {
         let of_hour: Vec<Reserved> = (0..30).map(|at| reserved(person(at), NOW_US + i64::from(at))).collect();
         let now_us = NOW_US + 1_000_000;
         assert!(ask(&of_hour[..29], person(29), now_us).is_ok());
-        assert!(matches!(ask(&of_hour, person(30), now_us), Err(Overrun::Quota { until_us, .. }) if until_us == NOW_US + HOUR_US));
+        assert!(
+            matches!(ask(&of_hour, person(30), now_us), Err(Overrun::Quota { until_us, .. }) if until_us == NOW_US + HOUR_US)
+        );
         assert!(ask(&of_hour, person(3), now_us).is_ok(), "the same person again");
         assert!(ask(&of_hour, person(30), NOW_US + HOUR_US).is_ok(), "there is room again then");
         let of_day: Vec<Reserved> =
             (0..100).map(|at| reserved(person(at), NOW_US + i64::from(at) * 600_000_000)).collect();
         let last_us = NOW_US + 100 * 600_000_000;
         assert!(ask(&of_day[..99], person(99), last_us).is_ok());
-        assert!(matches!(ask(&of_day, person(100), last_us), Err(Overrun::Quota { until_us, .. }) if until_us == NOW_US + DAY_US));
+        assert!(
+            matches!(ask(&of_day, person(100), last_us), Err(Overrun::Quota { until_us, .. }) if until_us == NOW_US + DAY_US)
+        );
         let mut others = of_day;
         others.iter_mut().for_each(|one| one.member = 2);
         assert!(ask(&others, person(100), last_us).is_ok(), "another member's are not counted");

@@ -54,7 +54,13 @@ fn bytes(text: String) -> Zeroizing<Vec<u8>> {
 }
 
 /// A person's value as a row.
-fn value_row(format: DisclosureFormat, person: &str, field: PersonalField, property: &str, value: &str) -> Result<String> {
+fn value_row(
+    format: DisclosureFormat,
+    person: &str,
+    field: PersonalField,
+    property: &str,
+    value: &str,
+) -> Result<String> {
     let parsed: Value = serde_json::from_str(value).map_err(|_| Error::Interrupted)?;
     let word = serde_json::to_value(field).map_err(|_| Error::Interrupted)?;
     Ok(match format {
@@ -135,7 +141,11 @@ fn write_chunk(
 
 impl Engine {
     /// The persons that an export is of: canonical subjects.
-    pub(crate) async fn persons_meant(&self, project: &Arc<Project>, who: Option<&CohortCondition>) -> Result<SubjectSet> {
+    pub(crate) async fn persons_meant(
+        &self,
+        project: &Arc<Project>,
+        who: Option<&CohortCondition>,
+    ) -> Result<SubjectSet> {
         let everybody = CohortCondition::Did {
             matching: EventMatch::default(),
             times: Times::AtMost { count: u64::MAX },
@@ -235,11 +245,8 @@ impl Events<'_> {
         let time = utc_text(event.time_us);
         match self.format {
             DisclosureFormat::Ndjson => {
-                let properties: serde_json::Map<String, Value> = event
-                    .properties
-                    .iter()
-                    .map(|(name, value)| (name.clone(), crate::ingest::json(value)))
-                    .collect();
+                let properties: serde_json::Map<String, Value> =
+                    event.properties.iter().map(|(name, value)| (name.clone(), crate::ingest::json(value))).collect();
                 let line = json!({"person": name, "time": time, "event": event.event, "properties": properties});
                 let _ = writeln!(out, "{line}");
             }
@@ -249,11 +256,8 @@ impl Events<'_> {
                 cell(out, &time);
                 out.push(',');
                 cell(out, &event.event);
-                let values: HashMap<&str, Value> = event
-                    .properties
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), crate::ingest::json(value)))
-                    .collect();
+                let values: HashMap<&str, Value> =
+                    event.properties.iter().map(|(name, value)| (name.as_str(), crate::ingest::json(value))).collect();
                 for column in &self.columns {
                     out.push(',');
                     if let Some(value) = values.get(column.as_str()) {

@@ -196,7 +196,9 @@ impl Engine {
         let mut persons = vec![own];
         for row in self.meta.members(Some(caller.member.org)).await? {
             let who = crate::Who { member: Some(row.id), ip: None, session: None, ..caller.who() };
-            if row.id != caller.member.id && request.is_for_approval_by(row.roles) && self.refused_by_lock(&who).is_none()
+            if row.id != caller.member.id
+                && request.is_for_approval_by(row.roles)
+                && self.refused_by_lock(&who).is_none()
             {
                 let person = self.person_print(&self.member_of(row).await?.email);
                 if !persons.contains(&person) {
@@ -278,7 +280,11 @@ impl Engine {
             self.check_limits(caller.member.org, Some(caller.member.id))?;
         }
         if self.disclosures.store.waiting(caller.member.org).await? >= limits::DISCLOSURES_WAITING_MAX {
-            return refused("too_many_requests", "too many requests wait already", Some("take some back, or decide about them"));
+            return refused(
+                "too_many_requests",
+                "too many requests wait already",
+                Some("take some back, or decide about them"),
+            );
         }
         if let What::Reveal { person, .. } = &request.what {
             self.vault.subject_of(project.id, person).await?.ok_or(Error::NotFound("person"))?;
@@ -429,7 +435,11 @@ impl Engine {
         }
         if self.is_own(caller, &row) && !sabotage::is_out(16) {
             self.ledger.append_async(self.about(caller, &row, Kind::DisclosureRefused)).await?;
-            return refused("own_request", "nobody decides about what they asked for", Some("ask somebody else who may approve"));
+            return refused(
+                "own_request",
+                "nobody decides about what they asked for",
+                Some("ask somebody else who may approve"),
+            );
         }
         match row.state {
             State::Open | State::Running => Ok((row, request)),
@@ -465,8 +475,7 @@ impl Engine {
             return Ok(None);
         }
         let request = self.request_of(&row)?;
-        let (is_mine, may_decide) =
-            (row.member == caller.member.id, request.is_for_approval_by(caller.member.roles));
+        let (is_mine, may_decide) = (row.member == caller.member.id, request.is_for_approval_by(caller.member.roles));
         if !is_mine && !may_decide && may(caller.member.roles, Control::ReadLedger) == Decision::Deny {
             return Ok(None);
         }
@@ -581,31 +590,38 @@ impl Engine {
         let recipient = request.recipient.as_deref();
         let pieces = match request.what {
             What::Events { range, matching } => {
-                let needs = cofferdam_query::Needs::of(&cofferdam_model::Query::Events(cofferdam_model::query::EventsQuery {
-                    range,
-                    matching: matching.clone(),
-                    person: None,
-                    limit: 1,
-                }));
+                let needs =
+                    cofferdam_query::Needs::of(&cofferdam_model::Query::Events(cofferdam_model::query::EventsQuery {
+                        range,
+                        matching: matching.clone(),
+                        person: None,
+                        limit: 1,
+                    }));
                 let now_us = self.now_us();
                 let people = self.people(&project, needs, now_us).await?;
-                let (snapshot, _) =
-                    self.on_snapshot(&project, None, cofferdam_query::People::default(), |input| Ok(input.snapshot.clone())).await?;
+                let (snapshot, _) = self
+                    .on_snapshot(&project, None, cofferdam_query::People::default(), |input| Ok(input.snapshot.clone()))
+                    .await?;
                 let meant = export::EventsMeant { snapshot, people, range, matching, now_us };
                 self.reserve(caller, &row, &RoaringBitmap::new(), is_shared).await?;
-                self.stream(Arc::new(run), slot, recipient, move |out| export::write_events(out, &meant, format)).await?
+                self.stream(Arc::new(run), slot, recipient, move |out| export::write_events(out, &meant, format))
+                    .await?
             }
             What::Persons { who, .. } => {
                 let persons = self.persons_meant(&project, who.as_ref()).await?;
                 self.reserve(caller, &row, &bitmap(persons.iter()), is_shared).await?;
-                self.stream(Arc::new(run), slot, recipient, move |out| export::write_persons(out, &persons, fields, format)).await?
+                self.stream(Arc::new(run), slot, recipient, move |out| {
+                    export::write_persons(out, &persons, fields, format)
+                })
+                .await?
             }
             What::Reveal { person, .. } => {
                 let subject = self.vault.subject_of(project.id, &person).await?.ok_or(Error::NotFound("person"))?;
                 let person = self.vault.merges(project.id).canonical(subject);
                 self.reserve(caller, &row, &bitmap([person]), is_shared).await?;
                 let persons = [person].into_iter().collect();
-                self.stream(Arc::new(run), slot, None, move |out| export::write_persons(out, &persons, fields, format)).await?
+                self.stream(Arc::new(run), slot, None, move |out| export::write_persons(out, &persons, fields, format))
+                    .await?
             }
         };
         Ok((pieces, name))
@@ -615,7 +631,13 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no room: the answer says until when, or what tripped.
-    pub(crate) async fn reserve(&self, caller: &Caller, row: &DisclosureRow, persons: &RoaringBitmap, is_shared: bool) -> Result<()> {
+    pub(crate) async fn reserve(
+        &self,
+        caller: &Caller,
+        row: &DisclosureRow,
+        persons: &RoaringBitmap,
+        is_shared: bool,
+    ) -> Result<()> {
         let bytes = bytes_of(persons);
         let mut all_persons = None;
         loop {
@@ -641,7 +663,10 @@ impl Engine {
                 }
                 Err(Overrun::Quota { what, until_us }) => refused(
                     "limit_reached",
-                    format!("one member opens at most {what}, one by one: there is room again at {}", utc_text(until_us)),
+                    format!(
+                        "one member opens at most {what}, one by one: there is room again at {}",
+                        utc_text(until_us)
+                    ),
                     Some("ask for an export if many persons are needed"),
                 ),
                 Err(Overrun::Trip(rule)) => {
@@ -649,6 +674,9 @@ impl Engine {
                     self.check_limits(caller.member.org, Some(caller.member.id))
                 }
             };
+            if row.requested_entry.is_none() {
+                self.disclosures.store.change(row.id, State::Open, State::Aborted).await?;
+            }
             self.ledger.append_async(self.about(caller, row, Kind::DisclosureRefused)).await?;
             return refusal;
         }

@@ -135,7 +135,10 @@ impl DisclosureRequest {
                     return invalid("a person's events are no sealed field", Some("ask for them in a list of events"));
                 }
                 if self.recipient.is_some() {
-                    return invalid("one value is shown, and not encrypted to anybody", Some("leave the recipient out"));
+                    return invalid(
+                        "one value is shown, and not encrypted to anybody",
+                        Some("leave the recipient out"),
+                    );
                 }
             }
             What::Events { .. } => {}
@@ -143,7 +146,10 @@ impl DisclosureRequest {
                 fields.sort_unstable();
                 fields.dedup();
                 if fields.is_empty() || fields.contains(&PersonalField::Events) {
-                    return invalid("an export of persons names the fields that it opens", Some("events are exported apart"));
+                    return invalid(
+                        "an export of persons names the fields that it opens",
+                        Some("events are exported apart"),
+                    );
                 }
                 if self.recipient.is_none() {
                     return invalid(
@@ -298,8 +304,10 @@ mod tests {
         let recipient = recipient();
         let roles = |role| Roles::NONE.with(role);
         let approvals = |value: Value, role| request(value).needed(roles(role)).map(|needed| needed.approvals).ok();
-        let reveal = |field: &str| json!({"what": {"kind": "reveal", "person": "per_1", "field": field},
-            "purpose": "support", "format": "ndjson"});
+        let reveal = |field: &str| {
+            json!({"what": {"kind": "reveal", "person": "per_1", "field": field},
+            "purpose": "support", "format": "ndjson"})
+        };
         let events = json!({"what": {"kind": "events", "range": {"kind": "last", "count": 3, "unit": "day"}},
             "purpose": "analysis", "format": "csv"});
         assert_eq!(approvals(reveal("email"), Role::PrivacyOfficer), Some(0));

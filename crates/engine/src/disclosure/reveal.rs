@@ -52,13 +52,14 @@ fn one_field(person: &str, field: PersonalField, purpose: Purpose) -> Result<Dis
 }
 
 impl Engine {
-    /// Shows one field of one person, at once.
+    /// Shows one field of one person, at once. Run it on a task of its own: given up half way, its end is written down at
+    /// the next start.
     ///
     /// # Errors
     /// When the caller may not, others have to approve (then it is requested), a limit is reached, or the factor was not
     /// shown for this request.
     pub async fn reveal(
-        self: &Arc<Engine>,
+        &self,
         caller: &Caller,
         project: &Arc<Project>,
         person: &str,
@@ -77,13 +78,7 @@ impl Engine {
         }
         self.check_limits(caller.member.org, Some(caller.member.id))?;
         let newest_us = spent(caller, stepped_up, needed.opens)?;
-        if let Some(until_us) = self.held_until(caller.member.org, newest_us).await? {
-            return refused(
-                "held",
-                format!("an authenticator of yours is new: personal values open from {}", utc_text(until_us)),
-                Some("make a request of it; two approvals end the wait"),
-            );
-        }
+        self.check_held(caller, newest_us).await?;
         let subject = self.vault.subject_of(project.id, person).await?.ok_or(Error::NotFound("person"))?;
         let hash = request.hash(project, caller.member.id);
         let row = self.single(caller, project, hash, RowKind::Reveal, &request.json()).await?;
@@ -91,10 +86,19 @@ impl Engine {
         self.reserve(caller, &row, &bitmap([person]), false).await?;
         let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
         let run = Run::new(row.id, project, caller.who(), true, context).once();
-        // On a task of its own: whoever hangs up does not leave it without an end.
-        let engine = self.clone();
-        let shown = tokio::spawn(async move { engine.show(&run, &request, person).await });
-        shown.await.map_err(|_| Error::Interrupted)?
+        self.show(&run, &request, person).await
+    }
+
+    /// Whether what was shown has been known for long enough to open values at once.
+    pub(crate) async fn check_held(&self, caller: &Caller, newest_us: i64) -> Result<()> {
+        match self.held_until(caller.member.org, newest_us).await? {
+            None => Ok(()),
+            Some(until_us) => refused(
+                "held",
+                format!("your passkey or browser is new: personal values open from {}", utc_text(until_us)),
+                Some("make a request of it; two approvals end the wait"),
+            ),
+        }
     }
 
     /// The row of a disclosure of one person that runs at once.
@@ -181,11 +185,8 @@ impl Engine {
         let subjects: Vec<SubjectNo> =
             found.into_iter().filter(|(of, _)| *of == project.id).map(|(_, subject)| subject).collect();
         let names = self.vault.pseudonyms(project.id, &subjects).await?;
-        let entry = Entry {
-            object: u64::from(project.id.0),
-            count: subjects.len() as u64,
-            ..caller.entry(self, Kind::Sought)
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), count: subjects.len() as u64, ..caller.entry(self, Kind::Sought) };
         self.ledger.append_async(entry).await?;
         store.looked_up(member, subjects.is_empty(), now_us).await?;
         let (_, misses) = store.lookups(member, now_us - 60_000_000).await?;

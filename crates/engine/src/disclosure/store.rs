@@ -99,7 +99,10 @@ pub(crate) enum State {
 impl State {
     fn of_number(number: i64) -> State {
         use State::{Aborted, Denied, Done, Expired, Open, Running, Withdrawn};
-        [Open, Running, Done, Denied, Withdrawn, Aborted].into_iter().find(|state| *state as i64 == number).unwrap_or(Expired)
+        [Open, Running, Done, Denied, Withdrawn, Aborted]
+            .into_iter()
+            .find(|state| *state as i64 == number)
+            .unwrap_or(Expired)
     }
 }
 
@@ -396,18 +399,17 @@ impl Store {
     ) -> Result<bool, E> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let day_us = 86_400_000_000;
-        sqlx::query("UPDATE disclosures SET subjects = NULL WHERE org = $1 AND reserved_at <= $2 AND subjects NOT NULL")
-            .bind(i64::from(row.org.0))
-            .bind(now_us - day_us)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE disclosures SET subjects = NULL WHERE org = $1 AND reserved_at <= $2 AND subjects NOT NULL",
+        )
+        .bind(i64::from(row.org.0))
+        .bind(now_us - day_us)
+        .execute(&mut *transaction)
+        .await?;
         let sql = "SELECT project, member, reserved_at, kind, is_shared, subjects FROM disclosures
                    WHERE org = $1 AND reserved_at > $2 AND subjects NOT NULL ORDER BY reserved_at, id";
-        let found = sqlx::query(sql)
-            .bind(i64::from(row.org.0))
-            .bind(now_us - day_us)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let found =
+            sqlx::query(sql).bind(i64::from(row.org.0)).bind(now_us - day_us).fetch_all(&mut *transaction).await?;
         let reserved = |row: &SqliteRow| -> Result<Reserved> {
             Ok(Reserved {
                 project: ProjectId(row.try_get::<i64, _>(0)? as u32),
@@ -420,7 +422,8 @@ impl Store {
         };
         let found = found.iter().map(reserved).collect::<Result<Vec<Reserved>>>()?;
         judge(&found)?;
-        let sql = "UPDATE disclosures SET state = $1, reserved_at = $2, is_shared = $3, subjects = $4, ledger_from = $5,
+        let sql =
+            "UPDATE disclosures SET state = $1, reserved_at = $2, is_shared = $3, subjects = $4, ledger_from = $5,
                    rows = 0, bytes = 0, hash_sent = NULL, first_intent = NULL, last_intent = NULL, end_entry = NULL,
                    ended_at = NULL WHERE id = $6 AND state = $7";
         let done = sqlx::query(sql)

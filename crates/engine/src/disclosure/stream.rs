@@ -235,6 +235,11 @@ impl Outlet {
     /// Asks for the next chunk: everything is checked, and the intent is on disk when this returns.
     pub(crate) fn open(&mut self, fields: FieldSet, subjects: RoaringBitmap) -> Result<DisclosureTicket> {
         self.engine.check_run(&self.run)?;
+        if let Some(session) = self.run.who.session
+            && self.wait(self.engine.meta.session_org(session))?.is_none()
+        {
+            return Err(Error::NotSignedIn);
+        }
         let ticket = self.engine.ledger.authorise(Engine::intent(&self.run, fields, subjects))?;
         self.first_intent.get_or_insert(ticket.seq());
         self.last_intent = Some(ticket.seq());
@@ -390,11 +395,5 @@ pub(crate) fn end_entry(
     hash: &[u8; 32],
     bytes: u64,
 ) -> Entry {
-    Entry {
-        kind,
-        refers_to: last_intent,
-        count: rows,
-        extra: Sent::commitment(hash, bytes),
-        ..context.clone()
-    }
+    Entry { kind, refers_to: last_intent, count: rows, extra: Sent::commitment(hash, bytes), ..context.clone() }
 }

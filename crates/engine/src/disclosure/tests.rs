@@ -48,7 +48,7 @@ async fn open(folder: &Path, clock: &Arc<AtomicI64>) -> Arc<Engine> {
     Arc::new(Engine::open(options).await.unwrap_or_else(|error| panic!("{error}")))
 }
 
-fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<u8>) + Sync {
+fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<u8>) + Sync + use<> {
     let personal = json!({"name": email, "email": email}).to_string();
     let vault = engine.vault.clone();
     move |id| (vault.seal_secret("member", id, personal.as_bytes()), Vec::new())
@@ -56,7 +56,11 @@ fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<
 
 async fn signed_in(engine: &Engine, member: u32) -> Caller {
     let row = engine.meta.member(member).await.unwrap().expect("a member");
-    engine.open_session(row, Factor::Passkey, &Visitor::default()).await.unwrap_or_else(|error| panic!("{error}")).caller
+    engine
+        .open_session(row, Factor::Passkey, &Visitor::default())
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+        .caller
 }
 
 impl World {
@@ -241,9 +245,8 @@ async fn one_value_is_shown_after_the_ledger_has_it_and_only_to_whom_the_policy_
     let viewer = world.join("vera@coffer.example", &[Role::Viewer, Role::DataSteward]).await;
     assert_eq!(code(world.reveal(&viewer, 1).await), "not_allowed");
     let person = world.name(1).await;
-    let show = |field, shown| {
-        world.engine.reveal(&world.officer, &world.project, &person, field, Purpose::Support, shown)
-    };
+    let show =
+        |field, shown| world.engine.reveal(&world.officer, &world.project, &person, field, Purpose::Support, shown);
     assert_eq!(code(show(PersonalField::Other, world.shown(&world.officer)).await), "approval_needed");
     let weak = SteppedUp::of_test(&world.officer, Factor::Totp, 0);
     assert_eq!(code(show(PersonalField::Email, weak).await), "passkey_needed");
@@ -260,7 +263,8 @@ async fn an_export_of_persons_waits_for_another_person_leaves_encrypted_and_is_p
     let world = World::new(home.path(), 1_500).await;
     let identity = age::x25519::Identity::generate();
     let steward = world.join("stefan@coffer.example", &[Role::DataSteward]).await;
-    let asked = world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
+    let asked =
+        world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((asked.state, asked.approvals_needed, asked.is_for_me), (DisclosureState::Waiting, 1, false));
     assert_eq!(code(world.run(&world.officer, &asked).await), "not_ready");
     assert_eq!(code(world.approve(&world.officer, &asked).await), "not_found", "whoever asked approves nothing");
@@ -368,7 +372,8 @@ async fn where_nobody_else_could_approve_an_hour_passes_and_the_ledger_says_so()
 /// Runs an export of persons for a reader that takes one piece, then something happens, then it takes the rest.
 async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Caller)) -> Disclosure {
     let identity = age::x25519::Identity::generate();
-    let asked = world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
+    let asked =
+        world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
     let mut stewards = Vec::new();
     for at in 0..2 {
         let email = format!("steward{}x{at}@coffer.example", asked.id);
@@ -380,6 +385,9 @@ async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Calle
     happens(&asked, &stewards[0]).await;
     let (rest, is_whole) = all(pieces).await;
     assert!(!is_whole, "it ended as if it were whole");
+    if world.engine.is_sealed(&world.project) {
+        world.engine.unseal_organisation(OrgId(1), None).await.unwrap();
+    }
     let text = opened(&[&first[..], &rest].concat(), &identity);
     let named = world.named(asked.id);
     let mut rows = 0;
@@ -400,7 +408,7 @@ async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Calle
 const PERSONS: u32 = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_its_organisation_sealed() {
+async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_sealed_or_its_session_is_over() {
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path(), PERSONS).await;
     let asked = broken_off(&world, async |asked, _| {
@@ -421,6 +429,11 @@ async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_its_organisati
         world.engine.seal_organisation(OrgId(1), None).await.unwrap();
     })
     .await;
+
+    broken_off(&world, async |_, _| {
+        world.engine.meta.delete_session(world.officer.session.number).await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,7 +441,8 @@ async fn what_a_process_left_running_is_ended_by_the_next() {
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path(), 4_000).await;
     let identity = age::x25519::Identity::generate();
-    let asked = world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
+    let asked =
+        world.ask(&world.officer, persons_asked(json!(["email"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
     let row = world.engine.disclosures.store.disclosure(OrgId(1), asked.id).await.unwrap().expect("a row");
     world.engine.reserve(&world.officer, &row, &RoaringBitmap::new(), true).await.unwrap_or_else(|e| panic!("{e}"));
     let context = Entry { grant: u64::from(asked.id), ..world.officer.entry(&world.engine, Kind::Intent) };
@@ -584,7 +598,8 @@ async fn whatever_left_before_a_kill_is_of_persons_whom_an_entry_names() {
         let engine = open(home.path(), &clock).await;
         engine.ledger.settle().unwrap();
         let entries = engine.ledger.entries(from, u64::MAX).unwrap();
-        let of_it = |kind| entries.iter().filter(move |one| one.entry.kind == kind && one.entry.grant == u64::from(asked.id));
+        let of_it =
+            |kind| entries.iter().filter(move |one| one.entry.kind == kind && one.entry.grant == u64::from(asked.id));
         let mut named = RoaringBitmap::new();
         for intent in of_it(Kind::Intent) {
             named |= engine.ledger.subjects(intent.seq).unwrap().expect("a set");

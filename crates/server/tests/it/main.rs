@@ -9,6 +9,7 @@
 //! - [`person`]: one person's own data, and erasing them everywhere.
 //! - [`access`]: roles, passkeys, sessions, tokens, locks, over every route and two organisations.
 //! - [`exposure`]: what an account saw, whom it was about, and the ledger verified from the console.
+//! - [`disclosure`]: personal values and exports, with everything that has to agree first.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
@@ -25,6 +26,7 @@ mod cdnow;
 mod colleague;
 mod crash;
 mod demo;
+mod disclosure;
 mod door;
 mod engage;
 mod exposure;

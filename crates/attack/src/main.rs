@@ -14,7 +14,10 @@ use clap::{Parser, Subcommand};
 mod corpus;
 mod firewall;
 mod ledger;
+mod notices;
 mod running;
+#[path = "../../notice/tests/it/sink.rs"]
+mod sink;
 mod storage;
 
 /// One attack.
@@ -48,6 +51,7 @@ fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
+    cases.extend(notices::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }
@@ -73,6 +77,9 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// A mail relay, and a sender of notices that is there to be killed
+    #[command(subcommand, hide = true)]
+    Notices(notices::Part),
 }
 
 fn main() -> ExitCode {
@@ -112,6 +119,7 @@ fn act(command: Command) -> Result<()> {
             });
             println!("{line}");
         }
+        Command::Notices(part) => notices::play(part)?,
     }
     Ok(())
 }

@@ -43,6 +43,7 @@ mod account;
 mod ask;
 mod backup;
 mod cohort;
+mod incident;
 pub mod ingest;
 mod ledger;
 mod live;
@@ -60,6 +61,11 @@ pub use cofferdam_ledger::{Transport, WitnessLink};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
+pub use incident::{
+    AccountKind, Cause, CodeAnswer, Deadline, Draft, DraftText, Incident, LostField, MailKeys, MailSettings, Measure,
+    OpenIncident, PackageMade, Progress, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times,
+    Told, UpdateIncident, package_recipient,
+};
 pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use meta::ProjectRecord;
@@ -143,6 +149,7 @@ pub struct Engine {
     lake: Lake,
     ledger: Arc<cofferdam_ledger::Log>,
     meta: meta::Meta,
+    desk: incident::Desk,
     accounts: account::Accounts,
     projects: RwLock<Projects>,
     outcomes: outcomes::Outcomes,
@@ -199,6 +206,7 @@ impl Engine {
         };
         let lake = Lake::open(options, vault.log_keys()).await?;
         let meta = meta::Meta::open(&folder.join("meta.db")).await?;
+        let desk = incident::Desk::open(&folder).await?;
         let mut projects = Projects::default();
         for record in meta.projects(None).await? {
             projects.insert(&record);
@@ -210,6 +218,7 @@ impl Engine {
             lake,
             ledger,
             meta,
+            desk,
             accounts: account::Accounts::new(setup_code),
             projects: RwLock::new(projects),
             outcomes: outcomes::Outcomes::new((clock)()),
@@ -224,6 +233,7 @@ impl Engine {
             engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
         }
         engine.finish_erasures().await?;
+        engine.finish_publishing().await?;
         Ok(engine)
     }
 

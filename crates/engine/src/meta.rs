@@ -183,6 +183,15 @@ impl Meta {
         sqlx::query(sql).bind(i64::from(id)).fetch_optional(&self.pool).await?.map(|row| member(&row)).transpose()
     }
 
+    /// The numbers of an organisation's members, oldest first.
+    pub(crate) async fn member_numbers(&self, org: OrgId) -> Result<Vec<u32>> {
+        let rows = sqlx::query("SELECT id FROM members WHERE org = $1 ORDER BY id")
+            .bind(i64::from(org.0))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get::<i64, _>(0)? as u32)).collect()
+    }
+
     /// Uses up a TOTP step. False when it, or a later one, was used before.
     pub(crate) async fn use_totp_step(&self, member: u32, step: i64) -> Result<bool> {
         let done = sqlx::query("UPDATE members SET totp_step = $1 WHERE id = $2 AND totp_step < $1")

@@ -55,6 +55,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .merge(crate::privacy::router())
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         .merge(crate::persons::router())
+        .merge(crate::incidents::router())
         // An uploaded list is larger than any question.
         .merge(OpenApiRouter::new().routes(routes!(create_cohort)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)))
 }

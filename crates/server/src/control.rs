@@ -48,6 +48,17 @@ pub(crate) enum Ask {
     Backup {
         to: PathBuf,
     },
+    OpenIncident {
+        organisation: u32,
+        service: String,
+        drill: bool,
+    },
+    Package {
+        incident: u32,
+        project: u32,
+        recipient: String,
+        out: PathBuf,
+    },
 }
 
 impl Drop for Ask {
@@ -146,6 +157,12 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
         Ask::RotateOrganisation { organisation } => {
             let keys = open(gate)?.rotate_organisation(OrgId(*organisation), None).await?;
             Ok(format!("organisation {organisation} has a new key; {keys} persons' keys were wrapped anew"))
+        }
+        Ask::OpenIncident { organisation, service, drill } => {
+            crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
+        }
+        Ask::Package { incident, project, recipient, out } => {
+            crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await
         }
         Ask::Backup { to } => {
             if !to.is_absolute() {

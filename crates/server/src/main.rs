@@ -16,10 +16,12 @@ mod control;
 mod demo;
 mod first_run;
 mod import;
+mod incidents;
 mod keys;
 mod ledger;
 mod persons;
 mod privacy;
+mod public;
 mod serve;
 mod witness;
 
@@ -72,6 +74,12 @@ enum Command {
     Restore(keys::RestoreArgs),
     /// Take the rows of erased persons out of the files of a server that is not running
     Compact(persons::CompactArgs),
+    /// The keys that sign notices, and whether a domain lets notices through
+    #[command(subcommand)]
+    Notices(incidents::NoticesCommand),
+    /// Incidents: open one, or write the list of persons whom it concerns
+    #[command(subcommand)]
+    Incident(incidents::IncidentCommand),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -113,6 +121,8 @@ fn main() -> ExitCode {
         Command::Backup(args) => in_runtime(keys::backup(args)),
         Command::Restore(args) => in_runtime(keys::restore(args)),
         Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
+        Command::Notices(command) => in_runtime(incidents::notices(command)),
+        Command::Incident(command) => incidents::incident(command),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

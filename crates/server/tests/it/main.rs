@@ -25,6 +25,7 @@ mod engage;
 mod full_disk;
 mod http;
 mod identity;
+mod incident;
 mod ledger;
 mod person;
 mod postgres;

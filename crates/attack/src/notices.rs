@@ -131,7 +131,10 @@ fn markup(_: &Stage) -> Result<Outcome> {
             }
         }
     }
-    Ok(Outcome { is_through: found > 0, figure: format!("{found} of {notices} notices with anything to click or load") })
+    Ok(Outcome {
+        is_through: found > 0,
+        figure: format!("{found} of {notices} notices with anything to click or load"),
+    })
 }
 
 fn guessed(stage: &Stage) -> Result<Outcome> {
@@ -145,7 +148,8 @@ fn guessed(stage: &Stage) -> Result<Outcome> {
     let mut guess = |from: u32| -> Result<(bool, bool)> {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let code = NoticeKey::new(&[random as u8; 32]).code(person(random as u32), (random >> 32) as u32);
-        let reply = server.form_from(IpAddr::from((0x0a00_0000 + from).to_be_bytes()), &path, &format!("code={code}"))?;
+        let reply =
+            server.form_from(IpAddr::from((0x0a00_0000 + from).to_be_bytes()), &path, &format!("code={code}"))?;
         ensure!(matches!(reply.status, 200 | 429), "{}", reply.status);
         let is_hit = String::from_utf8_lossy(&reply.body).contains("genuine</h1>");
         Ok((reply.status == 200, is_hit))

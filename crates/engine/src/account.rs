@@ -342,7 +342,7 @@ impl Engine {
         Ok(token)
     }
 
-    async fn member(&self, row: MemberRow) -> Result<Member> {
+    pub(crate) async fn member(&self, row: MemberRow) -> Result<Member> {
         let personal = self.vault.open_secret("member", row.id, &row.sealed)?;
         let personal: Personal = serde_json::from_slice(&personal).map_err(|_| Error::Interrupted)?;
         let organisation = self.meta.organisation_name(row.org).await?;

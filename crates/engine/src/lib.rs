@@ -63,8 +63,8 @@ pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wan
 pub use cohort::{Cohort, CohortMade};
 pub use incident::{
     AccountKind, Cause, CodeAnswer, Deadline, Draft, DraftText, Incident, LostField, MailKeys, MailSettings, Measure,
-    OpenIncident, PackageMade, Progress, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times,
-    Told, UpdateIncident, package_recipient,
+    OpenIncident, PackageMade, Progress, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times, Told,
+    UpdateIncident, package_recipient,
 };
 pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};

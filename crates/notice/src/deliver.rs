@@ -243,7 +243,8 @@ impl Mailer {
                 Address::Unusable => outcomes.push((row.recipient, Outcome::Suppressed(Class::BadAddress))),
             }
         }
-        let chunk = Arc::new(Chunk { lease, key: recipients.key(campaign.incident), letters, waiting: Mutex::new(waiting) });
+        let chunk =
+            Arc::new(Chunk { lease, key: recipients.key(campaign.incident), letters, waiting: Mutex::new(waiting) });
         let (sender, mut receiver) = mpsc::channel(RECORD_AT_ONCE);
         let mut workers = JoinSet::new();
         for connection in &mut *connections {
@@ -274,13 +275,12 @@ impl Mailer {
     }
 
     async fn letters(&self, lease: &Lease) -> Result<HashMap<u32, Letter>> {
-        let mut letters = HashMap::new();
-        for row in &lease.rows {
-            if !letters.contains_key(&row.wording) {
-                let kept = self.outbox.letter(row.wording).await?;
-                let letter = Letter::of_parts(&kept.subject, &kept.text, &kept.html, lease.campaign.version);
-                letters.insert(row.wording, letter);
-            }
+        let wordings: HashSet<u32> = lease.rows.iter().map(|row| row.wording).collect();
+        let mut letters = HashMap::with_capacity(wordings.len());
+        for wording in wordings {
+            let kept = self.outbox.letter(wording).await?;
+            let letter = Letter::of_parts(&kept.subject, &kept.text, &kept.html, lease.campaign.version);
+            letters.insert(wording, letter);
         }
         Ok(letters)
     }
@@ -345,9 +345,10 @@ impl Mailer {
                 }
             };
             let now_us = (self.clock)();
-            let mail = chunk.letters.get(&row.wording).map(|letter| {
-                letter.to(&job.mailbox, row.recipient, &self.from, &chunk.key, &self.dkim, now_us)
-            });
+            let mail = chunk
+                .letters
+                .get(&row.wording)
+                .map(|letter| letter.to(&job.mailbox, row.recipient, &self.from, &chunk.key, &self.dkim, now_us));
             let outcome = match mail {
                 Some(Ok(mail)) => match wire.send(&self.from.mailbox, &job.mailbox, &mail).await {
                     Ok(verdict) => {

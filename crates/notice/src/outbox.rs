@@ -347,7 +347,8 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub async fn campaigns(&self, incident: Option<u32>) -> Result<Vec<Campaign>> {
-        let sql = "SELECT id, incident, version, is_paused FROM campaigns WHERE $1 IS NULL OR incident = $1 ORDER BY id";
+        let sql =
+            "SELECT id, incident, version, is_paused FROM campaigns WHERE $1 IS NULL OR incident = $1 ORDER BY id";
         let rows = sqlx::query(sql).bind(incident.map(i64::from)).fetch_all(&self.pool).await?;
         rows.iter()
             .map(|row| {
@@ -364,7 +365,8 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub async fn progress(&self, campaign: u32) -> Result<Progress> {
-        let sql = "SELECT state, class, count(*), sum(attempts > 0) FROM notices WHERE campaign = $1 GROUP BY state, class";
+        let sql =
+            "SELECT state, class, count(*), sum(attempts > 0) FROM notices WHERE campaign = $1 GROUP BY state, class";
         let mut progress = Progress::default();
         for row in sqlx::query(sql).bind(i64::from(campaign)).fetch_all(&self.pool).await? {
             let (state, class): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);

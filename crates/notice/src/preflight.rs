@@ -23,10 +23,13 @@ pub fn check(domain: &str, keys: &Keys, records: &str) -> Result<Vec<String>> {
             [] => wrong.push(format!("DKIM: there is no key at {name}: publish\n  {name}. IN TXT \"{wanted}\"")),
             [value] if tags(value).get("p") == tags(&wanted).get("p") => {
                 if tags(value).get("t").is_some_and(|flags| flags.split(':').any(|flag| flag == "y")) {
-                    wrong.push(format!("DKIM: the key at {name} says t=y, testing: receivers ignore it; take that out"));
+                    wrong
+                        .push(format!("DKIM: the key at {name} says t=y, testing: receivers ignore it; take that out"));
                 }
             }
-            [_] => wrong.push(format!("DKIM: another key is published at {name}: replace it by\n  {name}. IN TXT \"{wanted}\"")),
+            [_] => wrong.push(format!(
+                "DKIM: another key is published at {name}: replace it by\n  {name}. IN TXT \"{wanted}\""
+            )),
             _ => wrong.push(format!("DKIM: {name} has several keys: leave one")),
         }
     }
@@ -126,7 +129,10 @@ mod tests {
         let good = records(&keys);
         assert_eq!(check("mail.example.org", &keys, &good).unwrap(), Vec::<String>::new());
         let all = check("mail.example.org", &keys, "").unwrap();
-        assert_eq!(all.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(), ["DKIM", "DKIM", "SPF", "DMARC"]);
+        assert_eq!(
+            all.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(),
+            ["DKIM", "DKIM", "SPF", "DMARC"]
+        );
         for (from, to, expected) in [
             ("-all", "+all", "SPF"),
             ("sp=reject", "sp=none", "DMARC"),

@@ -34,7 +34,8 @@ impl Mailbox {
     /// `None` for what is no address; the domain is brought to ASCII.
     pub fn parse(text: &str) -> Option<Mailbox> {
         let text = text.trim();
-        let is_sound = |letter: char| !letter.is_whitespace() && !letter.is_control() && !"<>()[],;:\\\"".contains(letter);
+        let is_sound =
+            |letter: char| !letter.is_whitespace() && !letter.is_control() && !"<>()[],;:\\\"".contains(letter);
         if text.len() > limits::MAIL_BYTES_MAX || !text.chars().all(is_sound) {
             return None;
         }
@@ -317,8 +318,7 @@ impl Connection {
             return Ok(Verdict::Refused(0, Class::BadAddress));
         }
         let utf8 = if needs_utf8 { " SMTPUTF8" } else { "" };
-        let envelope =
-            [format!("MAIL FROM:<{from}>{utf8}\r\n"), format!("RCPT TO:<{to}>\r\n"), "DATA\r\n".to_owned()];
+        let envelope = [format!("MAIL FROM:<{from}>{utf8}\r\n"), format!("RCPT TO:<{to}>\r\n"), "DATA\r\n".to_owned()];
         let mut replies = Vec::with_capacity(3);
         if self.has_pipelining {
             self.write(envelope.concat().as_bytes()).await?;
@@ -480,7 +480,9 @@ mod tests {
 
     #[test]
     fn an_address_that_could_end_a_line_or_a_bracket_is_none() {
-        for wrong in ["", "a", "a@", "@b.io", "a b@c.io", "a@b.io>\r\nRCPT TO:<x@y.io", "a\n@b.io", "a@b.io,c@d.io", "a@b@c.io"] {
+        for wrong in
+            ["", "a", "a@", "@b.io", "a b@c.io", "a@b.io>\r\nRCPT TO:<x@y.io", "a\n@b.io", "a@b.io,c@d.io", "a@b@c.io"]
+        {
             assert!(Mailbox::parse(wrong).is_none(), "{wrong:?}");
         }
         let idn = Mailbox::parse(" ada@bücher.example ").unwrap();

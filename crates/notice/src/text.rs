@@ -247,7 +247,7 @@ fn grouped(number: u64, language: Language) -> String {
     };
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(mark);
         }
         out.push(digit);

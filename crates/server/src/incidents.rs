@@ -22,8 +22,8 @@ use utoipa_axum::routes;
 use crate::api::{Body, ErrorBody, Result, SignedIn};
 use crate::control::{self, Ask};
 use crate::keys::RootArgs;
-use crate::serve::DatabaseArgs;
 use crate::say;
+use crate::serve::DatabaseArgs;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
     OpenApiRouter::new()
@@ -37,7 +37,9 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
         .routes(routes!(list_unreached))
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         // A list of ids is larger than any question.
-        .merge(OpenApiRouter::new().routes(routes!(scope_incident)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)))
+        .merge(
+            OpenApiRouter::new().routes(routes!(scope_incident)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)),
+        )
 }
 
 #[derive(Deserialize)]
@@ -269,15 +271,19 @@ pub(crate) async fn notices(command: NoticesCommand) -> anyhow::Result<ExitCode>
     match command {
         NoticesCommand::Keys { place, domain, new } => {
             let keys = mail_keys(&place, new).await?;
-            say(if keys.is_new { "new keys; publish them as TXT records:" } else { "the keys there are, as TXT records:" });
+            say(if keys.is_new {
+                "new keys; publish them as TXT records:"
+            } else {
+                "the keys there are, as TXT records:"
+            });
             for (name, value) in keys.records(&domain)? {
                 say(&format!("{name}. IN TXT \"{value}\""));
             }
             Ok(ExitCode::SUCCESS)
         }
         NoticesCommand::Preflight { place, domain, records } => {
-            let text = std::fs::read_to_string(&records)
-                .with_context(|| format!("could not read {}", records.display()))?;
+            let text =
+                std::fs::read_to_string(&records).with_context(|| format!("could not read {}", records.display()))?;
             let wrong = mail_keys(&place, false).await?.preflight(&domain, &text)?;
             wrong.iter().for_each(|line| say(line));
             if wrong.is_empty() {

@@ -113,9 +113,7 @@ async fn check(
     let Ok(answer) = engine.check_code(incident, &code, address).await else { return unavailable() };
     let title = format!("{} {incident}", words.incident);
     let back = format!("<p><a href=\"/incidents/{incident}?lang={}\">{}</a></p>\n", words.tag, words.back);
-    let shown = |told: &Told| {
-        format!("<p>{}</p>\n{}", escaped(words.compare), text_of(incident, told, words))
-    };
+    let shown = |told: &Told| format!("<p>{}</p>\n{}", escaped(words.compare), text_of(incident, told, words));
     let body = match &answer {
         CodeAnswer::Genuine(told) => format!("<h1>{}</h1>\n{}{back}", words.genuine, shown(told)),
         CodeAnswer::Superseded(told, by) => {
@@ -225,7 +223,9 @@ fn page(words: &Words, title: &str, body: &str, cache: &'static str) -> Response
         use base64::Engine as _;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, STYLE.as_bytes());
         let hash = base64::engine::general_purpose::STANDARD.encode(hash.as_ref());
-        format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+        format!(
+            "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
     });
     let languages: String = WORDS
         .iter()
@@ -256,7 +256,8 @@ fn nothing(words: &Words) -> Response {
 }
 
 fn unavailable() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "this is not available at the moment\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "this is not available at the moment\n")
+        .into_response()
 }
 
 fn escaped(text: &str) -> String {
@@ -427,7 +428,9 @@ impl Words {
     /// In the language that is asked for; else the first that the browser names and there is.
     fn of(asked: Option<&str>, headers: &HeaderMap) -> &'static Words {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let tags = asked.into_iter().chain(accepted.split(',').map(|part| part.split([';', '-']).next().unwrap_or_default().trim()));
+        let tags = asked
+            .into_iter()
+            .chain(accepted.split(',').map(|part| part.split([';', '-']).next().unwrap_or_default().trim()));
         tags.filter_map(|tag| WORDS.iter().find(|words| words.tag == tag)).next().unwrap_or(&WORDS[0])
     }
 }

@@ -81,7 +81,8 @@ impl MailArgs {
         let (Some(relay), Some(from)) = (&self.smtp, &self.mail_from) else { return Ok(None) };
         let password = match &self.smtp_password_file {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
                 Some(text.trim_end_matches(['\r', '\n']).to_owned())
             }
             None => std::env::var("COFFERDAM_SMTP_PASSWORD").ok(),

@@ -16,7 +16,7 @@ use super::post::OfPerson;
 use super::scope::{Group, Scope};
 use super::store::{Signature, Text};
 use super::{AccountKind, Incident, Measure, Progress, Stage, Told, sha256, text_hash};
-use crate::{Engine, Error, Member, Result, refused};
+use crate::{Engine, Member, Result, refused};
 
 /// How long an organisation of one waits for its second signature, in microseconds: time to think stands for the
 /// second person.
@@ -88,7 +88,12 @@ impl Engine {
     }
 
     /// All texts of the newest scope that were not sent yet.
-    async fn plan(&self, member: &Member, incident: &Incident, language: Language) -> Result<(u32, Vec<Planned>)> {
+    async fn plan_notices(
+        &self,
+        member: &Member,
+        incident: &Incident,
+        language: Language,
+    ) -> Result<(u32, Vec<Planned>)> {
         let (version, scope) = self.newest_scope(incident).await?;
         if version <= incident.published {
             return refused("already_published", "everybody of this scope was told", Some("widen the scope first"));
@@ -132,7 +137,13 @@ impl Engine {
         let before = self.desk.store.scope(incident.id, incident.published).await?;
         for (group, was_told) in scope.since(&before) {
             let wording = Wording::new(&facts(group.fields, was_told), Audience::Person, language)?;
-            planned.push(Planned { audience: Audience::Person, group: Some(group), was_told, members: vec![], wording });
+            planned.push(Planned {
+                audience: Audience::Person,
+                group: Some(group),
+                was_told,
+                members: vec![],
+                wording,
+            });
         }
         Ok((version, planned))
     }
@@ -140,7 +151,7 @@ impl Engine {
     /// The texts as they would be sent now.
     pub async fn draft_notices(&self, member: &Member, id: u32, language: &str) -> Result<Draft> {
         let incident = self.incident(member, id).await?;
-        let (version, planned) = self.plan(member, &incident, language_of(language)?).await?;
+        let (version, planned) = self.plan_notices(member, &incident, language_of(language)?).await?;
         let signed = self.desk.store.signature(id, version).await?;
         let signed = signed.filter(|signed| signed.texts == hash_of(&planned) && signed.language == language);
         let texts = planned.iter().map(|one| DraftText {
@@ -170,7 +181,7 @@ impl Engine {
         let _one = self.desk.changing.lock().await;
         let incident = self.incident(member, id).await?;
         let wanted = language_of(language)?;
-        let (version, planned) = self.plan(member, &incident, wanted).await?;
+        let (version, planned) = self.plan_notices(member, &incident, wanted).await?;
         let (texts, now_us) = (hash_of(&planned).to_vec(), self.now_us());
         let signed = self.desk.store.signature(id, version).await?;
         let Some(first) = signed.filter(|signed| signed.texts == texts && signed.language == language) else {
@@ -191,11 +202,11 @@ impl Engine {
                 );
             }
         }
-        self.publish(member, incident, version, wanted, planned).await?;
+        self.publish_notices(member, incident, version, wanted, planned).await?;
         Ok(Signed::Published)
     }
 
-    async fn publish(
+    async fn publish_notices(
         &self,
         member: &Member,
         mut incident: Incident,
@@ -377,7 +388,9 @@ fn language_of(tag: &str) -> Result<Language> {
 fn hash_of(planned: &[Planned]) -> [u8; 32] {
     let all: Vec<String> = planned
         .iter()
-        .map(|one| format!("{}\n{}\n{}\n{}", one.audience.word(), one.recipients(), one.wording.subject, one.wording.text()))
+        .map(|one| {
+            format!("{}\n{}\n{}\n{}", one.audience.word(), one.recipients(), one.wording.subject, one.wording.text())
+        })
         .collect();
     sha256(all.join("\n\0\n").as_bytes())
 }

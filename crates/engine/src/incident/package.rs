@@ -92,14 +92,14 @@ impl Engine {
         let (from, last) = incident.times.occurred_us.map_or((String::new(), String::new()), |(from_us, to_us)| {
             (cofferdam_query::calendar::utc_text(from_us), cofferdam_query::calendar::utc_text(to_us))
         });
-        out.write_all(b"id,pseudonym,fields,first,last,opened_by_entry\r\n").map_err(failed("write the package", &path))?;
+        out.write_all(b"id,pseudonym,fields,first,last,opened_by_entry\r\n")
+            .map_err(failed("write the package", &path))?;
         for group in scope.groups.iter().filter(|group| group.project == project.id) {
             let fields = field_words(group.fields).join(" ");
             let numbers: Vec<u32> = group.persons.iter().collect();
             for chunk in numbers.chunks(limits::PACKAGE_CHUNK) {
                 let subjects: RoaringBitmap = chunk.iter().copied().collect();
-                let context =
-                    Entry { purpose: PURPOSE_PACKAGE, grant: u64::from(id), ..Entry::of(Kind::Intent) };
+                let context = Entry { purpose: PURPOSE_PACKAGE, grant: u64::from(id), ..Entry::of(Kind::Intent) };
                 let ids = [PersonalField::DistinctId].into_iter().collect();
                 let intent = Intent { org: project.org, project: project.id, fields: ids, subjects, context };
                 let ticket = self.ledger.authorise_async(intent).await?;

@@ -154,12 +154,21 @@ impl Engine {
         let Some(mailbox) = Mailbox::parse(&from) else {
             return refused("mail_from", "--mail-from is no e-mail address", None);
         };
-        let is_host = !host.is_empty() && host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-.:".contains(letter));
+        let is_host =
+            !host.is_empty() && host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-.:".contains(letter));
         if !is_host {
-            return refused("notice_host", "the host that notices name is none", Some("for example analytics.example.org"));
+            return refused(
+                "notice_host",
+                "the host that notices name is none",
+                Some("for example analytics.example.org"),
+            );
         }
         let Some(dkim) = read_keys(&self.folder, &self.vault)? else {
-            return refused("no_keys", "there are no keys to sign mail with", Some("make them with `cofferdam notices keys`"));
+            return refused(
+                "no_keys",
+                "there are no keys to sign mail with",
+                Some("make them with `cofferdam notices keys`"),
+            );
         };
         let relay = Relay::parse(&relay, password, authorities.as_deref())?;
         let contact = mailbox.to_string();

@@ -158,7 +158,8 @@ impl Store {
         for group in &scope.groups {
             let mut persons = Vec::new();
             group.persons.serialize_into(&mut persons).expect("writing to memory does not fail");
-            let sql = "INSERT INTO scope_groups (incident, version, project, fields, persons) VALUES ($1, $2, $3, $4, $5)";
+            let sql =
+                "INSERT INTO scope_groups (incident, version, project, fields, persons) VALUES ($1, $2, $3, $4, $5)";
             sqlx::query(sql)
                 .bind(i64::from(incident))
                 .bind(i64::from(version))
@@ -186,8 +187,7 @@ impl Store {
     pub(super) async fn scope(&self, incident: u32, version: u32) -> Result<Scope> {
         let sql = "SELECT project, fields, persons FROM scope_groups WHERE incident = $1 AND version = $2
                    ORDER BY project, fields";
-        let rows =
-            sqlx::query(sql).bind(i64::from(incident)).bind(i64::from(version)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(sql).bind(i64::from(incident)).bind(i64::from(version)).fetch_all(&self.pool).await?;
         let groups: Result<Vec<Group>> = rows
             .iter()
             .map(|row| {
@@ -204,11 +204,8 @@ impl Store {
 
     pub(super) async fn signature(&self, incident: u32, version: u32) -> Result<Option<Signature>> {
         let sql = "SELECT language, texts, member, signed_at FROM signatures WHERE incident = $1 AND version = $2";
-        let row = sqlx::query(sql)
-            .bind(i64::from(incident))
-            .bind(i64::from(version))
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query(sql).bind(i64::from(incident)).bind(i64::from(version)).fetch_optional(&self.pool).await?;
         row.map(|row| {
             Ok(Signature {
                 language: row.try_get(0)?,

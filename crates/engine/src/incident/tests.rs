@@ -109,7 +109,8 @@ async fn world() -> World {
     let body = serde_json::Value::from(body).to_string();
     let events: Vec<serde_json::Value> = (0..40)
         .map(|at| {
-            let properties = json!({"time": NOW_US / 1_000_000, "$insert_id": format!("i{at}"), "distinct_id": format!("u{at}")});
+            let properties =
+                json!({"time": NOW_US / 1_000_000, "$insert_id": format!("i{at}"), "distinct_id": format!("u{at}")});
             json!({"event": "Visit", "properties": properties})
         })
         .collect();
@@ -216,11 +217,8 @@ async fn exactly_those_of_whom_something_left_are_told_exactly_what_left() {
     world.opens(8, &[20, 21], &[Email]).await;
     let id = world.incident().await;
     let scope = world.scope(id, Some(7)).await.unwrap();
-    let groups: Vec<(Vec<&str>, u64)> = scope
-        .groups
-        .iter()
-        .map(|group| (group.fields.iter().map(String::as_str).collect(), group.persons))
-        .collect();
+    let groups: Vec<(Vec<&str>, u64)> =
+        scope.groups.iter().map(|group| (group.fields.iter().map(String::as_str).collect(), group.persons)).collect();
     // Nobody's telephone number is stored, so none left.
     assert_eq!(groups, [(vec!["email"], 3), (vec!["name"], 1), (vec!["email", "name"], 1)]);
     world.publish(id).await;
@@ -267,7 +265,9 @@ async fn a_wider_scope_tells_the_difference_alone_and_the_earlier_notice_says_so
     };
     assert!(matches!(check(world.code(id, 1, 1).await).await, CodeAnswer::Genuine(told) if told.version == 1));
     assert!(matches!(check(world.code(id, 2, 1).await).await, CodeAnswer::Superseded(told, 2) if told.version == 1));
-    assert!(matches!(check(world.code(id, 2, 2).await).await, CodeAnswer::Genuine(told) if told.text.contains("- name")));
+    assert!(
+        matches!(check(world.code(id, 2, 2).await).await, CodeAnswer::Genuine(told) if told.text.contains("- name"))
+    );
     assert_eq!(check(world.code(id, 7, 1).await).await, CodeAnswer::NotOurs);
     assert_eq!(check(world.code(id + 1, 1, 1).await).await, CodeAnswer::NotOurs);
     assert!(world.engine.incident(&owner(), id).await.unwrap().times.corrected_us.is_some());
@@ -279,7 +279,8 @@ async fn one_person_publishes_nothing_and_whoever_is_alone_waits_an_hour() {
     world.opens(7, &[1], &[PersonalField::Email]).await;
     let id = world.incident().await;
     world.scope(id, None).await.unwrap();
-    let sign = || world.engine.signed_notices(&owner(), id, "it");
+    let me = owner();
+    let sign = || world.engine.signed_notices(&me, id, "it");
     assert_eq!(sign().await.unwrap(), Signed::First);
     assert!(matches!(sign().await, Err(Error::Refused { code: "too_early", .. })));
     world.clock.fetch_add(HOUR_US, Ordering::Relaxed);
@@ -412,7 +413,10 @@ async fn moments_are_kept_apart_and_a_closed_incident_stays_as_it_is() {
     };
     let incident = world.engine.update_incident(&owner(), id, update).await.unwrap();
     let times = &incident.times;
-    assert_eq!((times.detected_us, times.aware_us, times.contained_us), (NOW_US - 10, Some(NOW_US - 5), Some(NOW_US - 1)));
+    assert_eq!(
+        (times.detected_us, times.aware_us, times.contained_us),
+        (NOW_US - 10, Some(NOW_US - 5), Some(NOW_US - 1))
+    );
     let deadlines = world.engine.deadlines(&owner(), id).await.unwrap();
     assert_eq!(deadlines[0].due_us, Some(NOW_US - 5 + 72 * HOUR_US));
     let tomorrow = UpdateIncident { aware_us: Some(NOW_US + 1), ..UpdateIncident::default() };

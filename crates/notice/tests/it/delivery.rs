@@ -132,10 +132,8 @@ async fn a_relay_that_fails_in_every_way_gets_every_mail_and_repeats_have_the_sa
         let mail = std::str::from_utf8(&one.mail).unwrap();
         ids.entry(&one.to).or_default().insert(header(mail, "Message-ID").unwrap().to_owned());
     }
-    let expected: BTreeSet<String> = (1..=440_u32)
-        .filter(|n| n % 10 != 0 && n % 11 != 0)
-        .map(|n| format!("p{n}@d{}.example", n % 7))
-        .collect();
+    let expected: BTreeSet<String> =
+        (1..=440_u32).filter(|n| n % 10 != 0 && n % 11 != 0).map(|n| format!("p{n}@d{}.example", n % 7)).collect();
     assert_eq!(ids.keys().map(|to| (*to).to_owned()).collect::<BTreeSet<_>>(), expected);
     assert!(ids.values().all(|ids| ids.len() == 1));
     let unanswered = taken.iter().filter(|one| !one.is_answered).count();

@@ -84,14 +84,30 @@ fn a_mail_has_two_forms_of_one_text_and_the_same_message_id_whenever_it_is_made(
 #[test]
 fn no_name_adds_a_header() {
     let keys = Keys::generate().unwrap();
-    for name in ["Shop\r\nBcc: all@evil.example", "Shop\nBcc: all@evil.example", "x\" <a@b.c>,\r\n \"y", "Peña\r\nBcc: x"] {
+    for name in
+        ["Shop\r\nBcc: all@evil.example", "Shop\nBcc: all@evil.example", "x\" <a@b.c>,\r\n \"y", "Peña\r\nBcc: x"]
+    {
         let text = String::from_utf8(mail(&keys, name, Language::English)).unwrap();
         let head = text.split("\r\n\r\n").next().unwrap();
-        let names: Vec<&str> =
-            head.split("\r\n").filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(':').next()).collect();
+        let names: Vec<&str> = head
+            .split("\r\n")
+            .filter(|line| !line.starts_with(' '))
+            .filter_map(|line| line.split(':').next())
+            .collect();
         assert_eq!(
             names,
-            ["DKIM-Signature", "DKIM-Signature", "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Auto-Submitted"],
+            [
+                "DKIM-Signature",
+                "DKIM-Signature",
+                "From",
+                "To",
+                "Subject",
+                "Date",
+                "Message-ID",
+                "MIME-Version",
+                "Content-Type",
+                "Auto-Submitted"
+            ],
             "{name:?}"
         );
     }

@@ -22,9 +22,9 @@ fn lines(server: &Server, words: &[&str]) -> Vec<String> {
 /// A server that has keys to sign mail with, and two persons.
 fn server() -> Server {
     let mut server = Server::start();
-    let profiles = ["ada", "ben"].map(|id| {
-        json!({"$token": server.project.token, "$distinct_id": id, "$set": {"$email": format!("{id}@b.example")}})
-    });
+    let profiles = ["ada", "ben"].map(
+        |id| json!({"$token": server.project.token, "$distinct_id": id, "$set": {"$email": format!("{id}@b.example")}}),
+    );
     assert_eq!(server.post_json("/engage?verbose=1", &Value::from(profiles.to_vec())).status, 200);
     server.stop();
     let first = lines(&server, &["notices", "keys", "--domain", "coffer.example"]);
@@ -36,7 +36,10 @@ fn server() -> Server {
     let words = ["notices", "preflight", "--domain", "coffer.example", "--records", &records.display().to_string()];
     let output = server.command(&words);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!output.status.success() && text.contains("SPF: ") && text.contains("DMARC: ") && !text.contains("DKIM: "), "{text}");
+    assert!(
+        !output.status.success() && text.contains("SPF: ") && text.contains("DMARC: ") && !text.contains("DKIM: "),
+        "{text}"
+    );
     server.with_more(MAIL);
     server.start_again();
     server
@@ -46,13 +49,16 @@ fn server() -> Server {
 fn an_incident_goes_from_its_opening_to_a_first_signature_and_no_further_by_one_person() {
     let server = server();
     let now_us = now_ms() * 1_000;
-    let open = json!({"cause": "member", "account": "vendor", "service": "Shop", "occurred_us": [now_us - 10, now_us - 5]});
+    let open =
+        json!({"cause": "member", "account": "vendor", "service": "Shop", "occurred_us": [now_us - 10, now_us - 5]});
     let incident = ok(&server.api("POST", "/api/v1/incidents").json(&open).send());
     let id = incident["id"].as_u64().unwrap();
     let base = format!("/api/v1/incidents/{id}");
     assert_eq!(server.get("/api/v1/incidents")["incidents"][0], server.get(&base));
     let deadlines = server.get(&format!("{base}/deadlines"));
-    assert!(deadlines["deadlines"].as_array().unwrap().iter().any(|one| one["within"] == "72 h" && one["due_us"].is_i64()));
+    assert!(
+        deadlines["deadlines"].as_array().unwrap().iter().any(|one| one["within"] == "72 h" && one["due_us"].is_i64())
+    );
     let list = json!({"from": "list", "project": server.project.id, "ids": ["ada", "ben", "eve"], "fields": ["email"]});
     let scope = ok(&server.api("POST", &format!("{base}/scopes")).json(&list).send());
     assert_eq!((&scope["persons"], &scope["fields"]), (&json!(2), &json!(["email"])));
@@ -87,7 +93,11 @@ fn the_page_is_for_everybody_once_it_is_public_and_has_nothing_that_runs_or_is_f
         std::thread::sleep(std::time::Duration::from_millis(100));
     };
     let text = page.text();
-    assert!(text.contains("Questa è un’esercitazione") && text.contains("&lt;b&gt;Shop&lt;/b&gt;") || text.contains("&lt;b&gt;Shop&lt; b&gt;"), "{text}");
+    assert!(
+        text.contains("Questa è un’esercitazione") && text.contains("&lt;b&gt;Shop&lt;/b&gt;")
+            || text.contains("&lt;b&gt;Shop&lt; b&gt;"),
+        "{text}"
+    );
     for never in ["<script", "<img", "<b>", "http://", "https://", "@import", "url("] {
         assert!(!text.contains(never), "{never}");
     }

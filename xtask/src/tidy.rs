@@ -16,6 +16,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("cofferdam-lake", &["cofferdam-model"]),
     ("cofferdam-query", &["cofferdam-model", "cofferdam-lake"]),
     ("cofferdam-vault", &["cofferdam-model", "cofferdam-ledger"]),
+    ("cofferdam-notice", &["cofferdam-model"]),
     (
         "cofferdam-engine",
         &[
@@ -25,11 +26,12 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
             "cofferdam-lake",
             "cofferdam-query",
             "cofferdam-vault",
+            "cofferdam-notice",
         ],
     ),
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
-    ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-exposure", "cofferdam-vault"]),
+    ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-exposure", "cofferdam-vault", "cofferdam-notice"]),
     (
         "cofferdam-bench",
         &[

@@ -18,7 +18,10 @@ mod corpus;
 mod exposure;
 mod firewall;
 mod ledger;
+mod notices;
 mod running;
+#[path = "../../notice/tests/it/sink.rs"]
+mod sink;
 mod storage;
 
 /// One attack.
@@ -54,6 +57,7 @@ fn cases() -> Vec<Case> {
     cases.extend(access::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
+    cases.extend(notices::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }
@@ -79,6 +83,9 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// A mail relay, and a sender of notices that is there to be killed
+    #[command(subcommand, hide = true)]
+    Notices(notices::Part),
 }
 
 fn main() -> ExitCode {
@@ -118,6 +125,7 @@ fn act(command: Command) -> Result<()> {
             });
             println!("{line}");
         }
+        Command::Notices(part) => notices::play(part)?,
     }
     Ok(())
 }

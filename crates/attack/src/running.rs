@@ -151,6 +151,13 @@ impl Running {
         self.address
     }
 
+    /// A form that anybody sends, as the proxy before the server says from where.
+    pub(crate) fn form_from(&self, from: std::net::IpAddr, path: &str, form: &str) -> Result<Reply> {
+        // The proxy's header follows the last one that is given.
+        let content_type = format!("application/x-www-form-urlencoded\r\nx-forwarded-for: {from}");
+        self.call("POST", path, &content_type, form.as_bytes())
+    }
+
     /// A call of the console's API, whatever it answers; null for no body.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Reply> {
         let text = if body.is_null() { String::new() } else { body.to_string() };

@@ -63,6 +63,8 @@ impl Engine {
         create_private(&copies).map_err(io("make a folder for copies", &copies))?;
         let held = self.lake.hold().await?;
         self.meta.copy_to(&copies.join("meta.db")).await?;
+        self.desk.copy_to(&copies).await?;
+        crate::incident::copy_keys(&self.folder, &copies)?;
         self.vault.copy_databases(&copies).await?;
         ledger::copy(&self.folder, &self.ledger, &copies).await?;
         let mut writer = self.vault.begin_backup(&self.folder, to, self.now_us())?;

@@ -46,6 +46,7 @@ mod backup;
 mod cohort;
 mod disclosure;
 mod exposure;
+mod incident;
 pub mod ingest;
 mod ledger;
 mod live;
@@ -77,6 +78,11 @@ pub use exposure::{
     Who,
 };
 pub use ledger::{LedgerVerified, Verification, ledger_of};
+pub use incident::{
+    AccountKind, CodeAnswer, Deadline, Draft, DraftText, Incident, IncidentCause, LostField, MailKeys, MailSettings, Measure,
+    NoticeProgress, OpenIncident, PackageMade, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times, Told,
+    UpdateIncident, package_recipient,
+};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use lock::{Lock, LockReason, LockTarget, Network};
 pub use member::{
@@ -222,6 +228,7 @@ pub struct Engine {
     /// One reader of the whole ledger at a time.
     verifying: Arc<tokio::sync::Semaphore>,
     meta: meta::Meta,
+    desk: incident::Desk,
     accounts: account::Accounts,
     access: Access,
     step_ups: member::StepUps,
@@ -287,6 +294,7 @@ impl Engine {
         };
         let lake = Lake::open(options, vault.log_keys()).await?;
         let meta = meta::Meta::open(&folder.join("meta.db")).await?;
+        let desk = incident::Desk::open(&folder).await?;
         let mut projects = Projects::default();
         for record in meta.projects(None).await? {
             projects.insert(&record);
@@ -302,6 +310,7 @@ impl Engine {
             exposures,
             verifying: Arc::new(tokio::sync::Semaphore::new(1)),
             meta,
+            desk,
             accounts: account::Accounts::new(setup_code),
             access,
             step_ups: member::StepUps::default(),
@@ -323,6 +332,7 @@ impl Engine {
         }
         engine.end_abandoned().await?;
         engine.finish_erasures().await?;
+        engine.finish_publishing().await?;
         Ok(engine)
     }
 

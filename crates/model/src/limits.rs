@@ -331,3 +331,23 @@ pub const EXPOSURE_BY_MAX: usize = 100;
 pub const EXPOSURE_LISTED_MAX: usize = 100;
 /// Disclosures, or persons, on one page of a list.
 pub const EXPOSURE_ROWS_MAX: u32 = 500;
+/// A name that a notice shows, in characters: longer ones are cut, and nobody's is.
+pub const NOTICE_NAME_CHARS_MAX: usize = 80;
+/// Notices whose addresses are opened at once, by one entry of the ledger: a second's worth of mails.
+pub const NOTICE_CHUNK: usize = 1_000;
+/// Codes that one address may try in a minute, and everybody for one incident: who types has one to try.
+pub const NOTICE_TRIES_ADDRESS_MAX: u32 = 10;
+pub const NOTICE_TRIES_INCIDENT_MAX: u32 = 100;
+/// Addresses whose tries are counted apart in one minute; all others share one count.
+pub const NOTICE_TRYING_ADDRESSES_MAX: usize = 10_000;
+/// Domains whose pace is kept in memory before those that may go on are forgotten.
+pub const NOTICE_DOMAINS_MAX: usize = 20_000;
+/// Recipients that could not be reached and are listed: as many as a team can telephone in a week.
+pub const NOTICE_UNREACHED_MAX: usize = 10_000;
+/// Lines of an answer of a mail relay, and bytes of one: RFC 5321 allows 512.
+pub const SMTP_REPLY_LINES_MAX: usize = 64;
+pub const SMTP_LINE_BYTES_MAX: u64 = 2_048;
+/// How long a mail relay may take to answer, in seconds: RFC 5321 grants minutes, and nobody needs them.
+pub const SMTP_WAIT_SECONDS: u64 = 60;
+/// Persons of a breach package whose ids are opened at once, by one entry of the ledger.
+pub const PACKAGE_CHUNK: usize = 5_000;

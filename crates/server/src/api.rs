@@ -64,6 +64,7 @@ pub(crate) fn router() -> Routes {
         .merge(crate::persons::router())
         .merge(crate::disclosures::router())
         .merge(crate::exposure::router())
+        .merge(crate::incidents::router())
 }
 
 /// The OpenAPI document, as committed.

@@ -61,6 +61,17 @@ pub(crate) enum Ask {
         organisation: Option<u32>,
         question: DisclosedQuestion,
     },
+    OpenIncident {
+        organisation: u32,
+        service: String,
+        drill: bool,
+    },
+    Package {
+        incident: u32,
+        project: u32,
+        recipient: String,
+        out: PathBuf,
+    },
 }
 
 impl Drop for Ask {
@@ -163,6 +174,12 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
         Ask::CreateOrganisation { name } => {
             let (org, code) = open(gate)?.create_organisation(name).await?;
             Ok(crate::organisation::told(org, &code))
+        }
+        Ask::OpenIncident { organisation, service, drill } => {
+            crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
+        }
+        Ask::Package { incident, project, recipient, out } => {
+            crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await
         }
         Ask::Backup { to } => {
             if !to.is_absolute() {

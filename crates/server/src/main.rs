@@ -20,12 +20,14 @@ mod exposure;
 mod first_run;
 mod guard;
 mod import;
+mod incidents;
 mod keys;
 mod ledger;
 mod members;
 mod organisation;
 mod persons;
 mod privacy;
+mod public;
 mod serve;
 mod witness;
 
@@ -86,6 +88,12 @@ enum Command {
     /// Verify what was exported, without the server
     #[command(subcommand)]
     Export(disclosures::ExportCommand),
+    /// The keys that sign notices, and whether a domain lets notices through
+    #[command(subcommand)]
+    Notices(incidents::NoticesCommand),
+    /// Incidents: open one, or write the list of persons whom it concerns
+    #[command(subcommand)]
+    Incident(incidents::IncidentCommand),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -130,6 +138,8 @@ fn main() -> ExitCode {
         Command::Organisation(command) => in_runtime(organisation::run(command)),
         Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
         Command::Export(command) => disclosures::run(command),
+        Command::Notices(command) => in_runtime(incidents::notices(command)),
+        Command::Incident(command) => incidents::incident(command),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)

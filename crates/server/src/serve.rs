@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Access, Databases, Engine, Error, Options, RootKey, Share, Site, Wanted};
+use cofferdam_engine::{Access, Databases, Engine, Error, MailSettings, Options, RootKey, Share, Site, Wanted};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -56,6 +56,54 @@ pub(crate) struct ServeArgs {
     /// A witness that signs what the ledger has: its address and its key, with a space in between; can be repeated
     #[arg(long = "witness", value_name = "URL KEY")]
     pub(crate) witnesses: Vec<String>,
+    #[command(flatten)]
+    pub(crate) mail: MailArgs,
+}
+
+/// How notices are sent.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MailArgs {
+    /// Mail relay for notices: smtps://user@host, or smtp://user@host:587 with STARTTLS
+    #[arg(long, env = "COFFERDAM_SMTP", requires = "mail_from")]
+    smtp: Option<String>,
+    /// File with the relay's password; or COFFERDAM_SMTP_PASSWORD
+    #[arg(long, requires = "smtp")]
+    smtp_password_file: Option<PathBuf>,
+    /// Certificates (PEM) of who may vouch for the relay; the system's without it
+    #[arg(long, requires = "smtp")]
+    smtp_ca: Option<PathBuf>,
+    /// Address that notices are from, and that questions go to
+    #[arg(long, env = "COFFERDAM_MAIL_FROM", requires = "smtp")]
+    mail_from: Option<String>,
+    /// Host that notices tell their recipients to type; that of --mail-from without it
+    #[arg(long, env = "COFFERDAM_PUBLIC_HOST", requires = "smtp")]
+    public_host: Option<String>,
+    /// Mails a second to one domain
+    #[arg(long, default_value_t = 100)]
+    mail_per_domain: u32,
+}
+
+impl MailArgs {
+    fn settings(&self) -> anyhow::Result<Option<MailSettings>> {
+        let (Some(relay), Some(from)) = (&self.smtp, &self.mail_from) else { return Ok(None) };
+        let password = match &self.smtp_password_file {
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+                Some(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            None => std::env::var("COFFERDAM_SMTP_PASSWORD").ok(),
+        };
+        let host = from.rsplit('@').next().unwrap_or_default();
+        Ok(Some(MailSettings {
+            relay: relay.clone(),
+            password: password.map(Into::into),
+            authorities: self.smtp_ca.clone(),
+            from: from.clone(),
+            host: self.public_host.clone().unwrap_or_else(|| host.to_owned()),
+            domain_per_second: self.mail_per_domain,
+        }))
+    }
 }
 
 /// Where identities, sealed profiles and wrapped keys are kept.
@@ -137,6 +185,9 @@ impl Gate {
                 let engine = Arc::new(engine);
                 tokio::spawn(expire_backups(Arc::downgrade(&engine)));
                 tokio::spawn(follow_ledger(Arc::downgrade(&engine)));
+                if let Some(settings) = self.args.mail.settings()? {
+                    engine.send_notices(settings)?;
+                }
                 Door::Open(engine.clone(), routes(engine, capture::Proxies(self.args.proxies)))
             }
         };
@@ -352,6 +403,7 @@ fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
     Router::new()
         .merge(capture::router(proxies))
         .merge(api::router().guarded(engine.clone(), proxies))
+        .merge(crate::public::router(proxies))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route(

@@ -33,6 +33,7 @@ mod exposure;
 mod full_disk;
 mod http;
 mod identity;
+mod incident;
 mod ledger;
 mod person;
 mod postgres;

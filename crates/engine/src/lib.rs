@@ -79,7 +79,7 @@ pub use exposure::{
 };
 pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use incident::{
-    AccountKind, CodeAnswer, Deadline, Draft, DraftText, Incident, IncidentCause, LostField, MailKeys, MailSettings, Measure,
+    AccountKind, CodeAnswer, Deadline, Draft, DraftText, Incident, IncidentCause, MailKeys, MailSettings, Measure,
     NoticeProgress, OpenIncident, PackageMade, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times, Told,
     UpdateIncident, package_recipient,
 };

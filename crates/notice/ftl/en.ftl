@@ -68,6 +68,7 @@ field-name = name
 field-place = postal address or place
 field-network-address = network (IP) address
 field-birth = date of birth or age
+field-events = what was done with { $service }, and when
 field-other = other personal details that were stored in the profile
 nothing-else = Nothing else left.
 

@@ -68,6 +68,7 @@ field-name = nombre
 field-place = dirección postal o lugar
 field-network-address = dirección de red (IP)
 field-birth = fecha de nacimiento o edad
+field-events = lo que se hizo con { $service } y cuándo
 field-other = otros datos personales guardados en el perfil
 nothing-else = No salió nada más.
 

@@ -71,6 +71,7 @@ field-name = nome
 field-place = indirizzo postale o luogo
 field-network-address = indirizzo di rete (IP)
 field-birth = data di nascita o età
+field-events = che cosa è stato fatto con { $service } e quando
 field-other = altri dati personali conservati nel profilo
 nothing-else = Non è uscito altro.
 

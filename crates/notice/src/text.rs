@@ -264,6 +264,7 @@ fn field_id(field: PersonalField) -> &'static str {
         PersonalField::Place => "field-place",
         PersonalField::NetworkAddress => "field-network-address",
         PersonalField::Birth => "field-birth",
+        PersonalField::Events => "field-events",
         PersonalField::Other => "field-other",
     }
 }

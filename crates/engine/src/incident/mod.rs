@@ -32,7 +32,7 @@ pub use notices::{CodeAnswer, Draft, DraftText, Signed};
 pub use package::{PackageMade, package_recipient};
 pub(crate) use post::copy_keys;
 pub use post::{MailKeys, MailSettings};
-pub use scope::{LostField, ScopeOf};
+pub use scope::ScopeOf;
 
 /// Purposes of what an incident opens. They are in the ledger: none changes its meaning.
 pub(crate) const PURPOSE_NOTICE: u64 = 20;
@@ -239,24 +239,11 @@ impl From<cofferdam_notice::Error> for Error {
     }
 }
 
-fn field_word(field: PersonalField) -> &'static str {
-    match field {
-        PersonalField::DistinctId => "distinct_id",
-        PersonalField::Email => "email",
-        PersonalField::Phone => "phone",
-        PersonalField::Name => "name",
-        PersonalField::Place => "place",
-        PersonalField::NetworkAddress => "network_address",
-        PersonalField::Birth => "birth",
-        PersonalField::Other => "other",
-    }
-}
-
 fn field_words(fields: FieldSet) -> Vec<String> {
     PersonalField::ALL
         .into_iter()
         .filter(|field| fields.contains(*field))
-        .map(|field| field_word(field).to_owned())
+        .map(|field| field.name().to_owned())
         .collect()
 }
 

@@ -24,36 +24,7 @@ pub enum ScopeOf {
     /// is not part of it.
     Ledger { member: Option<u32>, from_us: i64, to_us: i64 },
     /// These persons and fields of theirs, which were lost elsewhere.
-    List { project: ProjectId, ids: Vec<String>, fields: Vec<LostField> },
-}
-
-/// A personal field by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LostField {
-    DistinctId,
-    Email,
-    Phone,
-    Name,
-    Place,
-    NetworkAddress,
-    Birth,
-    Other,
-}
-
-impl From<LostField> for PersonalField {
-    fn from(field: LostField) -> PersonalField {
-        match field {
-            LostField::DistinctId => PersonalField::DistinctId,
-            LostField::Email => PersonalField::Email,
-            LostField::Phone => PersonalField::Phone,
-            LostField::Name => PersonalField::Name,
-            LostField::Place => PersonalField::Place,
-            LostField::NetworkAddress => PersonalField::NetworkAddress,
-            LostField::Birth => PersonalField::Birth,
-            LostField::Other => PersonalField::Other,
-        }
-    }
+    List { project: ProjectId, ids: Vec<String>, fields: Vec<PersonalField> },
 }
 
 /// Persons of whom exactly these fields left, by their canonical subject.

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cofferdam_ledger::Intent;
-use cofferdam_model::{ProjectId, SubjectNo};
+use cofferdam_model::{ProjectId, Roles, SubjectNo};
 use cofferdam_notice::code::{Recipient, RecipientKind};
 use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::{Options, Project, Site};
+use crate::meta::NewMember;
+use crate::{Access, Options, Project, Site};
 
 #[path = "../../../notice/tests/it/sink.rs"]
 mod sink;
@@ -42,6 +43,7 @@ async fn open(folder: &Path, clock: &Arc<AtomicI64>) -> Arc<Engine> {
         geoip: None,
         clock: Arc::new(move || clock.load(Ordering::Relaxed)),
         witnesses: Vec::new(),
+        access: Access::default(),
     };
     Arc::new(Engine::open(options).await.unwrap())
 }

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{Options, Project, Site};
 
+#[allow(dead_code, reason = "other tests use what these do not")]
 #[path = "../../../notice/tests/it/sink.rs"]
 mod sink;
 

@@ -20,6 +20,7 @@ mod firewall;
 mod ledger;
 mod notices;
 mod running;
+#[allow(dead_code, reason = "tests use what this does not")]
 #[path = "../../notice/tests/it/sink.rs"]
 mod sink;
 mod storage;

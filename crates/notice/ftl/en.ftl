@@ -70,7 +70,7 @@ field-network-address = network (IP) address
 field-birth = date of birth or age
 field-events = what was done with { $service }, and when
 field-other = other personal details that were stored in the profile
-nothing-else = Nothing else left.
+nothing-else = As far as we know, nothing else left.
 
 affected = { $count ->
     [one] One person is affected.
@@ -87,7 +87,7 @@ measure-none = We are looking into what happened.
 
 do-heading = What you should do
 advice-phishing = Expect false messages that know this data. Do not follow links in them, and do not call numbers in them.
-advice-never = We never ask for a password, a code or a key: not by mail, not by telephone, not by text message.
+advice-never = We never ask for a password, a sign-in code or a key: not by mail, not by telephone, not by text message.
 advice-domain = Look closely at the domain of every message that claims to be from us.
 advice-mfa = Protect your mailbox and your accounts with an authenticator app or a security key, not with codes by text message.
 advice-sso = Ask for the second factor in the single sign-on too, for every member.

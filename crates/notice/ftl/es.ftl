@@ -70,7 +70,7 @@ field-network-address = dirección de red (IP)
 field-birth = fecha de nacimiento o edad
 field-events = lo que se hizo con { $service } y cuándo
 field-other = otros datos personales guardados en el perfil
-nothing-else = No salió nada más.
+nothing-else = Hasta donde sabemos, no salió nada más.
 
 affected = { $count ->
     [one] Hay una persona afectada.
@@ -87,7 +87,7 @@ measure-none = Estamos investigando lo ocurrido.
 
 do-heading = Qué debe hacer
 advice-phishing = Cuente con recibir mensajes falsos que conocen estos datos. No siga sus enlaces ni llame a los números que indiquen.
-advice-never = Nunca pedimos una contraseña, un código ni una clave: ni por correo, ni por teléfono, ni por SMS.
+advice-never = Nunca pedimos una contraseña, un código de acceso ni una clave: ni por correo, ni por teléfono, ni por SMS.
 advice-domain = Mire bien el dominio de todo mensaje que diga venir de nosotros.
 advice-mfa = Proteja su buzón y sus cuentas con una aplicación de autenticación o una llave de seguridad, no con códigos por SMS.
 advice-sso = Exija el segundo factor también en el inicio de sesión único, a todas las personas.

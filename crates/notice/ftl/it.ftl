@@ -31,8 +31,8 @@ subject-corrected = { $audience ->
 }
 greeting = { $audience ->
     [person] Buongiorno,
-    [admin] a chi amministra { $sender },
-   *[organisation] a chi è responsabile di { $sender },
+    [admin] A chi amministra { $sender },
+   *[organisation] A chi è responsabile di { $sender },
 }
 
 corrected = Questa è la versione { $version } del nostro avviso sull’incidente { $incident }. Sostituisce la versione { $before }, che non diceva tutto.
@@ -73,7 +73,7 @@ field-network-address = indirizzo di rete (IP)
 field-birth = data di nascita o età
 field-events = che cosa è stato fatto con { $service } e quando
 field-other = altri dati personali conservati nel profilo
-nothing-else = Non è uscito altro.
+nothing-else = Per quanto ne sappiamo, non è uscito altro.
 
 affected = { $count ->
     [one] È coinvolta una persona.
@@ -90,7 +90,7 @@ measure-none = Stiamo accertando l’accaduto.
 
 do-heading = Che cosa fare
 advice-phishing = Si aspetti messaggi falsi che conoscono questi dati. Non segua i loro link e non chiami i numeri che indicano.
-advice-never = Non chiediamo mai una password, un codice o una chiave: né per e-mail, né per telefono, né per SMS.
+advice-never = Non chiediamo mai una password, un codice di accesso o una chiave: né per e-mail, né per telefono, né per SMS.
 advice-domain = Guardi bene il dominio di ogni messaggio che dice di venire da noi.
 advice-mfa = Protegga la casella di posta e gli account con un’app di autenticazione o una chiave di sicurezza, non con codici via SMS.
 advice-sso = Chiedete il secondo fattore anche nel single sign-on, a tutti.

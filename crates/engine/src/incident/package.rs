@@ -84,8 +84,8 @@ impl Engine {
         };
         let path = to.join("scope.csv.age");
         let file = std::fs::File::create(&path).map_err(failed("write the package", &path))?;
-        let recipients: [&dyn age::Recipient; 1] = [&recipient];
-        let encryptor = age::Encryptor::with_recipients(recipients.into_iter()).map_err(|_| Error::Interrupted)?;
+        let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient))
+            .map_err(|_| Error::Interrupted)?;
         let mut out = encryptor
             .wrap_output(io::BufWriter::with_capacity(1 << 20, file))
             .map_err(failed("write the package", &path))?;

@@ -81,10 +81,11 @@ impl Post {
     }
 
     pub(super) async fn pause(&self, outbox: &Outbox, campaign: u32, is_paused: bool) -> Result<()> {
-        Ok(match self.set() {
+        match self.set() {
             Some(set) => set.mailer.pause(campaign, is_paused).await?,
             None => outbox.pause(campaign, is_paused).await?,
-        })
+        }
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use super::*;
 use crate::meta::NewMember;
 use crate::{Access, Options, Project, Site};
 
+#[allow(dead_code, reason = "other tests use what these do not")]
 #[path = "../../../notice/tests/it/sink.rs"]
 mod sink;
 

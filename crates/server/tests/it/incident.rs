@@ -96,11 +96,7 @@ fn the_page_is_for_everybody_once_it_is_public_and_has_nothing_that_runs_or_is_f
         std::thread::sleep(std::time::Duration::from_millis(100));
     };
     let text = page.text();
-    assert!(
-        text.contains("Questa è un’esercitazione") && text.contains("&lt;b&gt;Shop&lt;/b&gt;")
-            || text.contains("&lt;b&gt;Shop&lt; b&gt;"),
-        "{text}"
-    );
+    assert!(text.contains("Questa è un’esercitazione") && text.contains("&lt;b&gt;Shop&lt; b&gt;"), "{text}");
     for never in ["<script", "<img", "<b>", "http://", "https://", "@import", "url("] {
         assert!(!text.contains(never), "{never}");
     }

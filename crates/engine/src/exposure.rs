@@ -192,7 +192,7 @@ pub enum DisclosedState {
 
 /// Whoever saw something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Who {
+pub struct DisclosedBy {
     /// As the ledger has it.
     pub pseudonym: String,
     /// For a member of the organisation that asks.
@@ -209,7 +209,7 @@ pub struct Disclosed {
     pub entry: u64,
     pub time: String,
     pub project: u32,
-    pub actor: Option<Who>,
+    pub actor: Option<DisclosedBy>,
     pub session: Option<String>,
     pub token: Option<String>,
     pub ip: Option<String>,
@@ -296,7 +296,7 @@ impl Engine {
         Ok(exposure)
     }
 
-    /// Who they are, by pseudonym, a page at a time. Give the question an end, so that pages do not change.
+    /// DisclosedBy they are, by pseudonym, a page at a time. Give the question an end, so that pages do not change.
     ///
     /// # Errors
     /// As [`Engine::exposed`], and when the organisation is sealed.
@@ -476,7 +476,7 @@ impl Engine {
                 names.insert(self.actor(row.id), (row.id, self.member_name(&row)?));
             }
         }
-        let who = |pseudonym: Pseudonym| Who {
+        let who = |pseudonym: Pseudonym| DisclosedBy {
             pseudonym: hex(pseudonym),
             member: names.get(&pseudonym).map(|(member, _)| *member),
             name: names.get(&pseudonym).map(|(_, name)| name.clone()),

@@ -73,9 +73,8 @@ pub use disclosure::{
     Purpose, Revealed, RevealedValue, Rule, Trip, Tripped, What,
 };
 pub use exposure::{
-    Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure, ExposureQuestion,
+    Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure, ExposureQuestion,
     ExposureSum, FieldExposure, GrantExposure, OrganisationExposure, PersonsExposed, PersonsQuestion, ProjectExposure,
-    Who,
 };
 pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use incident::{

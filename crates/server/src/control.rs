@@ -176,10 +176,10 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             Ok(crate::organisation::told(org, &code))
         }
         Ask::OpenIncident { organisation, service, drill } => {
-            crate::incidents::open_from_here(&open(gate)?, *organisation, service, *drill).await
+            crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
         }
         Ask::Package { incident, project, recipient, out } => {
-            crate::incidents::package_from_here(&open(gate)?, *incident, *project, recipient, out).await
+            crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await
         }
         Ask::Backup { to } => {
             if !to.is_absolute() {

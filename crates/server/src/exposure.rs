@@ -50,7 +50,7 @@ async fn ask_exposure(
     Ok(Json(engine.exposed(Some(caller.member.org), &question).await?))
 }
 
-/// Who they are: pseudonyms, page by page.
+/// DisclosedBy they are: pseudonyms, page by page.
 #[utoipa::path(post, path = "/api/v1/exposure/persons", request_body = PersonsQuestion,
     responses((status = OK, body = PersonsExposed), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
 async fn list_exposed_persons(
@@ -108,7 +108,7 @@ impl DisclosedParams {
     }
 }
 
-/// Who saw what, when, and why: disclosures, newest first.
+/// DisclosedBy saw what, when, and why: disclosures, newest first.
 #[utoipa::path(get, path = "/api/v1/disclosed", params(DisclosedParams),
     responses((status = OK, body = DisclosedPage), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
 async fn list_disclosed(

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use cofferdam_ledger::{Entry, Kind};
-use cofferdam_model::FieldSet;
+use cofferdam_model::{Class, FieldSet, OrgId};
 use cofferdam_notice::code::{NoticeKey, Recipient, RecipientKind};
 use cofferdam_notice::names::Name;
 use cofferdam_notice::outbox::{Addressee, Letter};

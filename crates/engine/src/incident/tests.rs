@@ -102,7 +102,7 @@ async fn world() -> World {
         now_us: NOW_US,
     };
     assert!(engine.meta.insert_first("Shop & Co.", &member).await.unwrap());
-    let made = engine.new_project(OrgId(1), 1, "Shop", "UTC", IdentityMode::Simplified).await.unwrap();
+    let made = engine.new_project(OrgId(1), 1, "Shop", "UTC", IdentityMode::Simplified, false).await.unwrap();
     let project = engine.project(made.id).unwrap();
     let body: Vec<serde_json::Value> = (0..40)
         .map(|at| {
@@ -390,7 +390,7 @@ async fn a_list_of_what_was_lost_elsewhere_is_a_scope_and_its_package_opens_with
     let world = world().await;
     let id = world.incident().await;
     let ids = ["u3", "u4", "nobody"].map(str::to_owned).to_vec();
-    let fields = vec![LostField::Email, LostField::DistinctId];
+    let fields = vec![PersonalField::Email, PersonalField::DistinctId];
     let of = ScopeOf::List { project: world.project.id, ids, fields };
     let scope = world.engine.scope_incident(&owner(), id, &of).await.unwrap();
     assert_eq!((scope.persons, scope.fields), (2, vec!["distinct_id".to_owned(), "email".to_owned()]));

@@ -11,7 +11,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod access;
+#[path = "../../server/tests/it/authenticator.rs"]
+mod authenticator;
 mod corpus;
+mod disclosure;
 mod firewall;
 mod ledger;
 mod running;
@@ -46,6 +50,8 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
+    cases.extend(access::cases());
+    cases.extend(disclosure::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
     cases.sort_by_key(|case| case.number);

@@ -16,6 +16,7 @@ mod access;
 mod authenticator;
 mod corpus;
 mod exposure;
+mod disclosure;
 mod firewall;
 mod ledger;
 mod notices;
@@ -56,6 +57,7 @@ fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
     cases.extend(exposure::cases());
     cases.extend(access::cases());
+    cases.extend(disclosure::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
     cases.extend(notices::cases());

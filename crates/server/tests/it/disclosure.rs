@@ -31,6 +31,18 @@ fn person(server: &Server, address: &str) -> String {
     reply.json()["persons"][0].as_str().expect("a pseudonym").to_owned()
 }
 
+/// Somebody who approves: more than the owner holds, so that an administrator agrees to the role.
+fn steward<'a>(owner: &Colleague<'a>) -> Colleague<'a> {
+    let admin = owner.invites(&["org_admin"], "admin@coffer.example").with_passkey();
+    let steward = owner.invites(&["viewer"], "stefan@coffer.example").with_passkey();
+    let target = format!("/api/v1/members/{}/roles", steward.id());
+    let asked = owner.act("PUT", &target, &json!({"roles": ["data_steward"]}));
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let target = format!("/api/v1/waiting/{}/agree", asked.json()["waiting"]);
+    assert_eq!(admin.act("POST", &target, &json!({})).status, 204);
+    steward
+}
+
 #[test]
 fn one_value_takes_a_passkey_and_the_ledger_has_it() {
     let server = Server::start();
@@ -64,7 +76,7 @@ fn an_export_takes_two_people_and_its_proof_verifies_without_the_server() {
     let (file, proof) = (server.scratch("export"), server.scratch("export.proof"));
     {
         let owner = Colleague::owner(&server).with_passkey();
-        let steward = owner.invites(&["data_steward"], "stefan@coffer.example").with_passkey();
+        let steward = steward(&owner);
         let request = json!({"what": {"kind": "events", "range": crate::server::range(), "matching": {"event": "Visit"}},
             "purpose": "analysis", "format": "csv"});
         let reply = owner.api("POST", &path(&server, "disclosures/plan")).json(&request).send();

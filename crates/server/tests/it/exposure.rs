@@ -47,7 +47,10 @@ fn what_an_account_saw_is_told_exactly_by_person_and_by_field_running_and_stoppe
     assert_eq!((&answer["sum"]["disclosures"], &answer["sum"]["live"]), (&json!(1), &json!(0)));
     assert_eq!(field(&answer, "fields", "email"), &json!({"name": "email", "authorised": 1, "confirmed": 1}));
     assert_eq!(field(&answer, "groups", "contact")["confirmed"], 1);
-    assert_eq!((&answer["projects"][0]["project"], &answer["organisations"][0]["organisation"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&answer["projects"][0]["project"], &answer["organisations"][0]["organisation"]),
+        (&json!(1), &json!(1))
+    );
 
     // As if the time were over, or had not begun.
     for (from, to, disclosures) in
@@ -58,7 +61,8 @@ fn what_an_account_saw_is_told_exactly_by_person_and_by_field_running_and_stoppe
     }
     assert_eq!(exposed(&server, &json!({"any_of": [{"purpose": 2}]}))["sum"]["disclosures"], 0);
 
-    let persons = ask(&server, "/api/v1/exposure/persons", &json!({"question": by_owner, "project": 1, "field": "email"}));
+    let persons =
+        ask(&server, "/api/v1/exposure/persons", &json!({"question": by_owner, "project": 1, "field": "email"}));
     assert_eq!(persons.json(), json!({"count": 1, "persons": [ada], "next": null}), "{}", persons.text());
 
     let listed = server.get("/api/v1/disclosed?purpose=1");

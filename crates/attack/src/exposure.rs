@@ -12,7 +12,11 @@ use cofferdam_model::{FieldSet, OrgId, PersonalField, ProjectId};
 use crate::{Case, Outcome, Stage};
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case { number: 102, title: "two colleagues and an old token take persons, and are asked after at once", run: collusion }]
+    vec![Case {
+        number: 102,
+        title: "two colleagues and an old token take persons, and are asked after at once",
+        run: collusion,
+    }]
 }
 
 const OFFICER: Pseudonym = Pseudonym([1; 16]);
@@ -27,7 +31,13 @@ const SENT: u64 = 600;
 /// Subject and field.
 type Loot = HashSet<(u32, u8)>;
 
-fn take(log: &Log, context: Entry, fields: FieldSet, subjects: impl IntoIterator<Item = u32>, sent: Option<u64>) -> Result<Loot> {
+fn take(
+    log: &Log,
+    context: Entry,
+    fields: FieldSet,
+    subjects: impl IntoIterator<Item = u32>,
+    sent: Option<u64>,
+) -> Result<Loot> {
     let subjects = subjects.into_iter().collect();
     let intent = Intent { org: OrgId(1), project: ProjectId(1), fields, subjects, context };
     let ticket = log.authorise(intent)?;

@@ -218,14 +218,16 @@ pub(crate) fn run(args: &ExposureArgs) -> Result<()> {
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|_| {
-                scope.spawn(|| loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= args.disclosures {
-                        return Ok::<(), anyhow::Error>(());
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= args.disclosures {
+                            return Ok::<(), anyhow::Error>(());
+                        }
+                        let at = u128::from(YEAR_US) * u128::from(number) / u128::from(args.disclosures);
+                        now.fetch_max(START_US + at as i64, Ordering::Relaxed);
+                        disclose(&log, number, args.subjects)?;
                     }
-                    let at = u128::from(YEAR_US) * u128::from(number) / u128::from(args.disclosures);
-                    now.fetch_max(START_US + at as i64, Ordering::Relaxed);
-                    disclose(&log, number, args.subjects)?;
                 })
             })
             .collect();

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use cofferdam_exposure::{By, Disclosure, Index, Person, ProjectExposed, Pseudonym, Question, RoaringBitmap, Sum, Which};
+use cofferdam_exposure::{
+    By, Disclosure, Index, Person, ProjectExposed, Pseudonym, Question, RoaringBitmap, Sum, Which,
+};
 use cofferdam_ledger::Log;
 use cofferdam_model::{FieldGroup, FieldSet, Merges, OrgId, PersonalField, ProjectId, SubjectNo, limits};
 use cofferdam_query::calendar::utc_text;
@@ -291,7 +293,8 @@ impl Engine {
             }
             exposure.projects.push(exposed);
         }
-        let of_it = |(organisation, (authorised, confirmed))| OrganisationExposure { organisation, authorised, confirmed };
+        let of_it =
+            |(organisation, (authorised, confirmed))| OrganisationExposure { organisation, authorised, confirmed };
         exposure.organisations = organisations.into_iter().map(of_it).collect();
         Ok(exposure)
     }

@@ -312,7 +312,9 @@ fn plan(state: &State, question: &Question, matched: &RoaringBitmap) -> Vec<Job>
             let of_projects = state.lists.iter().filter(|(by, _)| matches!(by, By::Project(_)));
             of_projects.map(|(_, list)| list).collect()
         }
-        ([], all_of) => all_of.iter().filter_map(|by| state.lists.get(by)).min_by_key(|list| list.len()).into_iter().collect(),
+        ([], all_of) => {
+            all_of.iter().filter_map(|by| state.lists.get(by)).min_by_key(|list| list.len()).into_iter().collect()
+        }
         (any_of, _) => any_of.iter().filter_map(|by| state.lists.get(by)).collect(),
     };
     for list in lists {
@@ -364,7 +366,10 @@ fn work(state: &State, source: &dyn Source, jobs: &[Job], matched: &RoaringBitma
                         parts.absorb(union.parts);
                         // What was confirmed since is in the union, but not as that.
                         for (position, was_confirmed) in members.iter().zip(union.confirmed) {
-                            if !was_confirmed && state.confirmed.contains(*position) && !state.erased.contains(*position) {
+                            if !was_confirmed
+                                && state.confirmed.contains(*position)
+                                && !state.erased.contains(*position)
+                            {
                                 read_set(state, source, *position, &mut parts, &mut gone)?;
                             }
                         }
@@ -394,13 +399,7 @@ fn work(state: &State, source: &dyn Source, jobs: &[Job], matched: &RoaringBitma
     })
 }
 
-fn read_set(
-    state: &State,
-    source: &dyn Source,
-    position: u32,
-    parts: &mut Parts,
-    gone: &mut Vec<u32>,
-) -> Result<()> {
+fn read_set(state: &State, source: &dyn Source, position: u32, parts: &mut Parts, gone: &mut Vec<u32>) -> Result<()> {
     let disclosure = state.records.read(position)?;
     let Subjects::Set(commit) = &disclosure.subjects else {
         return Err(Error::Damaged { what: "a disclosure lost its set" });

@@ -73,7 +73,8 @@ fn container_has(read: ReadAt<'_>, offset: u64, is_run: bool, values: usize, val
         let (runs, _) = runs.as_chunks::<4>();
         let start = |run: &[u8; 4]| u16::from_le_bytes([run[0], run[1]]);
         let after = runs.partition_point(|run| start(run) <= value);
-        return Ok(after > 0 && value - start(&runs[after - 1]) <= u16::from_le_bytes([runs[after - 1][2], runs[after - 1][3]]));
+        return Ok(after > 0
+            && value - start(&runs[after - 1]) <= u16::from_le_bytes([runs[after - 1][2], runs[after - 1][3]]));
     }
     if values > ARRAY_MAX {
         let mut byte = [0];

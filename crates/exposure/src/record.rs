@@ -312,7 +312,8 @@ impl Records {
     /// Every record, oldest first.
     pub(crate) fn scan(&self, mut each: impl FnMut(u32, Disclosure) -> Result<()>) -> Result<()> {
         for from in (0..self.len).step_by(CHUNK as usize) {
-            for (at, disclosure) in self.chunk(from, self.len.min(from.saturating_add(CHUNK)))?.into_iter().enumerate() {
+            for (at, disclosure) in self.chunk(from, self.len.min(from.saturating_add(CHUNK)))?.into_iter().enumerate()
+            {
                 each(from + at as u32, disclosure?)?;
             }
         }

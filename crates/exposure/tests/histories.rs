@@ -78,7 +78,11 @@ impl History {
     fn push(&mut self, entry: Entry) -> u64 {
         let seq = self.ledger.size().unwrap();
         // The clock of the wall is set back now and then.
-        self.time_us = if self.random.one_in(12) { self.time_us - self.random.below(40) } else { self.time_us + self.random.below(8) };
+        self.time_us = if self.random.one_in(12) {
+            self.time_us - self.random.below(40)
+        } else {
+            self.time_us + self.random.below(8)
+        };
         let recorded = Recorded { seq, mono_us: seq, time_us: self.time_us, is_clock_stepped: false, entry };
         self.ledger.entries.lock().unwrap().push(recorded);
         seq
@@ -116,8 +120,7 @@ impl History {
         let universe = 1 + random.below(300) as u32;
         let wanted = if random.one_in(3) { 1 + random.below(8) } else { 1 + random.below(60) };
         let base = if random.one_in(5) { 65_500 } else { 0 };
-        let subjects: RoaringBitmap =
-            (0..wanted).map(|_| base + random.below(u64::from(universe)) as u32).collect();
+        let subjects: RoaringBitmap = (0..wanted).map(|_| base + random.below(u64::from(universe)) as u32).collect();
         let mut entry = Entry {
             actor: some(random, 3),
             session: some(random, 9),
@@ -166,7 +169,8 @@ impl History {
         let start = 1_000_000;
         let span = self.time_us.saturating_sub(start) + 60;
         let (any, all) = (self.random.below(4), self.random.below(3) / 2);
-        let projects = self.random.one_in(4).then(|| BTreeSet::from([1 + self.random.below(3), 1 + self.random.below(3)]));
+        let projects =
+            self.random.one_in(4).then(|| BTreeSet::from([1 + self.random.below(3), 1 + self.random.below(3)]));
         Question {
             any_of: (0..any).map(|_| self.by()).collect(),
             all_of: (0..all).map(|_| self.by()).collect(),
@@ -234,7 +238,8 @@ impl History {
         let erased = || expected.iter().filter(|known| known.is_erased);
         assert_eq!(sum.unnamed_disclosures, erased().count() as u64);
         assert_eq!(sum.unnamed_subjects, erased().map(|known| known.entry.count).sum::<u64>());
-        let grants: BTreeSet<u64> = expected.iter().map(|known| known.entry.grant).filter(|grant| *grant != 0).collect();
+        let grants: BTreeSet<u64> =
+            expected.iter().map(|known| known.entry.grant).filter(|grant| *grant != 0).collect();
         assert_eq!(answer.grants.iter().map(|grant| grant.grant).collect::<BTreeSet<u64>>(), grants);
 
         // The other way round, page by page: who was named in which.

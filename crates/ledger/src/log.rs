@@ -339,6 +339,8 @@ impl Log {
     /// # Errors
     /// When it was ended, or its checkpoint cannot be read.
     pub fn verify(&self, told: &mut dyn FnMut(u64, u64) -> bool) -> Result<Verified> {
+        // What is not signed by then is counted as that.
+        let _ = self.settle();
         let _erased = self.shared.erasing.lock().expect("never left half changed");
         verify_while(&self.shared.folder, &self.shared.key, Some(&self.shared.checkpoint_file), told)
     }

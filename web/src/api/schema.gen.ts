@@ -21,6 +21,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/disclosed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who saw what, when, and why: disclosures, newest first. */
+        get: operations["list_disclosed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exposure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What was exposed, in numbers: persons and fields, authorised and confirmed, by project and organisation. */
+        post: operations["ask_exposure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exposure/persons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Who they are: pseudonyms, page by page. */
+        post: operations["list_exposed_persons"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Verify the whole ledger now: a line of JSON for each step, and a last one that says what was found. */
+        post: operations["verify_ledger"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -171,6 +239,23 @@ export interface paths {
         put?: never;
         /** Who has an address. The ledger has that somebody asked, and how many were found. */
         post: operations["find_persons"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/persons/{pseudonym}/disclosures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What left about one person, newest first. */
+        get: operations["list_person_disclosures"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -552,6 +637,37 @@ export interface components {
             subjects: number;
         };
         /**
+         * @description Something that disclosures have in common. Sessions, tokens, addresses and devices go by the pseudonym that the
+         *     ledger has for them: 32 hexadecimal digits, as in a list of disclosures.
+         */
+        Cause: {
+            /** @description A member's e-mail address, or the pseudonym of whoever is no member any more. */
+            actor: string;
+        } | {
+            /**
+             * Format: int32
+             * @description A member's number.
+             */
+            member: number;
+        } | {
+            session: string;
+        } | {
+            token: string;
+        } | {
+            ip: string;
+        } | {
+            device: string;
+        } | {
+            /** Format: int64 */
+            grant: number;
+        } | {
+            /** Format: int64 */
+            purpose: number;
+        } | {
+            /** Format: int32 */
+            project: number;
+        };
+        /**
          * @description Data classes, from harmless to never stored.
          * @enum {string}
          */
@@ -760,6 +876,51 @@ export interface components {
          * @enum {string}
          */
         Detector: "nothing" | "plan" | "name" | "url" | "user_agent" | "email" | "phone" | "ip_address" | "iban" | "national_id" | "payment_card" | "jwt" | "private_key" | "api_key" | "authorization" | "connection_string" | "secret_in_text" | "high_entropy";
+        /** @description One disclosure: who was allowed to see what of how many, when, and why. */
+        Disclosed: {
+            actor?: components["schemas"]["Who"] | null;
+            device?: string | null;
+            ended?: string | null;
+            /**
+             * Format: int64
+             * @description Number of its entry in the ledger.
+             */
+            entry: number;
+            fields: string[];
+            /** Format: int64 */
+            grant?: number | null;
+            /**
+             * Format: int64
+             * @description Ids: a merged person has several.
+             */
+            ids: number;
+            ip?: string | null;
+            /** @description The list of its persons was erased. */
+            is_unnamed: boolean;
+            /** Format: int32 */
+            project: number;
+            /** Format: int64 */
+            purpose?: number | null;
+            /** @description The purpose in a word, for one that this version knows. */
+            purpose_name?: string | null;
+            /** Format: int64 */
+            rows?: number | null;
+            session?: string | null;
+            state: components["schemas"]["DisclosureState"];
+            time: string;
+            token?: string | null;
+        };
+        /** @description Disclosures, newest first. */
+        DisclosedPage: {
+            /**
+             * Format: int64
+             * @description `before` of the next page; none at the end.
+             */
+            before?: number | null;
+            disclosures: components["schemas"]["Disclosed"][];
+        };
+        /** @enum {string} */
+        DisclosureState: "live" | "done" | "aborted";
         EnrolmentBody: {
             qr_svg: string;
             /** @description Base 32, for typing. */
@@ -861,6 +1022,87 @@ export interface components {
              */
             before_step: number;
             matching: components["schemas"]["EventMatch"];
+        };
+        /** @description How many persons, of whom how many ids are known to the project, and how many fields of those ids. */
+        Exposees: {
+            /** Format: int64 */
+            ids: number;
+            /** Format: int64 */
+            persons: number;
+            /** Format: int64 */
+            values: number;
+        };
+        /**
+         * @description What was exposed. *Authorised* is what the ledger allowed before it happened: nothing else can have been seen.
+         *     *Confirmed* is that of which the ledger also has that something was sent.
+         */
+        Exposure: {
+            authorised: components["schemas"]["Exposees"];
+            confirmed: components["schemas"]["Exposees"];
+            fields: components["schemas"]["FieldExposure"][];
+            /** @description The first hundred grants by number, and how many there are. */
+            grants: components["schemas"]["GrantExposure"][];
+            /** Format: int64 */
+            grants_count: number;
+            groups: components["schemas"]["FieldExposure"][];
+            /**
+             * Format: int64
+             * @description Entries of the ledger that this is true for.
+             */
+            ledger_entries: number;
+            /** @description The newest disclosures that go on, or whose end was never recorded; a hundred at most. */
+            live: components["schemas"]["Disclosed"][];
+            organisations: components["schemas"]["OrganisationExposure"][];
+            projects: components["schemas"]["ProjectExposure"][];
+            sum: components["schemas"]["ExposureSum"];
+        };
+        /** @description What was exposed by disclosures … */
+        ExposureQuestion: {
+            /** @description and with all of these, */
+            all_of?: components["schemas"]["Cause"][];
+            /** @description … with one of these, or by all when none is named, */
+            any_of?: components["schemas"]["Cause"][];
+            /** @description from this time on (RFC 3339), */
+            from?: string | null;
+            /** @description and before this. */
+            to?: string | null;
+        };
+        /** @description Disclosures in numbers. */
+        ExposureSum: {
+            /** Format: int64 */
+            disclosures: number;
+            first?: string | null;
+            last?: string | null;
+            /**
+             * Format: int64
+             * @description Of them, those that go on, or whose end was never recorded.
+             */
+            live: number;
+            /** Format: int64 */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Disclosures whose persons are in no list because the list was erased, and how many ids were on those lists.
+             */
+            unnamed_disclosures: number;
+            /** Format: int64 */
+            unnamed_ids: number;
+            /**
+             * Format: int64
+             * @description Of them, those that were broken off before the first row.
+             */
+            unsent: number;
+        };
+        FieldExposure: {
+            /**
+             * Format: int64
+             * @description Persons.
+             */
+            authorised: number;
+            /** Format: int64 */
+            confirmed: number;
+            /** @description A field, or a group of fields. */
+            name: string;
         };
         /** @description A condition on one property. All conditions of a list must hold. */
         Filter: {
@@ -1126,6 +1368,12 @@ export interface components {
             /** @description One funnel per bucket of entry; empty unless asked for. */
             trend?: components["schemas"]["FunnelBucket"][];
         };
+        GrantExposure: {
+            /** Format: int64 */
+            disclosures: number;
+            /** Format: int64 */
+            grant: number;
+        };
         /**
          * @description What a filter or a breakdown looks at.
          * @enum {string}
@@ -1163,6 +1411,31 @@ export interface components {
              */
             segments_omitted: number;
             series: components["schemas"]["Series"][];
+        };
+        /** @description What a reading of the whole ledger found. */
+        LedgerVerified: {
+            /** @description The newest checkpoint, with its signatures: to keep, and to compare. */
+            checkpoint: string;
+            /**
+             * Format: int64
+             * @description Entries under the signed checkpoint, and those after it.
+             */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Subject sets that were erased, with entries that say so.
+             */
+            erased: number;
+            /** @description Every entry is the one that was signed, in its place, and every subject set is the one that its entry names. */
+            is_sound: boolean;
+            /** @description What verifies it. */
+            key: string;
+            /** @description Root of the tree over the entries, base 64. */
+            root: string;
+            /** Format: int64 */
+            unpublished: number;
+            /** @description What is not as it was written, by the number of its entry; 100 at most. */
+            wrong: string[];
         };
         /** @description A record as received, without what was sealed or dropped. */
         LiveEvent: {
@@ -1263,6 +1536,12 @@ export interface components {
         OrganisationBody: {
             name: string;
         };
+        OrganisationExposure: {
+            authorised: components["schemas"]["Exposees"];
+            confirmed: components["schemas"]["Exposees"];
+            /** Format: int32 */
+            organisation: number;
+        };
         /** @description How a project's records ended since the server started. */
         OutcomeCounts: {
             /** Format: int64 */
@@ -1316,6 +1595,20 @@ export interface components {
             /** @description Names of profile properties that are sealed; their values need a disclosure. */
             sealed: components["schemas"]["SealedProperty"][];
         };
+        PersonsExposed: {
+            /**
+             * Format: int64
+             * @description Of all pages.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description Where the next page begins; none at the end.
+             */
+            next?: number | null;
+            /** @description Pseudonyms, in an order that stays. */
+            persons: string[];
+        };
         PersonsFoundBody: {
             /** @description Pseudonyms. */
             persons: string[];
@@ -1331,6 +1624,26 @@ export interface components {
             /** Format: int32 */
             offset?: number;
             range: components["schemas"]["DateRange"];
+        };
+        /** @description The persons of an answer, page by page. */
+        PersonsQuestion: {
+            /** @description Only those of whom this field was exposed. */
+            field?: string | null;
+            /** @description Only what is confirmed to have been sent. */
+            is_confirmed?: boolean;
+            /**
+             * Format: int32
+             * @description At most 500.
+             */
+            limit?: number | null;
+            /**
+             * Format: int64
+             * @description Persons before the page.
+             */
+            offset?: number;
+            /** Format: int32 */
+            project: number;
+            question: components["schemas"]["ExposureQuestion"];
         };
         PersonsTable: {
             persons: components["schemas"]["PersonRow"][];
@@ -1374,6 +1687,20 @@ export interface components {
             time_zone: string;
             /** @description Public: it can only send events. */
             token: string;
+        };
+        ProjectExposure: {
+            authorised: components["schemas"]["Exposees"];
+            confirmed: components["schemas"]["Exposees"];
+            fields: components["schemas"]["FieldExposure"][];
+            groups: components["schemas"]["FieldExposure"][];
+            /**
+             * Format: int32
+             * @description None for a project that is no more.
+             */
+            organisation?: number | null;
+            /** Format: int32 */
+            project: number;
+            sum: components["schemas"]["ExposureSum"];
         };
         /**
          * Format: int32
@@ -1831,6 +2158,36 @@ export interface components {
         ValuesBody: {
             values: components["schemas"]["PropertyValue"][];
         };
+        /** @description How a reading of the whole ledger goes. */
+        Verification: {
+            /**
+             * Format: int64
+             * @description Entries that were read.
+             */
+            entries: number;
+            /** @enum {string} */
+            kind: "progress";
+            /** Format: int64 */
+            of: number;
+        } | (components["schemas"]["LedgerVerified"] & {
+            /** @enum {string} */
+            kind: "end";
+        }) | {
+            /** @enum {string} */
+            kind: "failed";
+            message: string;
+        };
+        /** @description Whoever saw something. */
+        Who: {
+            /**
+             * Format: int32
+             * @description For a member of the organisation that asks.
+             */
+            member?: number | null;
+            name?: string | null;
+            /** @description As the ledger has it. */
+            pseudonym: string;
+        };
         /** @description How long a person has, counted from their first step. */
         Window: {
             /** Format: int32 */
@@ -1866,6 +2223,165 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Compacted"];
+                };
+            };
+        };
+    };
+    list_disclosed: {
+        parameters: {
+            query?: {
+                /** @description Pseudonym of an account, as in an earlier answer. */
+                actor?: string;
+                /** @description Pseudonym of a session, as in an earlier answer. */
+                session?: string;
+                /** @description Number of a purpose. */
+                purpose?: number;
+                /** @description Number of a project. */
+                project?: number;
+                /** @description Pseudonym of a person; needs the project. */
+                person?: string;
+                /** @description RFC 3339. */
+                from?: string;
+                /** @description RFC 3339. */
+                to?: string;
+                /** @description Only those before this entry of the ledger: the next page. */
+                before?: number;
+                /** @description At most 500. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisclosedPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ask_exposure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExposureQuestion"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exposure"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_exposed_persons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonsQuestion"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonsExposed"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    verify_ledger: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Verification"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -2230,6 +2746,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PersonsFoundBody"];
+                };
+            };
+        };
+    };
+    list_person_disclosures: {
+        parameters: {
+            query?: {
+                /** @description Only those before this entry of the ledger: the next page. */
+                before?: number;
+                /** @description At most 500. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                project: number;
+                pseudonym: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisclosedPage"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };

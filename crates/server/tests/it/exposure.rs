@@ -49,7 +49,10 @@ fn what_an_account_saw_is_told_exactly_by_person_and_by_field_running_and_stoppe
     assert_eq!((&answer["sum"]["disclosures"], &answer["sum"]["live"]), (&json!(1), &json!(0)));
     assert_eq!(field(&answer, "fields", "email"), &json!({"name": "email", "authorised": 1, "confirmed": 1}));
     assert_eq!(field(&answer, "groups", "contact")["confirmed"], 1);
-    assert_eq!((&answer["projects"][0]["project"], &answer["organisations"][0]["organisation"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&answer["projects"][0]["project"], &answer["organisations"][0]["organisation"]),
+        (&json!(1), &json!(1))
+    );
 
     // As if the time were over, or had not begun.
     for (from, to, disclosures) in

@@ -11,6 +11,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+#[path = "../../../tests/bad_disk.rs"]
+mod bad_disk;
 mod corpus;
 mod firewall;
 mod ledger;

@@ -46,11 +46,14 @@ mod cohort;
 pub mod ingest;
 mod ledger;
 mod live;
+mod merging;
 mod meta;
 mod outcomes;
 mod person;
 mod privacy;
 mod sealing;
+#[cfg(test)]
+mod testing;
 
 pub use access::{AccessFormat, AccessPurpose};
 pub use account::{Member, SetUp, TotpEnrolment};
@@ -62,6 +65,7 @@ pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wan
 pub use cohort::{Cohort, CohortMade};
 pub use ledger::ledger_of;
 pub use live::{LiveEvent, LiveProperty, Source};
+pub use merging::PersonMerge;
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
@@ -150,6 +154,8 @@ pub struct Engine {
     recent: ingest::Recent,
     asking: Arc<tokio::sync::Semaphore>,
     backing_up: tokio::sync::Mutex<()>,
+    /// One decision about the door at a time: what is written down of it is what happens.
+    deciding: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -217,12 +223,14 @@ impl Engine {
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
             backing_up: tokio::sync::Mutex::default(),
+            deciding: tokio::sync::Mutex::default(),
             clock,
         };
         engine.expire_backup_keys()?;
         if is_unsealing {
             engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
         }
+        engine.erase_again().await?;
         engine.finish_erasures().await?;
         Ok(engine)
     }

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::persons;
 use crate::serve::Gate;
 
 /// How long a caller may take to say what they want.
@@ -47,6 +48,16 @@ pub(crate) enum Ask {
     },
     Backup {
         to: PathBuf,
+    },
+    /// What a person was made of.
+    Merges {
+        project: u32,
+        person: String,
+    },
+    Unmerge {
+        project: u32,
+        person: String,
+        merge: u32,
     },
 }
 
@@ -154,6 +165,8 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             let made = open(gate)?.backup(to).await?;
             Ok(format!("{} files, {:.1} MB", made.files, made.bytes as f64 / 1e6))
         }
+        Ask::Merges { project, person } => persons::merges(&*open(gate)?, *project, person).await,
+        Ask::Unmerge { project, person, merge } => persons::undo_merge(&*open(gate)?, *project, person, *merge).await,
     }
 }
 

@@ -23,7 +23,7 @@ mod privacy;
 mod serve;
 mod witness;
 
-use serve::{DatabaseArgs, ServeArgs, Server};
+use serve::{ServeArgs, Server, Stopped};
 
 /// Events are many small texts that one thread makes and another drops.
 #[global_allocator]
@@ -46,15 +46,7 @@ enum Command {
     /// Send the events of files to a server
     Import(Box<import::ImportArgs>),
     /// Check every checksum of the data of a server that is not running
-    Verify {
-        /// The server's folder
-        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-        data: PathBuf,
-        #[command(flatten)]
-        database: DatabaseArgs,
-        #[command(flatten)]
-        root: keys::RootArgs,
-    },
+    Verify(Stopped),
     /// Verify the ledger, or prove to others what is in it
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -70,6 +62,8 @@ enum Command {
     Backup(keys::BackupArgs),
     /// Put a backup back into a new folder
     Restore(keys::RestoreArgs),
+    /// Show the ids that became one person, or part two of them again
+    Unmerge(persons::UnmergeArgs),
     /// Take the rows of erased persons out of the files of a server that is not running
     Compact(persons::CompactArgs),
     /// Print the OpenAPI document of the console's API
@@ -104,7 +98,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => in_runtime(serve(args)),
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
-        Command::Verify { data, database, root } => in_runtime(verify(data, database, root)),
+        Command::Verify(place) => in_runtime(verify(place)),
         Command::Ledger(command) => in_runtime(ledger::run(command)),
         Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Scan(args) => in_runtime(privacy::scan(args)),
@@ -112,6 +106,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => in_runtime(keys::run(args)),
         Command::Backup(args) => in_runtime(keys::backup(args)),
         Command::Restore(args) => in_runtime(keys::restore(args)),
+        Command::Unmerge(args) => in_runtime(persons::unmerge(args)),
         Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
         Command::Openapi => {
             say(api::document().trim_end());
@@ -164,9 +159,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(data: PathBuf, database: DatabaseArgs, root: keys::RootArgs) -> anyhow::Result<ExitCode> {
-    let site = database.site(&data)?;
-    let root = root.of_site(&site).await?;
+async fn verify(place: Stopped) -> anyhow::Result<ExitCode> {
+    let site = place.home.site()?;
+    let root = place.root.of_site(&site).await?;
     let found = cofferdam_engine::verify(&site, root).await?;
     say(&format!("{} segments, {} ledger entries", found.segments, found.ledger_entries));
     for wrong in &found.wrong {

@@ -534,7 +534,8 @@ fn others_while_sealing(stage: &Stage) -> Result<(f64, f64)> {
                 let events = events_of(text.as_bytes())?;
                 let started = std::time::Instant::now();
                 vault.seal(ProjectId(2), events, Arrival::default(), 0).await?;
-                if is_sealing { &mut beside } else { &mut without }.push(started.elapsed());
+                let times = if is_sealing { &mut beside } else { &mut without };
+                times.push(started.elapsed());
             }
             is_over.store(true, std::sync::atomic::Ordering::SeqCst);
             let refused = stream.await??;

@@ -205,7 +205,7 @@ mod tests {
         let events: Vec<serde_json::Value> = (0..3)
             .map(|at| {
                 json!({"event": "Visit", "properties": {"time": NOW_US / 1_000_000 - at, "distinct_id": id,
-                    "$insert_id": format!("{id} {at}"), "email": format!("{id}@b.io")}})
+                    "$insert_id": format!("{id}-{at}"), "email": format!("{id}@b.io")}})
             })
             .collect();
         import(engine, project, &events).await;

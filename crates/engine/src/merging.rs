@@ -107,7 +107,7 @@ mod tests {
     use crate::testing::{NOW_US, import, last_entries, open, shop};
 
     fn event(at: i64, device: &str, user: Option<&str>) -> serde_json::Value {
-        let mut properties = json!({"time": NOW_US / 1_000_000 - at, "$insert_id": format!("{device} {at}"),
+        let mut properties = json!({"time": NOW_US / 1_000_000 - at, "$insert_id": format!("{device}-{at}"),
             "$device_id": device, "distinct_id": user.map_or(format!("$device:{device}"), str::to_owned)});
         if let Some(user) = user {
             properties["$user_id"] = user.into();

@@ -38,7 +38,8 @@ use crate::{Error, Result};
 const MAGIC: &[u8; 8] = b"CFWAL\x03\0\0";
 const MAGIC_2: &[u8; 8] = b"CFWAL\x02\0\0";
 const HEADER: usize = 24;
-const MARKER: &[u8; 4] = b"\xf7Fr\x03";
+/// Three bytes differ from the one before: one that is damaged does not make the one of the other.
+const MARKER: &[u8; 4] = b"\xf7fR\x03";
 const MARKER_2: &[u8; 4] = b"\xf7Fr\x02";
 /// Marker, length, checksum.
 const PREFIX: usize = 12;

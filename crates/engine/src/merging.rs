@@ -48,8 +48,7 @@ impl Engine {
     }
 
     /// Undoes one of the merges that a person is made of, by its number: once this returns, every question sees two
-    /// persons. `who` is who asked, as an
-    /// entry has it.
+    /// persons. `who` is who asked, as an entry has it.
     pub async fn unmerge(&self, project: &Project, person: &str, number: u32, who: Entry) -> Result<()> {
         let subject = self.vault.subject_of(project.id, person).await?.ok_or(Error::NotFound("person"))?;
         let (vault, ledger, id) = (self.vault.clone(), self.ledger.clone(), project.id);

@@ -214,7 +214,7 @@ impl Engine {
         Ok(match is_again {
             false => self.vault.begin_erasure(project.id, subjects, entry, &statement, begun_us).await?,
             true => {
-                statement.push_str("again: they had been erased, and an older copy was put back\n");
+                statement.push_str("again: it was ordered before, and this copy of the databases does not have it\n");
                 self.vault.begin_erasure_again(project.id, subjects, entry, &statement).await?
             }
         })

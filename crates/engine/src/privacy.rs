@@ -1,8 +1,8 @@
 //! What members decide about the door: the tracking plan, the quarantine, and what the detectors of today find in the
 //! events of yesterday. No value is ever answered, only names, kinds and counts.
 //!
-//! The ledger has each decision before it takes effect, with properties by a keyed hash of their name. `who` is
-//! who decides, as an entry has it.
+//! The ledger has each decision before it takes effect, with properties by a keyed hash of their name. `who` is who
+//! decides, as an entry has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -31,7 +31,10 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ),
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
-    ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-exposure", "cofferdam-vault", "cofferdam-notice"]),
+    (
+        "cofferdam-attack",
+        &["cofferdam-model", "cofferdam-ledger", "cofferdam-exposure", "cofferdam-vault", "cofferdam-notice"],
+    ),
     (
         "cofferdam-bench",
         &[

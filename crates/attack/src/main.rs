@@ -14,9 +14,11 @@ use clap::{Parser, Subcommand};
 mod access;
 #[path = "../../server/tests/it/authenticator.rs"]
 mod authenticator;
+#[path = "../../../tests/bad_disk.rs"]
+mod bad_disk;
 mod corpus;
-mod exposure;
 mod disclosure;
+mod exposure;
 mod firewall;
 mod ledger;
 mod notices;

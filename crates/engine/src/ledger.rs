@@ -159,6 +159,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The head of an entry about what a member did; `None` for whoever runs the server. Its kind is to be set.
+    pub fn acting(&self, member: Option<u32>) -> Entry {
+        Entry { actor: member.map(|member| self.actor(member)), ..Entry::of(Kind::SetUp) }
+    }
+
     /// What a member is called in the ledger.
     pub(crate) fn actor(&self, member: u32) -> Pseudonym {
         Pseudonym::of(&self.vault.fingerprint("ledger actor", &member.to_le_bytes()))

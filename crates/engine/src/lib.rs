@@ -52,11 +52,14 @@ mod ledger;
 mod live;
 mod lock;
 mod member;
+mod merging;
 mod meta;
 mod outcomes;
 mod person;
 mod privacy;
 mod sealing;
+#[cfg(test)]
+mod testing;
 mod token;
 
 pub use access::{AccessFormat, AccessPurpose};
@@ -73,15 +76,16 @@ pub use disclosure::{
     Purpose, Revealed, RevealedValue, Rule, Trip, Tripped, What,
 };
 pub use exposure::{
-    Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure, ExposureQuestion,
-    ExposureSum, FieldExposure, GrantExposure, OrganisationExposure, PersonsExposed, PersonsQuestion, ProjectExposure,
+    Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure,
+    ExposureQuestion, ExposureSum, FieldExposure, GrantExposure, OrganisationExposure, PersonsExposed, PersonsQuestion,
+    ProjectExposure,
 };
-pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use incident::{
     AccountKind, CodeAnswer, Deadline, Draft, DraftText, Incident, IncidentCause, MailKeys, MailSettings, Measure,
-    NoticeProgress, OpenIncident, PackageMade, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times, Told,
-    UpdateIncident, package_recipient,
+    NoticeProgress, OpenIncident, PackageMade, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times,
+    Told, UpdateIncident, package_recipient,
 };
+pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use lock::{Lock, LockReason, LockTarget, Network};
 pub use member::{
@@ -89,6 +93,7 @@ pub use member::{
     PasskeySignIn, PasskeyView, RequestHash, RolesSet, Session, SessionView, SignedIn, StepUpChallenge, StepUpProof,
     SteppedUp, Visitor, Who,
 };
+pub use merging::PersonMerge;
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
@@ -241,6 +246,8 @@ pub struct Engine {
     recent: ingest::Recent,
     asking: Arc<tokio::sync::Semaphore>,
     backing_up: tokio::sync::Mutex<()>,
+    /// One decision about the door at a time: what is written down of it is what happens.
+    deciding: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -323,6 +330,7 @@ impl Engine {
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
             backing_up: tokio::sync::Mutex::default(),
+            deciding: tokio::sync::Mutex::default(),
             clock,
         };
         engine.expire_backup_keys()?;
@@ -330,6 +338,7 @@ impl Engine {
             engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
         }
         engine.end_abandoned().await?;
+        engine.erase_again().await?;
         engine.finish_erasures().await?;
         engine.finish_publishing().await?;
         Ok(engine)

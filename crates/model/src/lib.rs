@@ -21,6 +21,7 @@ pub mod query;
 pub mod result;
 pub mod sabotage;
 pub mod subjects;
+pub mod xaes;
 
 pub use class::{Action, Class, Detector};
 pub use event::{PropertyType, SealedEvent, Value};

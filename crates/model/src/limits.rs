@@ -69,6 +69,8 @@ pub const QUARANTINE_NAMES_MAX: usize = 2_000;
 pub const QUARANTINE_DAYS: i64 = 7;
 /// Findings of one scan of stored events that are listed, one for each property and kind.
 pub const SCAN_FINDINGS_MAX: usize = 10_000;
+/// Disclosures that are listed for a finding: enough to see who it went to, and no answer of a gigabyte.
+pub const SCAN_CARRIED_MAX: usize = 1_000;
 /// A GeoIP database that is read into memory, in bytes: the largest city databases have half of it.
 pub const GEOIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
 

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::persons;
 use crate::serve::Gate;
 
 /// How long a caller may take to say what they want.
@@ -71,6 +72,16 @@ pub(crate) enum Ask {
         project: u32,
         recipient: String,
         out: PathBuf,
+    },
+    /// What a person was made of.
+    Merges {
+        project: u32,
+        person: String,
+    },
+    Unmerge {
+        project: u32,
+        person: String,
+        merge: u32,
     },
 }
 
@@ -194,6 +205,8 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
         Ask::Disclosed { organisation, question } => {
             Ok(serde_json::to_string(&open(gate)?.disclosed(organisation.map(OrgId), question).await?)?)
         }
+        Ask::Merges { project, person } => persons::merges(&*open(gate)?, *project, person).await,
+        Ask::Unmerge { project, person, merge } => persons::undo_merge(&*open(gate)?, *project, person, *merge).await,
     }
 }
 

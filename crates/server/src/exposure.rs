@@ -4,7 +4,6 @@
 //! Numbers and names are different doors: who may see how far something went need not be who may list the persons.
 //! E-mail addresses travel in bodies and never in a URL.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,9 +25,10 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
-use crate::guard::{Need, Of, Routes, SignedIn};
 use crate::control::{self, Ask};
-use crate::{keys, say, serve};
+use crate::guard::{Need, Of, Routes, SignedIn};
+use crate::say;
+use crate::serve::Stopped;
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -164,13 +164,8 @@ async fn verify_ledger(State(engine): State<Arc<Engine>>) -> Result<Response> {
 
 #[derive(clap::Args)]
 pub(crate) struct ExposedArgs {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
     #[command(flatten)]
-    database: serve::DatabaseArgs,
-    #[command(flatten)]
-    root: keys::RootArgs,
+    place: Stopped,
     /// By this account: a member's e-mail address, or a pseudonym of the ledger. This and the following can be
     /// repeated; each adds to what is asked for
     #[arg(long)]
@@ -237,13 +232,14 @@ pub(crate) async fn run(args: ExposedArgs) -> anyhow::Result<ExitCode> {
     if let Some(person) = &args.person {
         let person = args.project.map(|project| (project, person.clone()));
         let question = DisclosedQuestion { question, person, before: args.before, limit: Some(500) };
-        let text = match control::ask(&args.data, &Ask::Disclosed { organisation, question: question.clone() })? {
-            Some(text) => text,
-            None => {
-                let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
-                serde_json::to_string(&engine.disclosed(organisation.map(OrgId), &question).await?)?
-            }
-        };
+        let text =
+            match control::ask(&args.place.home.data, &Ask::Disclosed { organisation, question: question.clone() })? {
+                Some(text) => text,
+                None => {
+                    let engine = args.place.open().await?;
+                    serde_json::to_string(&engine.disclosed(organisation.map(OrgId), &question).await?)?
+                }
+            };
         if args.json {
             say(&text);
         } else {
@@ -255,10 +251,10 @@ pub(crate) async fn run(args: ExposedArgs) -> anyhow::Result<ExitCode> {
         !question.any_of.is_empty() || question.from.is_some() || args.project.is_some() || organisation.is_some(),
         "say what to look for\nhint: --actor EMAIL --from TIME, or --from alone for everything since"
     );
-    let text = match control::ask(&args.data, &Ask::Exposed { organisation, question: question.clone() })? {
+    let text = match control::ask(&args.place.home.data, &Ask::Exposed { organisation, question: question.clone() })? {
         Some(text) => text,
         None => {
-            let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
+            let engine = args.place.open().await?;
             serde_json::to_string(&engine.exposed(organisation.map(OrgId), &question).await?)?
         }
     };

@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use cofferdam_engine::{
-    AccountKind, IncidentCause, Deadline, Draft, Engine, Incident, MailKeys, OpenIncident, NoticeProgress, ScopeOf, ScopeVersion,
-    Signed, UpdateIncident,
+    AccountKind, Deadline, Draft, Engine, Incident, IncidentCause, MailKeys, NoticeProgress, OpenIncident, ScopeOf,
+    ScopeVersion, Signed, UpdateIncident,
 };
 use cofferdam_model::{Control, OrgId, ProjectId};
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,10 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
-use crate::guard::{Need, Routes, SignedIn, Stepped, WithStepUp};
 use crate::control::{self, Ask};
-use crate::keys::RootArgs;
+use crate::guard::{Need, Routes, SignedIn, Stepped, WithStepUp};
 use crate::say;
-use crate::serve::DatabaseArgs;
+use crate::serve::Stopped;
 
 pub(crate) fn router() -> Routes {
     let (view, declare) = (Need::Do(Control::ViewScope), Need::Do(Control::DeclareIncident));
@@ -168,8 +167,7 @@ async fn sign_notices(
     Body(SignBody { language }): Body<SignBody>,
 ) -> Result<Json<SignedBody>> {
     // On a task of its own: whoever hangs up does not leave it half done.
-    let signing =
-        tokio::spawn(async move { engine.sign_notices(&caller, stepped_up, incident, &language).await });
+    let signing = tokio::spawn(async move { engine.sign_notices(&caller, stepped_up, incident, &language).await });
     let signed = signing.await.map_err(|_| cofferdam_engine::Error::Interrupted)??;
     Ok(Json(SignedBody { signed }))
 }
@@ -228,23 +226,12 @@ async fn list_unreached(
 
 // The commands.
 
-#[derive(Args)]
-pub(crate) struct Place {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
-    #[command(flatten)]
-    database: DatabaseArgs,
-    #[command(flatten)]
-    root: RootArgs,
-}
-
 #[derive(Subcommand)]
 pub(crate) enum NoticesCommand {
     /// Make the keys that sign notices, where there are none, and print the DNS records that publish them
     Keys {
         #[command(flatten)]
-        place: Place,
+        place: Box<Stopped>,
         /// The domain that notices are from
         #[arg(long)]
         domain: String,
@@ -255,7 +242,7 @@ pub(crate) enum NoticesCommand {
     /// Check that what a domain publishes in the DNS lets notices through
     Preflight {
         #[command(flatten)]
-        place: Place,
+        place: Box<Stopped>,
         #[arg(long)]
         domain: String,
         /// What `dig +noall +answer` prints for the TXT records of the domain, of both keys and of _dmarc
@@ -291,11 +278,11 @@ pub(crate) async fn notices(command: NoticesCommand) -> anyhow::Result<ExitCode>
     }
 }
 
-async fn mail_keys(place: &Place, renew: bool) -> anyhow::Result<MailKeys> {
-    let site = place.database.site(&place.data)?;
-    let there = place.data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
-    anyhow::ensure!(there, "{} holds no data of a server", place.data.display());
-    let lock = crate::serve::lock_folder(&place.data)?;
+async fn mail_keys(place: &Stopped, renew: bool) -> anyhow::Result<MailKeys> {
+    let site = place.home.site()?;
+    let there = place.home.data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
+    anyhow::ensure!(there, "{} holds no data of a server", place.home.data.display());
+    let lock = crate::serve::lock_folder(&place.home.data)?;
     let keys = MailKeys::of_site(&site, place.root.of_site(&site).await?, renew).await?;
     drop(lock);
     Ok(keys)

@@ -110,10 +110,10 @@ impl MailArgs {
 #[derive(Args, Clone)]
 pub(crate) struct DatabaseArgs {
     /// PostgreSQL database (postgres://…) for the identity map, sealed profiles and wrapped keys; files in the data folder when not given
-    #[arg(long, env = "COFFERDAM_DATABASE", hide_env_values = true)]
+    #[arg(long, env = "COFFERDAM_DATABASE", hide_env_values = true, global = true)]
     database: Option<String>,
     /// Another PostgreSQL database for the wrapped keys, so that its backups can be destroyed apart
-    #[arg(long, env = "COFFERDAM_KEYS_DATABASE", hide_env_values = true, requires = "database")]
+    #[arg(long, env = "COFFERDAM_KEYS_DATABASE", hide_env_values = true, global = true)]
     keys_database: Option<String>,
 }
 
@@ -129,9 +129,61 @@ impl DatabaseArgs {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let databases = match given(&self.database) {
             Some(vault) => Databases::on_servers(&vault, given(&self.keys_database).as_ref().unwrap_or(&vault))?,
+            None if given(&self.keys_database).is_some() => {
+                anyhow::bail!("--keys-database needs --database: keys are beside what they open, or on another server")
+            }
             None => Databases::in_folder(folder),
         };
         Ok(Site::new(folder, databases))
+    }
+}
+
+/// Where an installation is: the arguments of every command that works on one.
+#[derive(Args)]
+pub(crate) struct Home {
+    /// The server's folder
+    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data", global = true)]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl Home {
+    pub(crate) fn site(&self) -> anyhow::Result<Site> {
+        self.database.site(&self.data)
+    }
+}
+
+/// An installation whose server is not running, and what brings its root key.
+#[derive(Args)]
+pub(crate) struct Stopped {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
+}
+
+impl Stopped {
+    /// Opens the engine, for a command: until the process ends, no server can.
+    pub(crate) async fn open(&self) -> anyhow::Result<Engine> {
+        let (site, data) = (self.home.site()?, &self.home.data);
+        let there = data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
+        anyhow::ensure!(there, "{} holds no data of a server", data.display());
+        let lock = lock_folder(data)?;
+        let engine = Engine::open(Options {
+            root: self.root.of_site(&site).await?,
+            site,
+            flush_events: cofferdam_model::limits::FLUSH_EVENTS,
+            setup_code: random_code()?,
+            geoip: None,
+            clock: Arc::new(now_us),
+            witnesses: Vec::new(),
+            access: Access::default(),
+        })
+        .await
+        .with_context(|| format!("could not open the data in {}", data.display()))?;
+        std::mem::forget(lock);
+        Ok(engine)
     }
 }
 
@@ -462,29 +514,6 @@ pub(crate) fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
         )
     })?;
     Ok(file)
-}
-
-/// Opens the engine on the data of a server that is not running, for commands.
-pub(crate) async fn open_stopped(data: &Path, database: &DatabaseArgs, root: &RootArgs) -> anyhow::Result<Engine> {
-    let site = database.site(data)?;
-    let there = data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
-    anyhow::ensure!(there, "{} holds no data of a server", data.display());
-    let lock = lock_folder(data)?;
-    let engine = Engine::open(Options {
-        root: root.of_site(&site).await?,
-        site,
-        flush_events: cofferdam_model::limits::FLUSH_EVENTS,
-        setup_code: random_code()?,
-        geoip: None,
-        clock: Arc::new(now_us),
-        witnesses: Vec::new(),
-        access: Access::default(),
-    })
-    .await
-    .with_context(|| format!("could not open the data in {}", data.display()))?;
-    // Held until the process ends.
-    std::mem::forget(lock);
-    Ok(engine)
 }
 
 /// Completes on Ctrl-C or SIGTERM.

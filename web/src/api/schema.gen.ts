@@ -1118,7 +1118,7 @@ export interface components {
         };
         /** @description Values of one kind in one property. */
         Finding: {
-            /** @description Exports and transfers that have carried the property of one of these persons, as recorded. Empty when none is. */
+            /** @description Disclosures that have carried the property of one of these persons, as recorded: the newest 1,000, newest first. */
             carried: components["schemas"]["Carried"][];
             class: components["schemas"]["Class"];
             detector: components["schemas"]["Detector"];

@@ -222,7 +222,9 @@ impl Engine {
         let mut addresses = Vec::with_capacity(numbers.len());
         for number in numbers {
             addresses.push(match self.meta.member(*number).await? {
-                Some(row) => Mailbox::parse(&self.member_of(row).await?.email).map_or(Address::Unusable, Address::Mailbox),
+                Some(row) => {
+                    Mailbox::parse(&self.member_of(row).await?.email).map_or(Address::Unusable, Address::Mailbox)
+                }
                 None => Address::None,
             });
         }

@@ -74,7 +74,8 @@ async fn add_member(world: &World, member: &Member) {
     let sealed = world.engine.vault.seal_secret("member", member.id, personal.as_bytes());
     let url = format!("sqlite://{}", world.folder.path().join("meta.db").display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    let sql = "INSERT INTO members (id, org, email_print, sealed, password_hash, totp_sealed, totp_step, created_at, roles)
+    let sql =
+        "INSERT INTO members (id, org, email_print, sealed, password_hash, totp_sealed, totp_step, created_at, roles)
                VALUES ($1, 1, $2, $3, '', x'', 0, 0, 0)";
     sqlx::query(sql)
         .bind(i64::from(member.id))

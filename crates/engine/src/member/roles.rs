@@ -277,7 +277,8 @@ impl Engine {
         if !caller.member.roles.has(Role::OrgOwner) {
             return refused("owner_only", "only an owner changes an owner", None);
         }
-        let owners = self.meta.members(Some(row.org)).await?.iter().filter(|other| other.roles.has(Role::OrgOwner)).count();
+        let owners =
+            self.meta.members(Some(row.org)).await?.iter().filter(|other| other.roles.has(Role::OrgOwner)).count();
         if owners < 2 && !roles.has(Role::OrgOwner) {
             return refused(
                 "last_owner",

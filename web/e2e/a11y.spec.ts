@@ -2,7 +2,19 @@
 // and without scrolling sideways on a narrow phone.
 import { expect, expectAccessible, settled, test, watch } from './fixtures';
 
-const PAGES = ['insights', 'funnels', 'retention', 'flows', 'persons', 'cohorts', 'live', 'data', 'start'];
+const PAGES = [
+  'insights',
+  'funnels',
+  'retention',
+  'flows',
+  'frequency',
+  'sessions',
+  'persons',
+  'cohorts',
+  'live',
+  'data',
+  'start',
+];
 const SHAPES = ['bars', 'stacked', 'number', 'table'];
 
 for (const scheme of ['light', 'dark'] as const) {
@@ -13,6 +25,11 @@ for (const scheme of ['light', 'dark'] as const) {
       await expect(page.locator('h1')).toBeVisible();
       if (!['cohorts', 'live', 'data', 'start'].includes(name)) await settled(page);
       await expectAccessible(page, `${name}, ${scheme}`);
+    }
+    for (const address of ['frequency?view=table', 'sessions?by=plan&chart=table&range=30d&unit=day']) {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/${address}`);
+      await settled(page);
+      await expectAccessible(page, `${address}, ${scheme}`);
     }
     for (const shape of SHAPES) {
       await page.goto(

@@ -17,11 +17,13 @@ import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
 import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
 import { Route as PProjectDataRouteImport } from './routes/p.$project.data';
 import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
+import { Route as PProjectFrequencyRouteImport } from './routes/p.$project.frequency';
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
 import { Route as PProjectLiveRouteImport } from './routes/p.$project.live';
 import { Route as PProjectPersonsRouteImport } from './routes/p.$project.persons';
 import { Route as PProjectRetentionRouteImport } from './routes/p.$project.retention';
+import { Route as PProjectSessionsRouteImport } from './routes/p.$project.sessions';
 import { Route as PProjectStartRouteImport } from './routes/p.$project.start';
 
 const IndexRoute = IndexRouteImport.update({
@@ -64,6 +66,11 @@ const PProjectFlowsRoute = PProjectFlowsRouteImport.update({
   path: '/flows',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectFrequencyRoute = PProjectFrequencyRouteImport.update({
+  id: '/frequency',
+  path: '/frequency',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectFunnelsRoute = PProjectFunnelsRouteImport.update({
   id: '/funnels',
   path: '/funnels',
@@ -89,6 +96,11 @@ const PProjectRetentionRoute = PProjectRetentionRouteImport.update({
   path: '/retention',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectSessionsRoute = PProjectSessionsRouteImport.update({
+  id: '/sessions',
+  path: '/sessions',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectStartRoute = PProjectStartRouteImport.update({
   id: '/start',
   path: '/start',
@@ -103,11 +115,13 @@ export interface FileRoutesByFullPath {
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
+  '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
+  '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
   '/p/$project/': typeof PProjectIndexRoute;
 }
@@ -118,11 +132,13 @@ export interface FileRoutesByTo {
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
+  '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
+  '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
   '/p/$project': typeof PProjectIndexRoute;
 }
@@ -135,11 +151,13 @@ export interface FileRoutesById {
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
+  '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
+  '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
   '/p/$project/': typeof PProjectIndexRoute;
 }
@@ -153,11 +171,13 @@ export interface FileRouteTypes {
     | '/p/$project/cohorts'
     | '/p/$project/data'
     | '/p/$project/flows'
+    | '/p/$project/frequency'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
     | '/p/$project/persons'
     | '/p/$project/retention'
+    | '/p/$project/sessions'
     | '/p/$project/start'
     | '/p/$project/';
   fileRoutesByTo: FileRoutesByTo;
@@ -168,11 +188,13 @@ export interface FileRouteTypes {
     | '/p/$project/cohorts'
     | '/p/$project/data'
     | '/p/$project/flows'
+    | '/p/$project/frequency'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
     | '/p/$project/persons'
     | '/p/$project/retention'
+    | '/p/$project/sessions'
     | '/p/$project/start'
     | '/p/$project';
   id:
@@ -184,11 +206,13 @@ export interface FileRouteTypes {
     | '/p/$project/cohorts'
     | '/p/$project/data'
     | '/p/$project/flows'
+    | '/p/$project/frequency'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
     | '/p/$project/persons'
     | '/p/$project/retention'
+    | '/p/$project/sessions'
     | '/p/$project/start'
     | '/p/$project/';
   fileRoutesById: FileRoutesById;
@@ -258,6 +282,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectFlowsRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/frequency': {
+      id: '/p/$project/frequency';
+      path: '/frequency';
+      fullPath: '/p/$project/frequency';
+      preLoaderRoute: typeof PProjectFrequencyRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/funnels': {
       id: '/p/$project/funnels';
       path: '/funnels';
@@ -293,6 +324,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectRetentionRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/sessions': {
+      id: '/p/$project/sessions';
+      path: '/sessions';
+      fullPath: '/p/$project/sessions';
+      preLoaderRoute: typeof PProjectSessionsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/start': {
       id: '/p/$project/start';
       path: '/start';
@@ -307,11 +345,13 @@ interface PProjectRouteChildren {
   PProjectCohortsRoute: typeof PProjectCohortsRoute;
   PProjectDataRoute: typeof PProjectDataRoute;
   PProjectFlowsRoute: typeof PProjectFlowsRoute;
+  PProjectFrequencyRoute: typeof PProjectFrequencyRoute;
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
   PProjectLiveRoute: typeof PProjectLiveRoute;
   PProjectPersonsRoute: typeof PProjectPersonsRoute;
   PProjectRetentionRoute: typeof PProjectRetentionRoute;
+  PProjectSessionsRoute: typeof PProjectSessionsRoute;
   PProjectStartRoute: typeof PProjectStartRoute;
   PProjectIndexRoute: typeof PProjectIndexRoute;
 }
@@ -320,11 +360,13 @@ const PProjectRouteChildren: PProjectRouteChildren = {
   PProjectCohortsRoute: PProjectCohortsRoute,
   PProjectDataRoute: PProjectDataRoute,
   PProjectFlowsRoute: PProjectFlowsRoute,
+  PProjectFrequencyRoute: PProjectFrequencyRoute,
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,
   PProjectLiveRoute: PProjectLiveRoute,
   PProjectPersonsRoute: PProjectPersonsRoute,
   PProjectRetentionRoute: PProjectRetentionRoute,
+  PProjectSessionsRoute: PProjectSessionsRoute,
   PProjectStartRoute: PProjectStartRoute,
   PProjectIndexRoute: PProjectIndexRoute,
 };

@@ -1,9 +1,9 @@
 // One query-options function or one act per endpoint. Components name these and never a path, so the
 // contract with the server is read in this file alone.
-import { queryOptions } from '@tanstack/react-query';
+import { queryOptions, skipToken } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
-import type { Class, NewCohort, Query } from './types';
+import type { Class, ErasureReason, NewCohort, Query } from './types';
 
 const SECOND_MS = 1_000;
 
@@ -93,6 +93,73 @@ export async function purgeQuarantined(project: number, property: string) {
     }),
   );
 }
+
+/** Reads every stored event anew: asked for by a person, never by a page. */
+export const scanQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'scan'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/projects/{project}/scan', { params: { path: { project } }, signal })),
+    enabled: false,
+    retry: false,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export async function removeFromHistory(project: number, property: string, to: Class) {
+  await client.POST('/api/v1/projects/{project}/scan/remove', {
+    params: { path: { project } },
+    body: { property, class: to },
+  });
+}
+
+export const erasuresQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'erasures'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/erasures', { params: { path: { project } }, signal }),
+      ).erasures,
+    staleTime: 30 * SECOND_MS,
+  });
+
+/** A factor shown again, for one request. */
+export interface StepUpProof {
+  password: string;
+  code: string;
+}
+
+export async function erasePerson(
+  project: number,
+  pseudonym: string,
+  reason: ErasureReason,
+  proof: StepUpProof,
+) {
+  return bodyOf(
+    await client.POST('/api/v1/projects/{project}/erasures', {
+      params: { path: { project } },
+      body: { persons: [pseudonym], reason, ...proof },
+    }),
+  );
+}
+
+export async function certificateOf(project: number, erasure: number): Promise<string> {
+  return bodyOf(
+    await client.GET('/api/v1/projects/{project}/erasures/{erasure}/certificate', {
+      params: { path: { project, erasure } },
+      parseAs: 'text',
+    }),
+  );
+}
+
+/** Whether keys are out of reach. Nobody fetches it: refusals set it, and the first answer after them clears it. */
+export type Sealed = 'organisation' | 'server';
+export const sealedQuery = () =>
+  queryOptions<Sealed | null>({
+    queryKey: ['sealed'],
+    queryFn: skipToken,
+    initialData: null,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
 
 const SUGGESTIONS_MAX = 50;
 

@@ -1,7 +1,8 @@
 // One person: what is known without opening the vault, and what they did, newest first, day by day.
 
-import { Drawer, Skeleton } from '@mantine/core';
+import { Button, Drawer, Group, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
 import { answerQuery } from '../api/queries';
 import type { DateRange, EventRow, PersonRow } from '../api/types';
 import { useTranslation } from '../i18n';
@@ -9,6 +10,7 @@ import { CopyButton } from '../ui/CopyButton';
 import { ErrorNote } from '../ui/ErrorNote';
 import { PlainValue, SealedValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
+import { ErasePerson } from './ErasePerson';
 import classes from './Persons.module.css';
 
 const EVENTS_MAX = 200;
@@ -43,6 +45,7 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
+  const [erasing, setErasing] = useState(false);
   const answer = useQuery(
     answerQuery(project.id, { kind: 'events', range, matching: {}, person: pseudonym, limit: EVENTS_MAX }),
   );
@@ -50,7 +53,13 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
 
   return (
     <div className={classes.details}>
-      <CopyButton value={pseudonym} label={t('persons.copy')} />
+      <Group gap="xs">
+        <CopyButton value={pseudonym} label={t('persons.copy')} />
+        <Button size="xs" variant="default" onClick={() => setErasing(true)}>
+          {t('erasure.begin')}
+        </Button>
+      </Group>
+      <ErasePerson opened={erasing} pseudonym={pseudonym} onClose={() => setErasing(false)} />
       {row && (
         <>
           <dl className={classes.facts}>

@@ -6,14 +6,14 @@ import { createFileRoute, Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { cohortsQuery, deleteCohort } from '../api/queries';
 import type { Cohort } from '../api/types';
-import { DataTable } from '../charts/DataTable';
 import { useTranslation } from '../i18n';
 import { CohortForm } from '../query/CohortForm';
 import { useRuleText } from '../ui/cohorts';
+import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
-import classes from './Page.module.css';
 
 export const Route = createFileRoute('/p/$project/cohorts')({ component: Cohorts });
 

@@ -4,18 +4,14 @@ import { Kbd, Modal, Switch } from '@mantine/core';
 import { useTranslation } from '../i18n';
 import classes from './KeysDialog.module.css';
 import { useSingleKeysEnabled } from './keys';
+import { PAGES } from './pages';
 
 export default function KeysDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
   const [enabled, setEnabled] = useSingleKeysEnabled();
   const rows: [string[], string][] = [
     [['Ctrl / ⌘', 'K'], t('keys.palette')],
-    [['g', 'i'], t('nav.insights')],
-    [['g', 'f'], t('nav.funnels')],
-    [['g', 'r'], t('nav.retention')],
-    [['g', 'p'], t('nav.persons')],
-    [['g', 'l'], t('nav.live')],
-    [['g', 's'], t('nav.start')],
+    ...PAGES.map(({ key, name }): [string[], string] => [['g', key], t(name)]),
     [['/'], t('keys.filter')],
     [['t'], t('keys.table')],
     [['←', '→'], t('keys.cursor')],

@@ -2,47 +2,27 @@
 import { ActionIcon, Drawer, Menu, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import {
-  IconActivity,
-  IconChartLine,
-  IconFilter2,
   IconKeyboard,
   IconLanguage,
   IconLogout,
   IconMenu2,
-  IconPlug,
   IconPlus,
-  IconRepeat,
-  IconRoute,
   IconSearch,
   IconSelector,
-  IconShieldLock,
   IconSunMoon,
   IconUser,
-  IconUsers,
-  IconUsersGroup,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
 import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
-import { type PagePath, useSingleKeys } from './keys';
+import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
+import { PAGES, type PagePath } from './pages';
 import { useProject, useProjectFormat } from './project';
 import classes from './Shell.module.css';
 import { useNow } from './time';
-
-export const PAGES = [
-  { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, keys: 'G I' },
-  { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, keys: 'G F' },
-  { path: '/p/$project/retention', name: 'nav.retention', icon: IconRepeat, keys: 'G R' },
-  { path: '/p/$project/flows', name: 'nav.flows', icon: IconRoute, keys: 'G W' },
-  { path: '/p/$project/persons', name: 'nav.persons', icon: IconUsers, keys: 'G P' },
-  { path: '/p/$project/cohorts', name: 'nav.cohorts', icon: IconUsersGroup, keys: 'G C' },
-  { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, keys: 'G L' },
-  { path: '/p/$project/data', name: 'nav.data', icon: IconShieldLock, keys: 'G D' },
-  { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, keys: 'G S' },
-] as const;
 
 // Layers that most visits never open wait until the page stands; the palette must open at once when asked,
 // so it is fetched before anybody asks.
@@ -128,7 +108,6 @@ export function Shell({ children, onEvent }: ShellProps) {
       <Suspense>
         {(settled || paletteCalls > 0) && (
           <CommandPalette
-            pages={PAGES}
             calls={paletteCalls}
             onKeys={keys.open}
             onNewProject={newProject.open}

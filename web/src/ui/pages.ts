@@ -1,0 +1,31 @@
+// The pages of a project, in the order of the navigation: their addresses, names and keys stand here alone.
+import {
+  IconActivity,
+  IconCalendarStats,
+  IconChartLine,
+  IconFilter2,
+  IconHourglassHigh,
+  IconPlug,
+  IconRepeat,
+  IconRoute,
+  IconShieldLock,
+  IconUsers,
+  IconUsersGroup,
+} from '@tabler/icons-react';
+
+/** `key` follows a `g`. */
+export const PAGES = [
+  { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, key: 'i' },
+  { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, key: 'f' },
+  { path: '/p/$project/retention', name: 'nav.retention', icon: IconRepeat, key: 'r' },
+  { path: '/p/$project/flows', name: 'nav.flows', icon: IconRoute, key: 'w' },
+  { path: '/p/$project/frequency', name: 'nav.frequency', icon: IconCalendarStats, key: 'q' },
+  { path: '/p/$project/sessions', name: 'nav.sessions', icon: IconHourglassHigh, key: 'e' },
+  { path: '/p/$project/persons', name: 'nav.persons', icon: IconUsers, key: 'p' },
+  { path: '/p/$project/cohorts', name: 'nav.cohorts', icon: IconUsersGroup, key: 'c' },
+  { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, key: 'l' },
+  { path: '/p/$project/data', name: 'nav.data', icon: IconShieldLock, key: 'd' },
+  { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, key: 's' },
+] as const;
+
+export type PagePath = (typeof PAGES)[number]['path'];

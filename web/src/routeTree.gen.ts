@@ -14,8 +14,12 @@ import { Route as LoginRouteImport } from './routes/login';
 import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
+import { Route as PProjectApprovalsRouteImport } from './routes/p.$project.approvals';
 import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
 import { Route as PProjectDataRouteImport } from './routes/p.$project.data';
+import { Route as PProjectDisclosuresRouteImport } from './routes/p.$project.disclosures';
+import { Route as PProjectExportsRouteImport } from './routes/p.$project.exports';
+import { Route as PProjectExposureRouteImport } from './routes/p.$project.exposure';
 import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
 import { Route as PProjectFrequencyRouteImport } from './routes/p.$project.frequency';
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
@@ -25,6 +29,8 @@ import { Route as PProjectPersonsRouteImport } from './routes/p.$project.persons
 import { Route as PProjectRetentionRouteImport } from './routes/p.$project.retention';
 import { Route as PProjectSessionsRouteImport } from './routes/p.$project.sessions';
 import { Route as PProjectStartRouteImport } from './routes/p.$project.start';
+import { Route as PProjectIncidentsIndexRouteImport } from './routes/p.$project.incidents.index';
+import { Route as PProjectIncidentsIncidentRouteImport } from './routes/p.$project.incidents.$incident';
 
 const IndexRoute = IndexRouteImport.update({
   id: '/',
@@ -51,6 +57,11 @@ const PProjectIndexRoute = PProjectIndexRouteImport.update({
   path: '/',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectApprovalsRoute = PProjectApprovalsRouteImport.update({
+  id: '/approvals',
+  path: '/approvals',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
   id: '/cohorts',
   path: '/cohorts',
@@ -59,6 +70,21 @@ const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
 const PProjectDataRoute = PProjectDataRouteImport.update({
   id: '/data',
   path: '/data',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectDisclosuresRoute = PProjectDisclosuresRouteImport.update({
+  id: '/disclosures',
+  path: '/disclosures',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectExportsRoute = PProjectExportsRouteImport.update({
+  id: '/exports',
+  path: '/exports',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectExposureRoute = PProjectExposureRouteImport.update({
+  id: '/exposure',
+  path: '/exposure',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectFlowsRoute = PProjectFlowsRouteImport.update({
@@ -106,14 +132,29 @@ const PProjectStartRoute = PProjectStartRouteImport.update({
   path: '/start',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectIncidentsIndexRoute = PProjectIncidentsIndexRouteImport.update({
+  id: '/incidents/',
+  path: '/incidents/',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectIncidentsIncidentRoute =
+  PProjectIncidentsIncidentRouteImport.update({
+    id: '/incidents/$incident',
+    path: '/incidents/$incident',
+    getParentRoute: () => PProjectRoute,
+  } as any);
 
 export interface FileRoutesByFullPath {
   '/': typeof IndexRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
+  '/p/$project/disclosures': typeof PProjectDisclosuresRoute;
+  '/p/$project/exports': typeof PProjectExportsRoute;
+  '/p/$project/exposure': typeof PProjectExposureRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
@@ -124,13 +165,19 @@ export interface FileRoutesByFullPath {
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
   '/p/$project/': typeof PProjectIndexRoute;
+  '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
+  '/p/$project/incidents/': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRoutesByTo {
   '/': typeof IndexRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
+  '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
+  '/p/$project/disclosures': typeof PProjectDisclosuresRoute;
+  '/p/$project/exports': typeof PProjectExportsRoute;
+  '/p/$project/exposure': typeof PProjectExposureRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
@@ -141,6 +188,8 @@ export interface FileRoutesByTo {
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
   '/p/$project': typeof PProjectIndexRoute;
+  '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
+  '/p/$project/incidents': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport;
@@ -148,8 +197,12 @@ export interface FileRoutesById {
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
+  '/p/$project/disclosures': typeof PProjectDisclosuresRoute;
+  '/p/$project/exports': typeof PProjectExportsRoute;
+  '/p/$project/exposure': typeof PProjectExposureRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
   '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
@@ -160,6 +213,8 @@ export interface FileRoutesById {
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
   '/p/$project/': typeof PProjectIndexRoute;
+  '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
+  '/p/$project/incidents/': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath;
@@ -168,8 +223,12 @@ export interface FileRouteTypes {
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
+    | '/p/$project/disclosures'
+    | '/p/$project/exports'
+    | '/p/$project/exposure'
     | '/p/$project/flows'
     | '/p/$project/frequency'
     | '/p/$project/funnels'
@@ -179,14 +238,20 @@ export interface FileRouteTypes {
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
-    | '/p/$project/';
+    | '/p/$project/'
+    | '/p/$project/incidents/$incident'
+    | '/p/$project/incidents/';
   fileRoutesByTo: FileRoutesByTo;
   to:
     | '/'
     | '/login'
     | '/setup'
+    | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
+    | '/p/$project/disclosures'
+    | '/p/$project/exports'
+    | '/p/$project/exposure'
     | '/p/$project/flows'
     | '/p/$project/frequency'
     | '/p/$project/funnels'
@@ -196,15 +261,21 @@ export interface FileRouteTypes {
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
-    | '/p/$project';
+    | '/p/$project'
+    | '/p/$project/incidents/$incident'
+    | '/p/$project/incidents';
   id:
     | '__root__'
     | '/'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
+    | '/p/$project/disclosures'
+    | '/p/$project/exports'
+    | '/p/$project/exposure'
     | '/p/$project/flows'
     | '/p/$project/frequency'
     | '/p/$project/funnels'
@@ -214,7 +285,9 @@ export interface FileRouteTypes {
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
-    | '/p/$project/';
+    | '/p/$project/'
+    | '/p/$project/incidents/$incident'
+    | '/p/$project/incidents/';
   fileRoutesById: FileRoutesById;
 }
 export interface RootRouteChildren {
@@ -261,6 +334,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectIndexRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/approvals': {
+      id: '/p/$project/approvals';
+      path: '/approvals';
+      fullPath: '/p/$project/approvals';
+      preLoaderRoute: typeof PProjectApprovalsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/cohorts': {
       id: '/p/$project/cohorts';
       path: '/cohorts';
@@ -273,6 +353,27 @@ declare module '@tanstack/react-router' {
       path: '/data';
       fullPath: '/p/$project/data';
       preLoaderRoute: typeof PProjectDataRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/disclosures': {
+      id: '/p/$project/disclosures';
+      path: '/disclosures';
+      fullPath: '/p/$project/disclosures';
+      preLoaderRoute: typeof PProjectDisclosuresRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/exports': {
+      id: '/p/$project/exports';
+      path: '/exports';
+      fullPath: '/p/$project/exports';
+      preLoaderRoute: typeof PProjectExportsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/exposure': {
+      id: '/p/$project/exposure';
+      path: '/exposure';
+      fullPath: '/p/$project/exposure';
+      preLoaderRoute: typeof PProjectExposureRouteImport;
       parentRoute: typeof PProjectRoute;
     };
     '/p/$project/flows': {
@@ -338,12 +439,30 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectStartRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/incidents/': {
+      id: '/p/$project/incidents/';
+      path: '/incidents';
+      fullPath: '/p/$project/incidents/';
+      preLoaderRoute: typeof PProjectIncidentsIndexRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/incidents/$incident': {
+      id: '/p/$project/incidents/$incident';
+      path: '/incidents/$incident';
+      fullPath: '/p/$project/incidents/$incident';
+      preLoaderRoute: typeof PProjectIncidentsIncidentRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
   }
 }
 
 interface PProjectRouteChildren {
+  PProjectApprovalsRoute: typeof PProjectApprovalsRoute;
   PProjectCohortsRoute: typeof PProjectCohortsRoute;
   PProjectDataRoute: typeof PProjectDataRoute;
+  PProjectDisclosuresRoute: typeof PProjectDisclosuresRoute;
+  PProjectExportsRoute: typeof PProjectExportsRoute;
+  PProjectExposureRoute: typeof PProjectExposureRoute;
   PProjectFlowsRoute: typeof PProjectFlowsRoute;
   PProjectFrequencyRoute: typeof PProjectFrequencyRoute;
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
@@ -354,11 +473,17 @@ interface PProjectRouteChildren {
   PProjectSessionsRoute: typeof PProjectSessionsRoute;
   PProjectStartRoute: typeof PProjectStartRoute;
   PProjectIndexRoute: typeof PProjectIndexRoute;
+  PProjectIncidentsIncidentRoute: typeof PProjectIncidentsIncidentRoute;
+  PProjectIncidentsIndexRoute: typeof PProjectIncidentsIndexRoute;
 }
 
 const PProjectRouteChildren: PProjectRouteChildren = {
+  PProjectApprovalsRoute: PProjectApprovalsRoute,
   PProjectCohortsRoute: PProjectCohortsRoute,
   PProjectDataRoute: PProjectDataRoute,
+  PProjectDisclosuresRoute: PProjectDisclosuresRoute,
+  PProjectExportsRoute: PProjectExportsRoute,
+  PProjectExposureRoute: PProjectExposureRoute,
   PProjectFlowsRoute: PProjectFlowsRoute,
   PProjectFrequencyRoute: PProjectFrequencyRoute,
   PProjectFunnelsRoute: PProjectFunnelsRoute,
@@ -369,6 +494,8 @@ const PProjectRouteChildren: PProjectRouteChildren = {
   PProjectSessionsRoute: PProjectSessionsRoute,
   PProjectStartRoute: PProjectStartRoute,
   PProjectIndexRoute: PProjectIndexRoute,
+  PProjectIncidentsIncidentRoute: PProjectIncidentsIncidentRoute,
+  PProjectIncidentsIndexRoute: PProjectIncidentsIndexRoute,
 };
 
 const PProjectRouteWithChildren = PProjectRoute._addFileChildren(

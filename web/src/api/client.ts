@@ -1,6 +1,8 @@
 // The one door to the server: typed by its OpenAPI document, and every refusal becomes an ApiError.
 import createClient from 'openapi-fetch';
 import type { paths } from './schema.gen';
+import type { TrustPaths } from './trust';
+import type { StepUpChallenge } from './types';
 
 /** What the server said when it refused: a code to translate, and its own words to fall back on. */
 export class ApiError extends Error {
@@ -10,13 +12,17 @@ export class ApiError extends Error {
     message: string,
     readonly hint?: string,
     readonly retryAfterSeconds?: number,
+    /** With `step_up_required`: what has to be shown for this very request. */
+    readonly stepUp?: StepUpChallenge,
   ) {
     super(message);
     this.name = 'ApiError';
   }
 }
 
-export const client = createClient<paths>({ credentials: 'same-origin' });
+export const client = createClient<Omit<paths, keyof TrustPaths> & TrustPaths>({
+  credentials: 'same-origin',
+});
 
 client.use({
   async onResponse({ response }) {
@@ -33,6 +39,7 @@ client.use({
       typeof error.message === 'string' ? error.message : response.statusText,
       typeof error.hint === 'string' ? error.hint : undefined,
       Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined,
+      error.step_up ?? undefined,
     );
   },
 });

@@ -3,7 +3,7 @@
 import { queryOptions, skipToken } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
-import type { Class, ErasureReason, NewCohort, Query } from './types';
+import type { Class, ErasureReason, NewCohort, Query, StepUpProof } from './types';
 
 const SECOND_MS = 1_000;
 
@@ -122,22 +122,16 @@ export const erasuresQuery = (project: number) =>
     staleTime: 30 * SECOND_MS,
   });
 
-/** A factor shown again, for one request. */
-export interface StepUpProof {
-  password: string;
-  code: string;
-}
-
 export async function erasePerson(
   project: number,
   pseudonym: string,
   reason: ErasureReason,
-  proof: StepUpProof,
+  proof?: StepUpProof,
 ) {
   return bodyOf(
     await client.POST('/api/v1/projects/{project}/erasures', {
       params: { path: { project } },
-      body: { persons: [pseudonym], reason, ...proof },
+      body: { persons: [pseudonym], reason, ...(proof ? { step_up: proof } : {}) },
     }),
   );
 }

@@ -92,3 +92,39 @@ export type Action = Schemas['Action'];
 export type Detector = Schemas['Detector'];
 export type LiveEvent = Schemas['LiveEvent'];
 export type LiveProperty = LiveEvent['properties'][number];
+
+// What personal values are about, and for what they are opened.
+export type {
+  AccountKind,
+  ChallengeBody as StepUpChallenge,
+  Deadline,
+  Disclosed,
+  Disclosure,
+  DisclosureRequest,
+  DisclosureState,
+  Exposure,
+  ExposureCause,
+  ExposureQuestion,
+  FieldExposure,
+  Incident,
+  IncidentCause,
+  IncidentMeasure,
+  LockBody as Lock,
+  LockReason,
+  LockTarget,
+  MemberView as Member,
+  NoticeProgress,
+  OpenIncident,
+  PersonalField,
+  PersonsQuestion,
+  ProofBody as StepUpProof,
+  Purpose,
+  Revealed,
+  ScopeOf,
+  ScopeVersion,
+  Trip,
+  UpdateIncident,
+  Verification,
+} from './trust';
+/** What notices are written in. */
+export type Language = 'en' | 'es' | 'it';

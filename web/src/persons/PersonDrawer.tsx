@@ -2,6 +2,7 @@
 
 import { Button, Drawer, Group, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { answerQuery } from '../api/queries';
 import type { DateRange, EventRow, PersonRow } from '../api/types';
@@ -12,6 +13,7 @@ import { PlainValue, SealedValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import { ErasePerson } from './ErasePerson';
 import classes from './Persons.module.css';
+import { Reveal } from './Reveal';
 
 const EVENTS_MAX = 200;
 
@@ -58,6 +60,7 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
         <Button size="xs" variant="default" onClick={() => setErasing(true)}>
           {t('erasure.begin')}
         </Button>
+        <Reveal pseudonym={pseudonym} />
       </Group>
       <ErasePerson opened={erasing} pseudonym={pseudonym} onClose={() => setErasing(false)} />
       {row && (
@@ -86,6 +89,16 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
           {row.sealed.length > 0 && <p className={classes.soft}>{t('persons.sealed_note')}</p>}
         </>
       )}
+      <p className={classes.soft}>
+        <Link
+          to="/p/$project/disclosures"
+          params={{ project: String(project.id) }}
+          search={{ person: pseudonym }}
+          className={classes.open}
+        >
+          {t('reveal.history')}
+        </Link>
+      </p>
       <h3 className={classes.heading}>{t('persons.timeline')}</h3>
       <ErrorNote error={answer.error} />
       {answer.isPending && <Skeleton height={160} />}

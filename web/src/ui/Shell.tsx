@@ -14,7 +14,8 @@ import {
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
+import { Fragment, lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
+import { disclosuresQuery } from '../api/oversight';
 import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
 import { useSingleKeys } from './keys';
@@ -145,21 +146,51 @@ function Navigation({ onGo }: { onGo?: () => void }) {
   const project = useProject();
   return (
     <nav aria-label={t('shell.pages')} className={classes.nav}>
-      {PAGES.map(({ path, name, icon: Icon }) => (
-        <Link
-          key={path}
-          to={path}
-          params={{ project: String(project.id) }}
-          className={classes.link}
-          activeProps={{ 'data-active': true, 'aria-current': 'page' }}
-          activeOptions={{ includeSearch: false }}
-          onClick={onGo}
-        >
-          <Icon size={18} stroke={1.75} aria-hidden="true" />
-          {t(name)}
-        </Link>
-      ))}
+      {PAGES.map((page, at) => {
+        const { path, name, icon: Icon } = page;
+        const section = sectionOf(page);
+        const before = PAGES[at - 1];
+        return (
+          <Fragment key={path}>
+            {section && !(before && sectionOf(before)) && (
+              <span className={classes.section} aria-hidden="true">
+                {t(`nav.${section}`)}
+              </span>
+            )}
+            <Link
+              to={path}
+              params={{ project: String(project.id) }}
+              className={classes.link}
+              activeProps={{ 'data-active': true, 'aria-current': 'page' }}
+              activeOptions={{ includeSearch: false }}
+              onClick={onGo}
+            >
+              <Icon size={18} stroke={1.75} aria-hidden="true" />
+              {t(name)}
+              {path === '/p/$project/approvals' && <Waiting />}
+            </Link>
+          </Fragment>
+        );
+      })}
     </nav>
+  );
+}
+
+const sectionOf = (page: (typeof PAGES)[number]) => ('section' in page ? page.section : undefined);
+
+const WAITING_EVERY_MS = 60_000;
+
+/** How many requests wait for the reader to decide. */
+function Waiting() {
+  const { t } = useTranslation();
+  const { data = [] } = useQuery({ ...disclosuresQuery(), refetchInterval: WAITING_EVERY_MS, retry: false });
+  const count = data.filter(({ is_for_me }) => is_for_me).length;
+  if (count === 0) return null;
+  return (
+    <span className={classes.badge} title={t('approvals.waiting', { count })}>
+      {count}
+      <span className={classes.hidden}>{t('approvals.waiting', { count })}</span>
+    </span>
   );
 }
 

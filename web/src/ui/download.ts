@@ -1,7 +1,11 @@
-// Hands a text to the reader as a file. It never has an address of its own that somebody else could open.
+// Hands a text or bytes to the reader as a file. It never has an address of its own that somebody else could open.
 
 export function saveText(name: string, text: string, type = 'text/plain;charset=utf-8'): void {
-  const address = URL.createObjectURL(new Blob([text], { type }));
+  saveBytes(name, new Blob([text], { type }));
+}
+
+export function saveBytes(name: string, bytes: Blob): void {
+  const address = URL.createObjectURL(bytes);
   const link = document.createElement('a');
   link.href = address;
   link.download = name;

@@ -1,19 +1,24 @@
 // The pages of a project, in the order of the navigation: their addresses, names and keys stand here alone.
 import {
   IconActivity,
+  IconAlertTriangle,
   IconCalendarStats,
   IconChartLine,
+  IconEye,
+  IconFileExport,
   IconFilter2,
   IconHourglassHigh,
   IconPlug,
+  IconRadar2,
   IconRepeat,
   IconRoute,
   IconShieldLock,
+  IconUserCheck,
   IconUsers,
   IconUsersGroup,
 } from '@tabler/icons-react';
 
-/** `key` follows a `g`. */
+/** `key` follows a `g`. What belongs to a section stands under its name. */
 export const PAGES = [
   { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, key: 'i' },
   { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, key: 'f' },
@@ -25,6 +30,17 @@ export const PAGES = [
   { path: '/p/$project/cohorts', name: 'nav.cohorts', icon: IconUsersGroup, key: 'c' },
   { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, key: 'l' },
   { path: '/p/$project/data', name: 'nav.data', icon: IconShieldLock, key: 'd' },
+  { path: '/p/$project/disclosures', name: 'nav.disclosures', icon: IconEye, key: 'v', section: 'trust' },
+  { path: '/p/$project/exposure', name: 'nav.exposure', icon: IconRadar2, key: 'x', section: 'trust' },
+  { path: '/p/$project/exports', name: 'nav.exports', icon: IconFileExport, key: 'o', section: 'trust' },
+  { path: '/p/$project/approvals', name: 'nav.approvals', icon: IconUserCheck, key: 'a', section: 'trust' },
+  {
+    path: '/p/$project/incidents',
+    name: 'nav.incidents',
+    icon: IconAlertTriangle,
+    key: 'n',
+    section: 'trust',
+  },
   { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, key: 's' },
 ] as const;
 

@@ -103,6 +103,9 @@ test('a person is erased with a factor shown again, and the certificate is a fil
     await expect(dialog.getByText('This person is erased.')).toBeVisible();
     await expect(dialog.getByText(`person: ${pseudonym}`)).toBeVisible();
     await expectAccessible(page, 'erased');
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    await expect(page.getByRole('dialog')).toHaveCount(0);
+    await expect(page.getByText(`${PERSONS - 1} persons`)).toBeVisible();
 
     await page.goto(`${house.server.origin}/p/${house.project.id}/data`);
     const erasures = page.getByRole('region', { name: 'Erasures' }).first();

@@ -25,12 +25,13 @@ export function Dictionary() {
       <ErrorNote error={error} />
       {isPending && <Skeleton height={120} />}
       {data?.length === 0 && (
-        <EmptyState compact title={t('data.no_properties')}>
+        <EmptyState slim title={t('data.no_properties')}>
           {t('data.no_properties_text')}
         </EmptyState>
       )}
       {data && data.length > 0 && (
         <DataTable
+          texts
           caption={t('data.dictionary')}
           head={[
             t('query.property'),
@@ -44,7 +45,7 @@ export function Dictionary() {
             name: property.name,
             cells: [
               <ClassChip key="chip" class={property.class} action={property.action} />,
-              t(`detectors.${property.detector}`),
+              property.detector === 'nothing' ? '–' : t(`detectors.${property.detector}`),
               property.types.map((type) => t(`types.${type}` as 'types.string')).join(', '),
               <Button
                 key="raise"

@@ -36,7 +36,7 @@ export function Quarantine() {
           />
           {data.lost > 0 && <p className={classes.lead}>{t('data.lost', { count: data.lost })}</p>}
           {data.properties.length === 0 && (
-            <EmptyState compact title={t('data.empty')}>
+            <EmptyState slim title={t('data.empty')}>
               {t('data.empty_text')}
             </EmptyState>
           )}

@@ -36,7 +36,7 @@ function Cohorts() {
         <ErrorNote error={error} />
         {isPending && <Skeleton height={120} />}
         {cohorts?.length === 0 && (
-          <EmptyState compact title={t('cohort.none')}>
+          <EmptyState slim title={t('cohort.none')}>
             {t('cohort.none_text')}
           </EmptyState>
         )}

@@ -10,10 +10,12 @@
 
 import { Route as rootRouteImport } from './routes/__root';
 import { Route as IndexRouteImport } from './routes/index';
+import { Route as JoinRouteImport } from './routes/join';
 import { Route as LoginRouteImport } from './routes/login';
 import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
+import { Route as PProjectAccountRouteImport } from './routes/p.$project.account';
 import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
 import { Route as PProjectDataRouteImport } from './routes/p.$project.data';
 import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
@@ -21,14 +23,21 @@ import { Route as PProjectFrequencyRouteImport } from './routes/p.$project.frequ
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
 import { Route as PProjectLiveRouteImport } from './routes/p.$project.live';
+import { Route as PProjectMembersRouteImport } from './routes/p.$project.members';
 import { Route as PProjectPersonsRouteImport } from './routes/p.$project.persons';
 import { Route as PProjectRetentionRouteImport } from './routes/p.$project.retention';
 import { Route as PProjectSessionsRouteImport } from './routes/p.$project.sessions';
 import { Route as PProjectStartRouteImport } from './routes/p.$project.start';
+import { Route as PProjectTokensRouteImport } from './routes/p.$project.tokens';
 
 const IndexRoute = IndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => rootRouteImport,
+} as any);
+const JoinRoute = JoinRouteImport.update({
+  id: '/join',
+  path: '/join',
   getParentRoute: () => rootRouteImport,
 } as any);
 const LoginRoute = LoginRouteImport.update({
@@ -49,6 +58,11 @@ const PProjectRoute = PProjectRouteImport.update({
 const PProjectIndexRoute = PProjectIndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectAccountRoute = PProjectAccountRouteImport.update({
+  id: '/account',
+  path: '/account',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
@@ -86,6 +100,11 @@ const PProjectLiveRoute = PProjectLiveRouteImport.update({
   path: '/live',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectMembersRoute = PProjectMembersRouteImport.update({
+  id: '/members',
+  path: '/members',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectPersonsRoute = PProjectPersonsRouteImport.update({
   id: '/persons',
   path: '/persons',
@@ -106,12 +125,19 @@ const PProjectStartRoute = PProjectStartRouteImport.update({
   path: '/start',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectTokensRoute = PProjectTokensRouteImport.update({
+  id: '/tokens',
+  path: '/tokens',
+  getParentRoute: () => PProjectRoute,
+} as any);
 
 export interface FileRoutesByFullPath {
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/account': typeof PProjectAccountRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
@@ -119,16 +145,20 @@ export interface FileRoutesByFullPath {
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project/': typeof PProjectIndexRoute;
 }
 export interface FileRoutesByTo {
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
+  '/p/$project/account': typeof PProjectAccountRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
@@ -136,18 +166,22 @@ export interface FileRoutesByTo {
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project': typeof PProjectIndexRoute;
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport;
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/account': typeof PProjectAccountRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
@@ -155,19 +189,23 @@ export interface FileRoutesById {
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project/': typeof PProjectIndexRoute;
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath;
   fullPaths:
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/account'
     | '/p/$project/cohorts'
     | '/p/$project/data'
     | '/p/$project/flows'
@@ -175,16 +213,20 @@ export interface FileRouteTypes {
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
+    | '/p/$project/tokens'
     | '/p/$project/';
   fileRoutesByTo: FileRoutesByTo;
   to:
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
+    | '/p/$project/account'
     | '/p/$project/cohorts'
     | '/p/$project/data'
     | '/p/$project/flows'
@@ -192,17 +234,21 @@ export interface FileRouteTypes {
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
+    | '/p/$project/tokens'
     | '/p/$project';
   id:
     | '__root__'
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/account'
     | '/p/$project/cohorts'
     | '/p/$project/data'
     | '/p/$project/flows'
@@ -210,15 +256,18 @@ export interface FileRouteTypes {
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
+    | '/p/$project/tokens'
     | '/p/$project/';
   fileRoutesById: FileRoutesById;
 }
 export interface RootRouteChildren {
   IndexRoute: typeof IndexRoute;
+  JoinRoute: typeof JoinRoute;
   LoginRoute: typeof LoginRoute;
   SetupRoute: typeof SetupRoute;
   PProjectRoute: typeof PProjectRouteWithChildren;
@@ -231,6 +280,13 @@ declare module '@tanstack/react-router' {
       path: '/';
       fullPath: '/';
       preLoaderRoute: typeof IndexRouteImport;
+      parentRoute: typeof rootRouteImport;
+    };
+    '/join': {
+      id: '/join';
+      path: '/join';
+      fullPath: '/join';
+      preLoaderRoute: typeof JoinRouteImport;
       parentRoute: typeof rootRouteImport;
     };
     '/login': {
@@ -259,6 +315,13 @@ declare module '@tanstack/react-router' {
       path: '/';
       fullPath: '/p/$project/';
       preLoaderRoute: typeof PProjectIndexRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/account': {
+      id: '/p/$project/account';
+      path: '/account';
+      fullPath: '/p/$project/account';
+      preLoaderRoute: typeof PProjectAccountRouteImport;
       parentRoute: typeof PProjectRoute;
     };
     '/p/$project/cohorts': {
@@ -310,6 +373,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectLiveRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/members': {
+      id: '/p/$project/members';
+      path: '/members';
+      fullPath: '/p/$project/members';
+      preLoaderRoute: typeof PProjectMembersRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/persons': {
       id: '/p/$project/persons';
       path: '/persons';
@@ -338,10 +408,18 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectStartRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/tokens': {
+      id: '/p/$project/tokens';
+      path: '/tokens';
+      fullPath: '/p/$project/tokens';
+      preLoaderRoute: typeof PProjectTokensRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
   }
 }
 
 interface PProjectRouteChildren {
+  PProjectAccountRoute: typeof PProjectAccountRoute;
   PProjectCohortsRoute: typeof PProjectCohortsRoute;
   PProjectDataRoute: typeof PProjectDataRoute;
   PProjectFlowsRoute: typeof PProjectFlowsRoute;
@@ -349,14 +427,17 @@ interface PProjectRouteChildren {
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
   PProjectLiveRoute: typeof PProjectLiveRoute;
+  PProjectMembersRoute: typeof PProjectMembersRoute;
   PProjectPersonsRoute: typeof PProjectPersonsRoute;
   PProjectRetentionRoute: typeof PProjectRetentionRoute;
   PProjectSessionsRoute: typeof PProjectSessionsRoute;
   PProjectStartRoute: typeof PProjectStartRoute;
+  PProjectTokensRoute: typeof PProjectTokensRoute;
   PProjectIndexRoute: typeof PProjectIndexRoute;
 }
 
 const PProjectRouteChildren: PProjectRouteChildren = {
+  PProjectAccountRoute: PProjectAccountRoute,
   PProjectCohortsRoute: PProjectCohortsRoute,
   PProjectDataRoute: PProjectDataRoute,
   PProjectFlowsRoute: PProjectFlowsRoute,
@@ -364,10 +445,12 @@ const PProjectRouteChildren: PProjectRouteChildren = {
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,
   PProjectLiveRoute: PProjectLiveRoute,
+  PProjectMembersRoute: PProjectMembersRoute,
   PProjectPersonsRoute: PProjectPersonsRoute,
   PProjectRetentionRoute: PProjectRetentionRoute,
   PProjectSessionsRoute: PProjectSessionsRoute,
   PProjectStartRoute: PProjectStartRoute,
+  PProjectTokensRoute: PProjectTokensRoute,
   PProjectIndexRoute: PProjectIndexRoute,
 };
 
@@ -377,6 +460,7 @@ const PProjectRouteWithChildren = PProjectRoute._addFileChildren(
 
 const rootRouteChildren: RootRouteChildren = {
   IndexRoute: IndexRoute,
+  JoinRoute: JoinRoute,
   LoginRoute: LoginRoute,
   SetupRoute: SetupRoute,
   PProjectRoute: PProjectRouteWithChildren,

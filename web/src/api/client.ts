@@ -1,6 +1,6 @@
 // The one door to the server: typed by its OpenAPI document, and every refusal becomes an ApiError.
 import createClient from 'openapi-fetch';
-import type { paths } from './schema.gen';
+import type { components, paths } from './schema.gen';
 
 /** What the server said when it refused: a code to translate, and its own words to fall back on. */
 export class ApiError extends Error {
@@ -10,6 +10,8 @@ export class ApiError extends Error {
     message: string,
     readonly hint?: string,
     readonly retryAfterSeconds?: number,
+    /** What must be shown before the same request is taken. */
+    readonly stepUp?: components['schemas']['ChallengeBody'],
   ) {
     super(message);
     this.name = 'ApiError';
@@ -33,6 +35,7 @@ client.use({
       typeof error.message === 'string' ? error.message : response.statusText,
       typeof error.hint === 'string' ? error.hint : undefined,
       Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined,
+      error.code === 'step_up_required' ? error.step_up : undefined,
     );
   },
 });

@@ -87,6 +87,17 @@ export type SealedProperty = Schemas['SealedProperty'];
 export type Erasure = Schemas['Erasure'];
 export type ErasureReason = Schemas['ErasureReason'];
 export type Finding = Schemas['Finding'];
+export type Role = Schemas['Role'];
+export type Member = Schemas['MemberView'];
+export type Invitation = Schemas['Invitation'];
+export type Waiting = Schemas['Waiting'];
+export type Passkey = Schemas['PasskeyView'];
+export type PasskeyAsked = Schemas['NewPasskeyBody'];
+export type Assertion = Schemas['AssertionBody'];
+export type Token = Schemas['TokenView'];
+export type TokenKind = Schemas['TokenKind'];
+export type TokenMade = Schemas['TokenBody'];
+
 export type Class = Schemas['Class'];
 export type Action = Schemas['Action'];
 export type Detector = Schemas['Detector'];

@@ -7,9 +7,9 @@ import { useState } from 'react';
 import { erasePerson } from '../api/queries';
 import type { Erasure, ErasureReason, EventsQuery } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import classes from '../ui/Page.module.css';
 import { useProject } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import { Certificate } from './Certificate';
 
 const REASONS = [
@@ -75,11 +75,11 @@ function EraseForm({ pseudonym, onErased, onClose }: EraseFormProps) {
     );
   }
   return (
-    <StepUp
+    <Confirm
       label={t('erasure.erase')}
       color="red"
       ready={whom !== '' && (pseudonym === undefined || whom === pseudonym)}
-      act={(proof) => erasePerson(project.id, whom, reason, proof)}
+      act={() => erasePerson(project.id, whom, reason)}
       onDone={({ erasure }) => {
         setDone(erasure);
         onErased();
@@ -109,6 +109,6 @@ function EraseForm({ pseudonym, onErased, onClose }: EraseFormProps) {
         allowDeselect={false}
         onChange={(chosen) => setReason((chosen as ErasureReason | null) ?? reason)}
       />
-    </StepUp>
+    </Confirm>
   );
 }

@@ -11,6 +11,7 @@ import {
   IconSelector,
   IconSunMoon,
   IconUser,
+  IconUserShield,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
@@ -19,7 +20,8 @@ import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/querie
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
 import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
-import { PAGES, type PagePath } from './pages';
+import { useMay } from './may';
+import { type PagePath, usePages } from './pages';
 import { useProject, useProjectFormat } from './project';
 import classes from './Shell.module.css';
 import { useNow } from './time';
@@ -142,10 +144,11 @@ function Brand() {
 
 function Navigation({ onGo }: { onGo?: () => void }) {
   const { t } = useTranslation();
+  const pages = usePages();
   const project = useProject();
   return (
     <nav aria-label={t('shell.pages')} className={classes.nav}>
-      {PAGES.map(({ path, name, icon: Icon }) => (
+      {pages.map(({ path, name, icon: Icon }) => (
         <Link
           key={path}
           to={path}
@@ -167,6 +170,7 @@ function ProjectMenu({ onCreate }: { onCreate: () => void }) {
   const { t } = useTranslation();
   const project = useProject();
   const navigate = useNavigate();
+  const may = useMay();
   const { data: projects = [project] } = useQuery(projectsQuery());
   return (
     <Menu position="bottom-start" width={260}>
@@ -192,10 +196,14 @@ function ProjectMenu({ onCreate }: { onCreate: () => void }) {
             </Menu.RadioItem>
           ))}
         </Menu.RadioGroup>
-        <Menu.Divider />
-        <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
-          {t('project.new')}
-        </Menu.Item>
+        {may('manage_projects') && (
+          <>
+            <Menu.Divider />
+            <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
+              {t('project.new')}
+            </Menu.Item>
+          </>
+        )}
       </Menu.Dropdown>
     </Menu>
   );
@@ -239,6 +247,7 @@ function Health() {
 function UserMenu({ onKeys }: { onKeys: () => void }) {
   const { t, language } = useTranslation();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const project = useProject();
   const navigate = useNavigate();
   const queryClient = useQueryClient();
   const { data: session } = useQuery(sessionQuery());
@@ -288,6 +297,13 @@ function UserMenu({ onKeys }: { onKeys: () => void }) {
           <Menu.RadioItem value="dark">{t('shell.scheme_dark')}</Menu.RadioItem>
         </Menu.RadioGroup>
         <Menu.Divider />
+        <Menu.Item
+          leftSection={<IconUserShield size={16} />}
+          closeMenuOnClick
+          onClick={() => navigate({ to: '/p/$project/account', params: { project: String(project.id) } })}
+        >
+          {t('nav.account')}
+        </Menu.Item>
         <Menu.Item
           leftSection={<IconKeyboard size={16} />}
           rightSection={<kbd className={classes.kbd}>?</kbd>}

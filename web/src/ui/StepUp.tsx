@@ -1,71 +1,123 @@
-// Showing a factor again before something that cannot be undone or that shows personal values. The form says
-// what is about to happen and that it is recorded; a refusal stays where it was pressed.
+// The one dialog in which a factor is shown again: says what is about to happen and that it is recorded, then
+// asks the passkey, or where the server allows it the password and a code.
 
-import { Button, Group, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Modal, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { IconFingerprint } from '@tabler/icons-react';
 import { useMutation } from '@tanstack/react-query';
-import { type ReactNode, useState } from 'react';
-import type { StepUpProof } from '../api/queries';
+import { useEffect, useState } from 'react';
+import { answerStepUps, Declined, type StepUpProof, type StepUpQuestion } from '../api/stepUp';
+import { hasPasskeys, sign } from '../api/webauthn';
 import { useTranslation } from '../i18n';
 import { ErrorNote } from './ErrorNote';
 import classes from './Page.module.css';
 
-interface StepUpProps<T> {
-  /** What is about to happen, and what else it needs to know. */
-  children: ReactNode;
-  /** What the button says. */
-  label: string;
-  color?: string;
-  /** Whether everything else is filled in. */
-  ready?: boolean;
-  act: (proof: StepUpProof) => Promise<T>;
-  onDone: (made: T) => void;
-  onCancel: () => void;
+interface Open extends StepUpQuestion {
+  take: (proof: StepUpProof) => void;
+  decline: () => void;
 }
 
-export function StepUp<T>({ children, label, color, ready = true, act, onDone, onCancel }: StepUpProps<T>) {
+/** Above whatever asked. */
+const Z_INDEX = 400;
+
+export default function StepUp() {
   const { t } = useTranslation();
+  const [open, setOpen] = useState<Open | null>(null);
+  useEffect(
+    () =>
+      answerStepUps(
+        (question) =>
+          new Promise((resolve, reject) => {
+            const end = (finish: () => void) => {
+              setOpen(null);
+              finish();
+            };
+            setOpen({
+              ...question,
+              take: (proof) => end(() => resolve(proof)),
+              decline: () => end(() => reject(new Declined())),
+            });
+          }),
+      ),
+    [],
+  );
+  return (
+    <Modal
+      opened={open !== null}
+      onClose={() => open?.decline()}
+      title={t('step_up.title')}
+      zIndex={Z_INDEX}
+      closeButtonProps={{ 'aria-label': t('shell.close') }}
+    >
+      {/* Another challenge is another form: nothing typed for the last one is sent for this one. */}
+      {open && <Question key={open.asked.challenge} open={open} />}
+    </Modal>
+  );
+}
+
+function Question({ open: { deed, asked, refusal, take, decline } }: { open: Open }) {
+  const { t } = useTranslation();
+  const withPasskey = asked.credentials.length > 0 && hasPasskeys();
+  const [typing, setTyping] = useState(!withPasskey && asked.takes_password_and_code);
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
-  const acting = useMutation({
-    mutationFn: () => act({ password, code: code.replaceAll(' ', '') }),
-    onSuccess: onDone,
-    // A code serves once, also a wrong one.
-    onError: () => setCode(''),
+  const signing = useMutation({
+    mutationFn: async () => ({ kind: 'passkey' as const, ...(await sign(asked)) }),
+    onSuccess: take,
   });
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        if (ready) acting.mutate();
+        if (typing) take({ kind: 'password_and_code', password, code: code.replaceAll(' ', '') });
+        else signing.mutate();
       }}
     >
       <Stack gap="md">
-        {children}
+        <p className={classes.lead}>{t(`deeds.${deed}`)}</p>
         <p className={classes.lead}>{t('step_up.text')}</p>
-        <PasswordInput
-          label={t('account.password')}
-          autoComplete="current-password"
-          required
-          value={password}
-          onChange={(event) => setPassword(event.currentTarget.value)}
-          visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
-        />
-        <TextInput
-          label={t('account.code')}
-          inputMode="numeric"
-          autoComplete="one-time-code"
-          maxLength={7}
-          required
-          value={code}
-          onChange={(event) => setCode(event.currentTarget.value)}
-        />
-        <ErrorNote error={acting.error} />
+        {!withPasskey && !asked.takes_password_and_code && (
+          <Alert variant="light">{t('step_up.passkey_elsewhere')}</Alert>
+        )}
+        {typing && (
+          <>
+            <PasswordInput
+              label={t('account.password')}
+              autoComplete="current-password"
+              data-autofocus
+              required
+              value={password}
+              onChange={(event) => setPassword(event.currentTarget.value)}
+              visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
+            />
+            <TextInput
+              label={t('account.code')}
+              inputMode="numeric"
+              autoComplete="one-time-code"
+              maxLength={7}
+              required
+              value={code}
+              onChange={(event) => setCode(event.currentTarget.value)}
+            />
+          </>
+        )}
+        <ErrorNote error={signing.error ?? refusal} />
         <Group justify="flex-end">
-          <Button variant="default" onClick={onCancel}>
+          {withPasskey && asked.takes_password_and_code && (
+            <Button variant="subtle" me="auto" onClick={() => setTyping(!typing)}>
+              {typing ? t('step_up.with_passkey') : t('step_up.with_password')}
+            </Button>
+          )}
+          <Button variant="default" onClick={decline}>
             {t('shell.cancel')}
           </Button>
-          <Button type="submit" color={color} disabled={!ready} loading={acting.isPending}>
-            {label}
+          <Button
+            type="submit"
+            data-autofocus={!typing || undefined}
+            disabled={!typing && !withPasskey}
+            loading={signing.isPending}
+            leftSection={typing ? undefined : <IconFingerprint size={16} aria-hidden="true" />}
+          >
+            {typing ? t('step_up.confirm') : t('step_up.use_passkey')}
           </Button>
         </Group>
       </Stack>

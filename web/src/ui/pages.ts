@@ -5,15 +5,19 @@ import {
   IconChartLine,
   IconFilter2,
   IconHourglassHigh,
+  IconKey,
   IconPlug,
   IconRepeat,
   IconRoute,
   IconShieldLock,
+  IconUserCog,
+  IconUserShield,
   IconUsers,
   IconUsersGroup,
 } from '@tabler/icons-react';
+import { useMay } from './may';
 
-/** `key` follows a `g`. */
+/** `key` follows a `g`. Whoever's roles do not open a page with `control` is not offered it. */
 export const PAGES = [
   { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, key: 'i' },
   { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, key: 'f' },
@@ -26,6 +30,17 @@ export const PAGES = [
   { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, key: 'l' },
   { path: '/p/$project/data', name: 'nav.data', icon: IconShieldLock, key: 'd' },
   { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, key: 's' },
+  { path: '/p/$project/tokens', name: 'nav.tokens', icon: IconKey, key: 'k', control: 'read_tokens' },
+  { path: '/p/$project/members', name: 'nav.members', icon: IconUserCog, key: 'm', control: 'read_members' },
+  { path: '/p/$project/account', name: 'nav.account', icon: IconUserShield, key: 'a' },
 ] as const;
+
+export type Page = (typeof PAGES)[number];
+
+/** The pages that the reader's roles open. */
+export function usePages(): Page[] {
+  const may = useMay();
+  return PAGES.filter((page) => !('control' in page) || may(page.control));
+}
 
 export type PagePath = (typeof PAGES)[number]['path'];

@@ -50,7 +50,7 @@ test('from sign-up with a passkey to the first report', async ({ browser }) => {
     await page.getByRole('button', { name: 'Add a passkey' }).click();
     await page.getByRole('button', { name: 'Continue' }).click();
     await showPasswordAndCode(page, phone);
-    await page.getByLabel('Name').fill('Laptop');
+    await page.getByRole('textbox', { name: 'Name' }).fill('Laptop');
     // A finger that does not fit makes nothing.
     await verifies(passkeys, false);
     await page.getByRole('button', { name: 'Make it' }).click();
@@ -118,13 +118,13 @@ test('an account: passkeys, recovery codes, where one is signed in', async ({ br
     await dialog.getByRole('button', { name: 'Confirm' }).click();
     await expect(stepUp(page).getByRole('alert')).toContainText('This could not be confirmed.');
     await showPasswordAndCode(page, house.phone);
-    await page.getByLabel('Name').fill('Laptop');
+    await page.getByRole('textbox', { name: 'Name' }).fill('Laptop');
     await page.getByRole('button', { name: 'Make it' }).click();
     const row = page.getByRole('row', { name: /Laptop/ });
     await expect(row).toContainText('never');
 
     await row.getByRole('button', { name: 'Rename Laptop' }).click();
-    await page.getByLabel('Name').fill('Old laptop');
+    await page.getByRole('textbox', { name: 'Name' }).fill('Old laptop');
     await page.getByRole('dialog').getByRole('button', { name: 'Rename', exact: true }).click();
     await expect(page.getByRole('row', { name: /Old laptop/ })).toBeVisible();
 
@@ -237,14 +237,15 @@ test('somebody is invited, joins, sees what their roles open, and leaves', async
     await expect(guest.getByRole('button', { name: 'Make cohort' })).toBeVisible();
 
     await luca.getByRole('button', { name: 'Change the roles of Luca Bianchi' }).click();
-    await page.getByRole('checkbox', { name: /^Incident commander/ }).check();
+    await page.getByRole('checkbox', { name: /^Data steward/ }).check();
     await page.getByRole('dialog').getByRole('button', { name: 'Change roles' }).click();
     await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
-    await expect(page.getByRole('dialog')).toContainText('waits until a second person agrees');
-    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
+    const changing = page.getByRole('dialog', { name: 'Change the roles of Luca Bianchi' });
+    await expect(changing).toContainText('waits until a second person agrees');
+    await changing.getByRole('button', { name: 'Close' }).last().click();
     const waiting = page.getByRole('region', { name: 'Waiting for a second person' }).first();
     await expect(waiting).toContainText('Luca Bianchi');
-    await expect(waiting).toContainText('Incident commander');
+    await expect(waiting).toContainText('Data steward');
     await expectAccessible(page, 'waiting');
     await waiting.getByRole('button', { name: 'Decline' }).click();
     await expect(waiting).toHaveCount(0);
@@ -336,7 +337,7 @@ async function addPasskey(page: Page, house: House): Promise<void> {
   await page.getByRole('button', { name: 'Add a passkey' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Continue' }).click();
   await showPasswordAndCode(page, house.phone);
-  await page.getByLabel('Name').fill('Laptop');
+  await page.getByRole('textbox', { name: 'Name' }).fill('Laptop');
   await page.getByRole('button', { name: 'Make it' }).click();
   await expect(page.getByRole('row', { name: /Laptop/ })).toBeVisible();
 }

@@ -1,6 +1,6 @@
 // Who is a member, with which roles, and what changes that: roles, leaving.
 
-import { Badge, Button, Group, Modal, Skeleton } from '@mantine/core';
+import { Button, Group, Modal, Skeleton } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { membersQuery, removeMember, sessionQuery, setRoles, waitingQuery } from '../api/queries';
@@ -12,6 +12,7 @@ import { DataTable } from '../ui/DataTable';
 import { ErrorNote } from '../ui/ErrorNote';
 import { type MemberRole, useMay } from '../ui/may';
 import classes from '../ui/Page.module.css';
+import own from './Access.module.css';
 import { RolesChoice } from './Roles';
 
 type Deed = { act: 'roles' | 'remove'; member: Member };
@@ -27,6 +28,8 @@ export function Members() {
   const mayRemove = may('manage_members');
   const acts = mayChange || mayRemove;
   const done = () => setDeed(null);
+  const notesOf = ({ id, is_locked }: Member) =>
+    [id === session?.user?.id && t('people.you'), is_locked && t('people.locked')].filter(Boolean).join(', ');
   return (
     <section className={classes.panel} aria-label={t('people.list')} aria-busy={isPending}>
       <h2 className={classes.subtitle}>{t('people.list')}</h2>
@@ -47,14 +50,14 @@ export function Members() {
           rows={data.map((member) => ({
             key: String(member.id),
             name: member.name,
-            note: member.email === session?.user?.email ? t('people.you') : undefined,
+            note: notesOf(member),
             cells: [
               member.email,
               member.roles.map((role) => t(`roles.${role as MemberRole}`)).join(', '),
               member.passkeys === 0 ? (
-                <Badge key="none" color="yellow" variant="light">
+                <span key="none" className={own.warn}>
                   {t('people.no_passkey')}
-                </Badge>
+                </span>
               ) : (
                 format.count(member.passkeys)
               ),

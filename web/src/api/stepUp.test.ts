@@ -63,9 +63,16 @@ describe('showing a factor again', () => {
     ]);
   });
 
-  it('does nothing when it is turned away, or nobody is there to ask', async () => {
-    const alone = serverOf(wanted('a'));
-    await expect(shownAgain('erase', alone.send)).rejects.toBeInstanceOf(Declined);
+  it('waits for the dialog where it is not on the page yet', async () => {
+    const { sent, send } = serverOf(wanted('a'));
+    const acting = shownAgain('erase', send);
+    await Promise.resolve();
+    stop = answerStepUps(async () => PROOF);
+    expect(await acting).toBe('done');
+    expect(sent).toEqual([undefined, PROOF]);
+  });
+
+  it('does nothing when it is turned away', async () => {
     stop = answerStepUps(() => Promise.reject(new Declined()));
     const declined = serverOf(wanted('a'));
     await expect(shownAgain('erase', declined.send)).rejects.toBeInstanceOf(Declined);

@@ -30,7 +30,7 @@ export interface StepUpQuestion {
   refusal: ApiError | null;
 }
 
-/** Nobody was there to show anything, or they turned it away: nothing was done. */
+/** It was turned away: nothing was done. */
 export class Declined extends Error {
   constructor() {
     super('it was not confirmed');
@@ -40,14 +40,19 @@ export class Declined extends Error {
 
 type Asker = (question: StepUpQuestion) => Promise<StepUpProof>;
 let asker: Asker | null = null;
+let early: ((asker: Asker) => void)[] = [];
 
-/** The dialog takes questions while it is on the page. */
+/** The dialog takes questions while it is on the page, and those that came before it. */
 export function answerStepUps(next: Asker): () => void {
   asker = next;
+  for (const ask of early) ask(next);
+  early = [];
   return () => {
     asker = null;
   };
 }
+
+const dialog = (): Promise<Asker> => (asker ? Promise.resolve(asker) : new Promise((ask) => early.push(ask)));
 
 /** Sends; where a factor is wanted, has it shown and sends again until it is taken or turned away. */
 export async function shownAgain<T>(deed: Deed, send: (proof?: StepUpProof) => Promise<T>): Promise<T> {
@@ -59,8 +64,8 @@ export async function shownAgain<T>(deed: Deed, send: (proof?: StepUpProof) => P
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.stepUp) {
-        if (!asker) throw new Declined();
-        proof = await asker({ deed, asked: error.stepUp, refusal });
+        const ask = await dialog();
+        proof = await ask({ deed, asked: error.stepUp, refusal });
       } else if (error.code === 'step_up_refused' && proof) {
         // The challenge is spent: ask for another one.
         [refusal, proof] = [error, undefined];

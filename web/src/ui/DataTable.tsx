@@ -32,7 +32,7 @@ export function DataTable({ caption, head, rows, foot, texts }: DataTableProps) 
             <tr key={row.key}>
               <th scope="row">
                 {row.name}
-                {row.note && <span className={classes.note}>{row.note}</span>}
+                {row.note && <span className={classes.note}> {row.note}</span>}
               </th>
               {row.cells.map((cell, at) => (
                 <td key={at}>{cell}</td>

@@ -14,7 +14,11 @@ const PAGES = [
   'live',
   'data',
   'start',
+  'tokens',
+  'members',
+  'account',
 ];
+const REPORTS = PAGES.slice(0, PAGES.indexOf('cohorts'));
 const SHAPES = ['bars', 'stacked', 'number', 'table'];
 
 for (const scheme of ['light', 'dark'] as const) {
@@ -23,7 +27,7 @@ for (const scheme of ['light', 'dark'] as const) {
     for (const name of PAGES) {
       await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
       await expect(page.locator('h1')).toBeVisible();
-      if (!['cohorts', 'live', 'data', 'start'].includes(name)) await settled(page);
+      if (REPORTS.includes(name)) await settled(page);
       await expectAccessible(page, `${name}, ${scheme}`);
     }
     for (const address of ['frequency?view=table', 'sessions?by=plan&chart=table&range=30d&unit=day']) {

@@ -10,10 +10,12 @@
 
 import { Route as rootRouteImport } from './routes/__root';
 import { Route as IndexRouteImport } from './routes/index';
+import { Route as JoinRouteImport } from './routes/join';
 import { Route as LoginRouteImport } from './routes/login';
 import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
+import { Route as PProjectAccountRouteImport } from './routes/p.$project.account';
 import { Route as PProjectApprovalsRouteImport } from './routes/p.$project.approvals';
 import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
 import { Route as PProjectDataRouteImport } from './routes/p.$project.data';
@@ -25,16 +27,23 @@ import { Route as PProjectFrequencyRouteImport } from './routes/p.$project.frequ
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
 import { Route as PProjectLiveRouteImport } from './routes/p.$project.live';
+import { Route as PProjectMembersRouteImport } from './routes/p.$project.members';
 import { Route as PProjectPersonsRouteImport } from './routes/p.$project.persons';
 import { Route as PProjectRetentionRouteImport } from './routes/p.$project.retention';
 import { Route as PProjectSessionsRouteImport } from './routes/p.$project.sessions';
 import { Route as PProjectStartRouteImport } from './routes/p.$project.start';
+import { Route as PProjectTokensRouteImport } from './routes/p.$project.tokens';
 import { Route as PProjectIncidentsIndexRouteImport } from './routes/p.$project.incidents.index';
 import { Route as PProjectIncidentsIncidentRouteImport } from './routes/p.$project.incidents.$incident';
 
 const IndexRoute = IndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => rootRouteImport,
+} as any);
+const JoinRoute = JoinRouteImport.update({
+  id: '/join',
+  path: '/join',
   getParentRoute: () => rootRouteImport,
 } as any);
 const LoginRoute = LoginRouteImport.update({
@@ -55,6 +64,11 @@ const PProjectRoute = PProjectRouteImport.update({
 const PProjectIndexRoute = PProjectIndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectAccountRoute = PProjectAccountRouteImport.update({
+  id: '/account',
+  path: '/account',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectApprovalsRoute = PProjectApprovalsRouteImport.update({
@@ -112,6 +126,11 @@ const PProjectLiveRoute = PProjectLiveRouteImport.update({
   path: '/live',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectMembersRoute = PProjectMembersRouteImport.update({
+  id: '/members',
+  path: '/members',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectPersonsRoute = PProjectPersonsRouteImport.update({
   id: '/persons',
   path: '/persons',
@@ -132,6 +151,11 @@ const PProjectStartRoute = PProjectStartRouteImport.update({
   path: '/start',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectTokensRoute = PProjectTokensRouteImport.update({
+  id: '/tokens',
+  path: '/tokens',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectIncidentsIndexRoute = PProjectIncidentsIndexRouteImport.update({
   id: '/incidents/',
   path: '/incidents/',
@@ -146,9 +170,11 @@ const PProjectIncidentsIncidentRoute =
 
 export interface FileRoutesByFullPath {
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/account': typeof PProjectAccountRoute;
   '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
@@ -160,18 +186,22 @@ export interface FileRoutesByFullPath {
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project/': typeof PProjectIndexRoute;
   '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
   '/p/$project/incidents/': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRoutesByTo {
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
+  '/p/$project/account': typeof PProjectAccountRoute;
   '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
@@ -183,10 +213,12 @@ export interface FileRoutesByTo {
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project': typeof PProjectIndexRoute;
   '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
   '/p/$project/incidents': typeof PProjectIncidentsIndexRoute;
@@ -194,9 +226,11 @@ export interface FileRoutesByTo {
 export interface FileRoutesById {
   __root__: typeof rootRouteImport;
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/account': typeof PProjectAccountRoute;
   '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
@@ -208,10 +242,12 @@ export interface FileRoutesById {
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
   '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project/': typeof PProjectIndexRoute;
   '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
   '/p/$project/incidents/': typeof PProjectIncidentsIndexRoute;
@@ -220,9 +256,11 @@ export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath;
   fullPaths:
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/account'
     | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
@@ -234,18 +272,22 @@ export interface FileRouteTypes {
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
+    | '/p/$project/tokens'
     | '/p/$project/'
     | '/p/$project/incidents/$incident'
     | '/p/$project/incidents/';
   fileRoutesByTo: FileRoutesByTo;
   to:
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
+    | '/p/$project/account'
     | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
@@ -257,19 +299,23 @@ export interface FileRouteTypes {
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
+    | '/p/$project/tokens'
     | '/p/$project'
     | '/p/$project/incidents/$incident'
     | '/p/$project/incidents';
   id:
     | '__root__'
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/account'
     | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
@@ -281,10 +327,12 @@ export interface FileRouteTypes {
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
     | '/p/$project/sessions'
     | '/p/$project/start'
+    | '/p/$project/tokens'
     | '/p/$project/'
     | '/p/$project/incidents/$incident'
     | '/p/$project/incidents/';
@@ -292,6 +340,7 @@ export interface FileRouteTypes {
 }
 export interface RootRouteChildren {
   IndexRoute: typeof IndexRoute;
+  JoinRoute: typeof JoinRoute;
   LoginRoute: typeof LoginRoute;
   SetupRoute: typeof SetupRoute;
   PProjectRoute: typeof PProjectRouteWithChildren;
@@ -304,6 +353,13 @@ declare module '@tanstack/react-router' {
       path: '/';
       fullPath: '/';
       preLoaderRoute: typeof IndexRouteImport;
+      parentRoute: typeof rootRouteImport;
+    };
+    '/join': {
+      id: '/join';
+      path: '/join';
+      fullPath: '/join';
+      preLoaderRoute: typeof JoinRouteImport;
       parentRoute: typeof rootRouteImport;
     };
     '/login': {
@@ -332,6 +388,13 @@ declare module '@tanstack/react-router' {
       path: '/';
       fullPath: '/p/$project/';
       preLoaderRoute: typeof PProjectIndexRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/account': {
+      id: '/p/$project/account';
+      path: '/account';
+      fullPath: '/p/$project/account';
+      preLoaderRoute: typeof PProjectAccountRouteImport;
       parentRoute: typeof PProjectRoute;
     };
     '/p/$project/approvals': {
@@ -411,6 +474,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectLiveRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/members': {
+      id: '/p/$project/members';
+      path: '/members';
+      fullPath: '/p/$project/members';
+      preLoaderRoute: typeof PProjectMembersRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/persons': {
       id: '/p/$project/persons';
       path: '/persons';
@@ -439,6 +509,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectStartRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/tokens': {
+      id: '/p/$project/tokens';
+      path: '/tokens';
+      fullPath: '/p/$project/tokens';
+      preLoaderRoute: typeof PProjectTokensRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/incidents/': {
       id: '/p/$project/incidents/';
       path: '/incidents';
@@ -457,6 +534,7 @@ declare module '@tanstack/react-router' {
 }
 
 interface PProjectRouteChildren {
+  PProjectAccountRoute: typeof PProjectAccountRoute;
   PProjectApprovalsRoute: typeof PProjectApprovalsRoute;
   PProjectCohortsRoute: typeof PProjectCohortsRoute;
   PProjectDataRoute: typeof PProjectDataRoute;
@@ -468,16 +546,19 @@ interface PProjectRouteChildren {
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
   PProjectLiveRoute: typeof PProjectLiveRoute;
+  PProjectMembersRoute: typeof PProjectMembersRoute;
   PProjectPersonsRoute: typeof PProjectPersonsRoute;
   PProjectRetentionRoute: typeof PProjectRetentionRoute;
   PProjectSessionsRoute: typeof PProjectSessionsRoute;
   PProjectStartRoute: typeof PProjectStartRoute;
+  PProjectTokensRoute: typeof PProjectTokensRoute;
   PProjectIndexRoute: typeof PProjectIndexRoute;
   PProjectIncidentsIncidentRoute: typeof PProjectIncidentsIncidentRoute;
   PProjectIncidentsIndexRoute: typeof PProjectIncidentsIndexRoute;
 }
 
 const PProjectRouteChildren: PProjectRouteChildren = {
+  PProjectAccountRoute: PProjectAccountRoute,
   PProjectApprovalsRoute: PProjectApprovalsRoute,
   PProjectCohortsRoute: PProjectCohortsRoute,
   PProjectDataRoute: PProjectDataRoute,
@@ -489,10 +570,12 @@ const PProjectRouteChildren: PProjectRouteChildren = {
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,
   PProjectLiveRoute: PProjectLiveRoute,
+  PProjectMembersRoute: PProjectMembersRoute,
   PProjectPersonsRoute: PProjectPersonsRoute,
   PProjectRetentionRoute: PProjectRetentionRoute,
   PProjectSessionsRoute: PProjectSessionsRoute,
   PProjectStartRoute: PProjectStartRoute,
+  PProjectTokensRoute: PProjectTokensRoute,
   PProjectIndexRoute: PProjectIndexRoute,
   PProjectIncidentsIncidentRoute: PProjectIncidentsIncidentRoute,
   PProjectIncidentsIndexRoute: PProjectIncidentsIndexRoute,
@@ -504,6 +587,7 @@ const PProjectRouteWithChildren = PProjectRoute._addFileChildren(
 
 const rootRouteChildren: RootRouteChildren = {
   IndexRoute: IndexRoute,
+  JoinRoute: JoinRoute,
   LoginRoute: LoginRoute,
   SetupRoute: SetupRoute,
   PProjectRoute: PProjectRouteWithChildren,

@@ -4,6 +4,7 @@ import { QueryCache, QueryClient } from '@tanstack/react-query';
 import { createRouter } from '@tanstack/react-router';
 import { ApiError } from './api/client';
 import { type Sealed, sealedQuery, sessionQuery } from './api/queries';
+import { Declined } from './api/stepUp';
 import { parseSearch, stringifySearch } from './query/codec';
 import { routeTree } from './routeTree.gen';
 import { PageError, PageMissing, PagePending } from './ui/PageStates';
@@ -18,7 +19,7 @@ export function makeQueryClient(router: () => Router): QueryClient {
         if (!(error instanceof ApiError)) return;
         const sealed = SEALED_BY[error.code];
         if (sealed) queryClient.setQueryData(sealedQuery().queryKey, sealed);
-        if (error.status !== 401) return;
+        if (error.code !== 'not_signed_in') return;
         queryClient.removeQueries({ queryKey: sessionQuery().queryKey });
         const { pathname, searchStr } = router().state.location;
         if (pathname === '/login') return;
@@ -36,6 +37,7 @@ export function makeQueryClient(router: () => Router): QueryClient {
         // A refusal stays a refusal; only a server that could not be reached is asked again.
         retry: (failures, error) =>
           failures < RETRIES_MAX &&
+          !(error instanceof Declined) &&
           !(error instanceof ApiError && (error.status < 500 || error.code in SEALED_BY)),
         refetchOnWindowFocus: false,
       },

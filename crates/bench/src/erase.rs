@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use cofferdam_engine::{
-    Door, Engine, ErasureReason, IdentityMode, Options, ProfileKind, Project, SetUp, Site, Strictness, Whom,
+    Access, Door, Engine, ErasureReason, IdentityMode, Options, ProfileKind, Project, RequestHash, SetUp, Site,
+    StepUpProof, Strictness, Visitor, Whom,
 };
 use serde_json::{Value, json};
 
@@ -43,6 +44,7 @@ pub(crate) async fn run(args: &EraseArgs) -> Result<()> {
         geoip: None,
         clock: Arc::new(clock),
         witnesses: Vec::new(),
+        access: Access::default(),
     })
     .await?;
     let enrolment = engine.begin_setup(SETUP_CODE, "bench@example.org").await?;
@@ -61,19 +63,19 @@ pub(crate) async fn run(args: &EraseArgs) -> Result<()> {
         project: "First".to_owned(),
         time_zone: "UTC".to_owned(),
     };
-    let (member, _) = engine.set_up(request).await?;
-    let made = engine.create_project(&member, "Shop", "UTC", IdentityMode::Simplified).await?;
-    let project = engine.project_of(&member, made.id)?;
+    let caller = engine.set_up(request, &Visitor::default()).await?.caller;
+    let made = engine.create_project(&caller.member, "Shop", "UTC", IdentityMode::Simplified, false).await?;
+    let project = engine.project_of(caller.member.org, made.id)?;
     let all = args.subjects + args.subjects.div_ceil(10).max(2);
     fill(&engine, &project, all).await?;
     let left = |persons: u64| (persons * EVENTS_EACH, persons);
 
     let erase = async |from: u64, to: u64| -> Result<f64> {
         let whom = Whom { persons: Vec::new(), ids: (from..to).map(id).collect() };
-        let code = code();
+        let proof = StepUpProof::PasswordAndCode { password: PASSWORD.to_owned().into(), code: code() };
         let started = Instant::now();
-        let factors = (PASSWORD.to_owned().into(), code.as_str());
-        let made = engine.erase(&member, factors, &project, &whom, ErasureReason::Request).await?;
+        let stepped_up = engine.finish_step_up(&caller, RequestHash::of(&[]), proof).await?;
+        let made = engine.erase(&caller, stepped_up, &project, &whom, ErasureReason::Request).await?;
         let status = engine.status(&project).await?;
         let seconds = started.elapsed().as_secs_f64();
         ensure!(made.unknown == 0 && (status.events, status.persons) == left(all - to), "{status:?}");

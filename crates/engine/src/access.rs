@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use cofferdam_ledger::{Entry, Intent, Kind, RoaringBitmap};
-use cofferdam_model::{PersonalField, SubjectNo};
+use cofferdam_model::{Class, PersonalField, SubjectNo};
 use cofferdam_query::calendar::utc_text;
 use cofferdam_query::{EventFound, People};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Engine, Error, Member, Project, Result};
+use crate::member::{Caller, SteppedUp, Who};
+use crate::{Engine, Error, Project, Result};
 
 /// Why a person's data is opened. The numbers are in the ledger: none changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -46,44 +47,43 @@ impl Engine {
     /// Everything that is known of a person, piece by piece.
     ///
     /// # Errors
-    /// When there is no such person, a factor is wrong, or the ledger does not take the intent: nothing is opened then.
+    /// When there is no such person, less than a passkey was shown, or the ledger does not take the intent: nothing is opened then.
     pub async fn access(
         self: &Arc<Engine>,
-        member: &Member,
-        factors: (Zeroizing<String>, &str),
+        caller: &Caller,
+        stepped_up: SteppedUp,
         project: &Arc<Project>,
         pseudonym: &str,
         purpose: AccessPurpose,
         format: AccessFormat,
     ) -> Result<mpsc::Receiver<Piece>> {
-        self.step_up(member, factors.0, factors.1).await?;
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, Class::C4)?;
         let subject = self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?;
         let merges = self.vault.merges(project.id);
         let person = merges.canonical(subject);
         let subjects: RoaringBitmap =
             merges.group(person).map_or(vec![person], |group| group.members.clone()).iter().map(|one| one.0).collect();
-        let actor = Some(self.actor(member.id));
         let purpose = purpose as u64;
         let intent = Intent {
             org: project.org,
             project: project.id,
             fields: PersonalField::ALL.into_iter().collect(),
             subjects,
-            context: Entry { actor, purpose, ..Entry::of(Kind::Intent) },
+            context: Entry { purpose, ..caller.entry(self, Kind::Intent) },
         };
         let ticket = self.ledger.authorise_async(intent).await?;
         let end = Entry {
-            actor,
             purpose,
             object: u64::from(project.id.0),
             refers_to: Some(ticket.seq()),
-            ..Entry::of(Kind::Done)
+            ..caller.entry(self, Kind::Done)
         };
         let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-        let (engine, project) = (self.clone(), project.clone());
+        let (engine, project, who) = (self.clone(), project.clone(), caller.who());
         tokio::spawn(async move {
             let mut out = Out { sender, format, rows: 0 };
-            let result = engine.write_person(&project, person, ticket, &mut out).await;
+            let result = engine.write_person(who, &project, person, ticket, &mut out).await;
             let kind = if result.is_ok() { Kind::Done } else { Kind::Aborted };
             if let Err(error) = engine.ledger.append_async(Entry { kind, count: out.rows, ..end }).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the end of a disclosure is not recorded");
@@ -98,7 +98,8 @@ impl Engine {
     }
 
     async fn write_person(
-        &self,
+        self: &Arc<Engine>,
+        who: Who,
         project: &Arc<Project>,
         person: SubjectNo,
         ticket: cofferdam_ledger::DisclosureTicket,
@@ -108,6 +109,7 @@ impl Engine {
         let subjects: Vec<SubjectNo> = ticket.subjects().collect();
         let names = self.vault.pseudonyms(project.id, &subjects).await?;
         let name = |subject: SubjectNo| names.get(&subject).cloned().unwrap_or_default();
+        self.check_unlocked(&who)?;
         let disclosed = self.vault.disclose(ticket).await?;
         out.send(out.format.head(&name(person), project, &utc_text(self.now_us()), seq)).await?;
         for subject in disclosed.subjects() {
@@ -125,10 +127,14 @@ impl Engine {
             }
         }
         out.send(out.format.between()).await?;
-        let (sender, format) = (out.sender.clone(), out.format);
+        let (sender, format, engine) = (out.sender.clone(), out.format, self.clone());
         let run = move |input: &cofferdam_query::Input<'_>| {
             let mut rows = 0;
             cofferdam_query::history(input, |events| {
+                // Locked while it runs: it ends here.
+                if engine.refused_by_lock(&who).is_some() {
+                    return Err(cofferdam_query::Error::Cancelled);
+                }
                 rows += events.len() as u64;
                 let text: String = events.iter().map(|event| format.event(event)).collect();
                 sender.blocking_send(Ok(text.into_bytes())).map_err(|_| cofferdam_query::Error::Cancelled)

@@ -1,8 +1,7 @@
-//! Members: first-run set-up, sign-in, sessions.
+//! Accounts: first-run set-up, passwords and codes.
 //!
-//! Sign-in is a password (Argon2id) and a TOTP code (RFC 6238), both always. A code is good once. Failures are
-//! limited per account, and an unknown address costs the same work as a known one. A session is a random token of
-//! which only the hash is stored; it ends after a time without use and after a time in any case.
+//! A password (Argon2id) never counts alone: a TOTP code (RFC 6238) comes with it, or a recovery code. A code is good
+//! once. Attempts are limited, and an unknown address costs the same work as a known one.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,19 +11,22 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use cofferdam_ledger::Kind;
-use cofferdam_model::{OrgId, limits};
+use cofferdam_model::{OrgId, Roles, limits, sabotage};
 use cofferdam_vault::wire::IdentityMode;
 use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Totp};
 use zeroize::Zeroizing;
 
-use crate::meta::MemberRow;
-use crate::{Engine, Error, Result, random_hex, refused};
+use crate::member::{Caller, Factor, SignedIn, Visitor};
+use crate::meta::{MemberRow, NewMember};
+use crate::{Engine, Error, Result, refused};
 
-/// Who is signed in. No `Debug`: it holds a name and an address.
+/// A member of an organisation. No `Debug`: it holds a name and an address.
+#[derive(Clone)]
 pub struct Member {
     pub id: u32,
     pub org: OrgId,
+    pub roles: Roles,
     pub name: String,
     pub email: String,
     pub organisation: String,
@@ -77,7 +79,7 @@ impl Accounts {
     }
 
     /// Notes an attempt, or says how long to wait.
-    fn attempt(&self, account: [u8; 32], now_us: i64) -> Result<()> {
+    pub(crate) fn attempt(&self, account: [u8; 32], tries_max: u32, now_us: i64) -> Result<()> {
         let window = limits::SIGN_IN_WINDOW_SECONDS * 1_000_000;
         let mut failures = self.failures.lock().expect("never left half changed");
         if failures.len() >= ACCOUNTS_WATCHED_MAX {
@@ -89,7 +91,7 @@ impl Accounts {
         }
         let times = failures.entry(account).or_default();
         times.retain(|time| now_us - *time < window);
-        if times.len() >= limits::SIGN_IN_TRIES_MAX as usize {
+        if times.len() >= tries_max as usize {
             let wait = (times[0] + window - now_us) / 1_000_000 + 1;
             return Err(Error::TooManyAttempts { retry_after_s: wait.max(1).cast_unsigned() });
         }
@@ -114,7 +116,7 @@ impl Accounts {
         self.hashing.acquire().await.map_err(|_| Error::Interrupted)
     }
 
-    fn forgive(&self, account: &[u8; 32]) {
+    pub(crate) fn forgive(&self, account: &[u8; 32]) {
         self.failures.lock().expect("never left half changed").remove(account);
     }
 }
@@ -125,7 +127,7 @@ const ACCOUNTS_WATCHED_MAX: usize = 10_000;
 const HASHING_WAITERS_MAX: usize = 16;
 
 /// Addresses are compared without regard to case or surrounding space.
-fn normal_email(email: &str) -> String {
+pub(crate) fn normal_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
@@ -136,6 +138,15 @@ fn totp(secret: &[u8], account: &str) -> Totp {
         .with_account_name(account.replace(':', "_"))
         .with_issuer(Some("Cofferdam"))
         .build_noncompliant()
+}
+
+/// A new TOTP secret for an account, and how it is shown.
+pub(crate) fn new_totp(email: &str) -> Result<(TotpEnrolment, Zeroizing<Vec<u8>>)> {
+    let mut secret = Zeroizing::new(vec![0; 20]);
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Interrupted)?;
+    let totp = totp(&secret, email);
+    let uri = totp.to_url().map_err(|_| Error::Interrupted)?;
+    Ok((TotpEnrolment { secret: totp.secret().to_base32(), qr_svg: qr_svg(&uri), uri }, secret))
 }
 
 fn equal_in_constant_time(a: &str, b: &str) -> bool {
@@ -150,7 +161,7 @@ impl Engine {
     fn check_setup_code(&self, code: &str) -> Result<()> {
         // One account for all guesses: the code is short enough to type.
         let account = self.vault.fingerprint("attempts", b"setup");
-        self.accounts.attempt(account, self.now_us())?;
+        self.accounts.attempt(account, limits::SIGN_IN_TRIES_MAX, self.now_us())?;
         if !equal_in_constant_time(code.trim(), &self.accounts.setup_code) {
             return refused(
                 "wrong_setup_code",
@@ -169,28 +180,21 @@ impl Engine {
         }
         self.check_setup_code(setup_code)?;
         let email = check_email(email)?;
-        let mut secret = Zeroizing::new(vec![0; 20]);
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Interrupted)?;
-        let totp = totp(&secret, &email);
-        let uri = totp.to_url().map_err(|_| Error::Interrupted)?;
-        let enrolment = TotpEnrolment { secret: totp.secret().to_base32(), qr_svg: qr_svg(&uri), uri };
+        let (enrolment, secret) = new_totp(&email)?;
         *self.accounts.pending.lock().expect("never left half changed") = Some((email, secret));
         Ok(enrolment)
     }
 
-    /// Makes the first organisation, member and project. Answers a session token.
-    pub async fn set_up(&self, request: SetUp) -> Result<(Member, String)> {
+    /// Makes the first organisation, member and project, and signs the member in.
+    pub async fn set_up(&self, request: SetUp, visitor: &Visitor) -> Result<SignedIn> {
         if !self.setup_needed().await? {
             return refused("already_set_up", "this installation is already set up", Some("sign in instead"));
         }
         self.check_setup_code(&request.setup_code)?;
         crate::check_zone(&request.time_zone)?;
         let email = check_email(&request.email)?;
-        let (name, organisation) = (request.name.trim(), request.organisation.trim());
-        if [name, organisation, request.project.trim()].iter().any(|text| text.is_empty() || text.chars().count() > 100)
-        {
-            return refused("invalid_name", "names have 1 to 100 characters", None);
-        }
+        let (name, organisation) = (check_name(&request.name)?, check_name(&request.organisation)?);
+        check_name(&request.project)?;
         check_password(&request.password, &email)?;
         let secret = {
             let pending = self.accounts.pending.lock().expect("never left half changed");
@@ -205,151 +209,100 @@ impl Engine {
                 }
             }
         };
-        let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
-        let Some(step) = totp(&secret, &email).check(request.totp_code.trim(), now_s) else {
-            return refused("wrong_totp", "this code is not right at this moment", Some("check that the clocks agree"));
-        };
+        let step = self.right_code(&secret, &email, &request.totp_code)?;
         let hash = self.hash_password(request.password).await?;
-        let personal = serde_json::to_vec(&Personal { name: name.to_owned(), email: email.clone() })
-            .map_err(|_| Error::Interrupted)?;
-        let inserted = self
-            .meta
-            .insert_first(
-                organisation,
-                &self.vault.fingerprint("member email", email.as_bytes()),
-                &self.vault.seal_secret("member", 1, &personal),
-                &hash,
-                (&self.vault.seal_secret("totp", 1, &secret), step.cast_signed()),
-                self.now_us(),
-            )
-            .await?;
-        if !inserted {
+        let seal = |id: u32| self.seal_member(id, name, &email, &secret);
+        let print = self.vault.fingerprint("member email", email.as_bytes());
+        let new = NewMember {
+            email_print: &print,
+            seal: &seal,
+            password_hash: &hash,
+            totp_step: step,
+            roles: Roles::FIRST_MEMBER,
+            now_us: self.now_us(),
+        };
+        if !self.meta.insert_first(organisation, &new).await? {
             return refused("already_set_up", "this installation is already set up", Some("sign in instead"));
         }
         *self.accounts.pending.lock().expect("never left half changed") = None;
         self.record(Kind::SetUp, Some(1), 0).await?;
-        self.new_project(OrgId(1), 1, &request.project, &request.time_zone, IdentityMode::Simplified).await?;
+        let (org, mode) = (OrgId(1), IdentityMode::Simplified);
+        self.new_project(org, 1, &request.project, &request.time_zone, mode, false).await?;
         let row = self.meta.member(1).await?.ok_or(Error::Interrupted)?;
-        Ok((self.member(row).await?, self.open_session(1).await?))
+        self.open_session(row, Factor::Totp, visitor).await
     }
 
-    /// Signs in with all factors at once; one message for whatever is wrong.
-    pub async fn sign_in(&self, email: &str, password: Zeroizing<String>, code: &str) -> Result<(Member, String)> {
-        if email.len() > 254 || password.chars().count() > limits::PASSWORD_CHARS_MAX {
-            return wrong_credentials();
+    /// Checks the first code of a new authenticator. Answers its step, which is used up with it.
+    pub(crate) fn right_code(&self, secret: &[u8], email: &str, code: &str) -> Result<i64> {
+        let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
+        match totp(secret, email).check(code.trim(), now_s) {
+            Some(step) => Ok(step.cast_signed()),
+            None => refused("wrong_totp", "this code is not right at this moment", Some("check that the clocks agree")),
         }
-        let email = normal_email(email);
-        let print = self.vault.fingerprint("member email", email.as_bytes());
-        self.accounts.attempt(print, self.now_us())?;
-        let row = self.meta.member_by_print(&print).await?;
-        let known = row.as_ref().map(|row| row.id);
-        let Some(row) = self.checked(row, &email, password, code).await? else {
-            // For a known account, of which the tries are limited: strangers cannot make the ledger grow.
-            if let Some(member) = known {
-                self.record(Kind::SignInRefused, Some(member), 0).await?;
-            }
-            return wrong_credentials();
-        };
-        self.accounts.forgive(&print);
-        self.record(Kind::SignedIn, Some(row.id), 0).await?;
-        let token = self.open_session(row.id).await?;
-        Ok((self.member(row).await?, token))
     }
 
-    /// The row again, when password and code are those of it. The code is used up then.
-    async fn checked(
+    /// What is personal or secret of a member, sealed for their number: name and address, and the TOTP secret.
+    pub(crate) fn seal_member(&self, id: u32, name: &str, email: &str, totp_secret: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let personal = serde_json::to_vec(&Personal { name: name.to_owned(), email: email.to_owned() })
+            .expect("two strings are written without fail");
+        (self.vault.seal_secret("member", id, &personal), self.vault.seal_secret("totp", id, totp_secret))
+    }
+
+    /// The row again, when password and code are those of it, and what the code was. It is used up then.
+    pub(crate) async fn checked(
         &self,
         row: Option<MemberRow>,
         email: &str,
         password: Zeroizing<String>,
         code: &str,
-    ) -> Result<Option<MemberRow>> {
+    ) -> Result<Option<(MemberRow, Factor)>> {
         let hash = row.as_ref().map(|row| row.password_hash.clone());
         let password_right = self.verify_password(password, hash).await?;
         let now_s = u64::try_from(self.now_us() / 1_000_000).unwrap_or(0);
-        if let (Some(row), true) = (row, password_right) {
-            let secret = self.vault.open_secret("totp", row.id, &row.totp_sealed)?;
-            if let Some(step) = totp(&secret, email).check(code.trim(), now_s)
-                && self.meta.use_totp_step(row.id, step.cast_signed()).await?
-            {
-                return Ok(Some(row));
-            }
+        let (Some(row), true) = (row, password_right) else { return Ok(None) };
+        if crate::member::is_recovery_code(code) {
+            return Ok(self.use_recovery_code(row.id, code).await?.then_some((row, Factor::RecoveryCode)));
+        }
+        let secret = self.vault.open_secret("totp", row.id, &row.totp_sealed)?;
+        if let Some(step) = totp(&secret, email).check(code.trim(), now_s)
+            && (self.meta.use_totp_step(row.id, step.cast_signed()).await? || sabotage::is_out(7))
+        {
+            return Ok(Some((row, Factor::Totp)));
         }
         Ok(None)
     }
 
-    /// Has somebody who is signed in show all factors again, for one act: a stolen session cannot. Tries are limited
-    /// as those of signing in are, and together with them.
-    ///
-    /// # Errors
-    /// When password or code is wrong, or the code was used before.
-    pub(crate) async fn step_up(&self, member: &Member, password: Zeroizing<String>, code: &str) -> Result<()> {
-        let wrong = || {
-            refused(
-                "step_up_refused",
-                "password or code is wrong",
-                Some("a code works once: wait for the next one if you just used it"),
-            )
-        };
+    /// Whether whoever is signed in shows password and code again, and what the code was. Tries are limited for each
+    /// session, so that a stolen one locks nobody out of theirs.
+    pub(crate) async fn shows_password_and_code(
+        &self,
+        caller: &Caller,
+        password: Zeroizing<String>,
+        code: &str,
+    ) -> Result<Option<Factor>> {
         if password.chars().count() > limits::PASSWORD_CHARS_MAX {
-            return wrong();
+            return Ok(None);
         }
-        let email = normal_email(&member.email);
-        let print = self.vault.fingerprint("member email", email.as_bytes());
-        self.accounts.attempt(print, self.now_us())?;
-        let row = self.meta.member(member.id).await?;
-        if self.checked(row, &email, password, code).await?.is_none() {
-            self.record(Kind::StepUpRefused, Some(member.id), 0).await?;
-            return wrong();
+        let email = normal_email(&caller.member.email);
+        let tries = self.vault.fingerprint("attempts", &caller.session.number.to_le_bytes());
+        self.accounts.attempt(tries, limits::SIGN_IN_TRIES_MAX, self.now_us())?;
+        let row = self.meta.member(caller.member.id).await?;
+        let checked = self.checked(row, &email, password, code).await?;
+        if checked.is_some() {
+            self.accounts.forgive(&tries);
         }
-        self.accounts.forgive(&print);
-        self.record(Kind::SteppedUp, Some(member.id), 0).await
+        Ok(checked.map(|(_, factor)| factor))
     }
 
-    /// The member of a session token.
-    pub async fn authenticate(&self, token: &str) -> Result<Member> {
-        let print = self.session_print(token);
-        let now_us = self.now_us();
-        let session = self.meta.session(&print).await?.ok_or(Error::NotSignedIn)?;
-        let too_old = now_us - session.created_us > limits::SESSION_SECONDS_MAX * 1_000_000;
-        if too_old || now_us - session.seen_us > limits::SESSION_IDLE_SECONDS_MAX * 1_000_000 {
-            self.meta.delete_session(&print).await?;
-            return Err(Error::NotSignedIn);
-        }
-        if now_us - session.seen_us > 60_000_000 {
-            self.meta.touch_session(&print, now_us).await?;
-        }
-        let row = self.meta.member(session.member).await?.ok_or(Error::NotSignedIn)?;
-        self.member(row).await
-    }
-
-    pub async fn sign_out(&self, token: &str) -> Result<()> {
-        let print = self.session_print(token);
-        if let Some(session) = self.meta.session(&print).await? {
-            self.meta.delete_session(&print).await?;
-            self.record(Kind::SignedOut, Some(session.member), 0).await?;
-        }
-        Ok(())
-    }
-
-    fn session_print(&self, token: &str) -> [u8; 32] {
-        self.vault.fingerprint("session", token.as_bytes())
-    }
-
-    async fn open_session(&self, member: u32) -> Result<String> {
-        let token = random_hex::<32>();
-        self.meta.insert_session(&self.session_print(&token), member, self.now_us()).await?;
-        Ok(token)
-    }
-
-    async fn member(&self, row: MemberRow) -> Result<Member> {
+    pub(crate) async fn member_of(&self, row: MemberRow) -> Result<Member> {
         let personal = self.vault.open_secret("member", row.id, &row.sealed)?;
         let personal: Personal = serde_json::from_slice(&personal).map_err(|_| Error::Interrupted)?;
         let organisation = self.meta.organisation_name(row.org).await?;
-        Ok(Member { id: row.id, org: row.org, name: personal.name, email: personal.email, organisation })
+        let (id, org, roles) = (row.id, row.org, row.roles);
+        Ok(Member { id, org, roles, name: personal.name, email: personal.email, organisation })
     }
 
-    async fn hash_password(&self, password: Zeroizing<String>) -> Result<String> {
+    pub(crate) async fn hash_password(&self, password: Zeroizing<String>) -> Result<String> {
         let _turn = self.accounts.turn().await?;
         tokio::task::spawn_blocking(move || {
             let hash: PasswordHash =
@@ -376,7 +329,7 @@ impl Engine {
     }
 }
 
-fn wrong_credentials<T>() -> Result<T> {
+pub(crate) fn wrong_credentials<T>() -> Result<T> {
     refused(
         "wrong_credentials",
         "address, password or code is wrong",
@@ -384,7 +337,7 @@ fn wrong_credentials<T>() -> Result<T> {
     )
 }
 
-fn check_email(email: &str) -> Result<String> {
+pub(crate) fn check_email(email: &str) -> Result<String> {
     let email = normal_email(email);
     let well_formed = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.len() > 2);
     if !well_formed || email.len() > 254 || email.contains(char::is_whitespace) {
@@ -393,7 +346,15 @@ fn check_email(email: &str) -> Result<String> {
     Ok(email)
 }
 
-fn check_password(password: &str, email: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<&str> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 {
+        return refused("invalid_name", "names have 1 to 100 characters", None);
+    }
+    Ok(name)
+}
+
+pub(crate) fn check_password(password: &str, email: &str) -> Result<()> {
     let chars = password.chars().count();
     if !(limits::PASSWORD_CHARS_MIN..=limits::PASSWORD_CHARS_MAX).contains(&chars) {
         return refused(

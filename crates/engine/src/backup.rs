@@ -159,7 +159,7 @@ async fn restore_beside(
     }
     // Follows the list of destroyed keys.
     let vault = Arc::new(Vault::unseal(&Site::in_folder(folder), root).await?);
-    // A session that was ended since must not come back.
+    // What was ended since must not come back: sessions, tokens, invitations.
     crate::meta::Meta::open(&folder.join("meta.db")).await?.delete_sessions().await?;
     ledger::append(folder, &vault, clock, Entry::of(Kind::Restored)).await?;
     let verified = ledger::verify(folder, &vault)?;

@@ -106,6 +106,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Writes down that somebody asked for personal values they may not have.
+    pub async fn refused_disclosure(&self, entry: Entry) -> Result<()> {
+        self.ledger.append_async(entry).await?;
+        Ok(())
+    }
+
+    /// Writes an entry about a member that no session of theirs is behind.
+    pub(crate) async fn record_object(&self, kind: Kind, member: u32, object: u64) -> Result<()> {
+        self.ledger.append_async(Entry { actor: Some(self.actor(member)), object, ..Entry::of(kind) }).await?;
+        Ok(())
+    }
+
     /// What a member is called in the ledger.
     pub(crate) fn actor(&self, member: u32) -> Pseudonym {
         Pseudonym::of(&self.vault.fingerprint("ledger actor", &member.to_le_bytes()))

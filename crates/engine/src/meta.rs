@@ -1,15 +1,20 @@
-//! Members, sessions and projects: rows in one SQLite database. No personal value is in clear: a member's name and
-//! address are sealed, found by a keyed fingerprint.
+//! Members, sessions, passkeys, tokens, locks and projects: rows in one SQLite database. No personal value is in
+//! clear: a member's name and address are sealed, found by a keyed fingerprint. No secret is there at all, only hashes
+//! under a key.
 
 use std::path::Path;
 use std::str::FromStr;
 
 use cofferdam_model::{OrgId, ProjectId};
 use cofferdam_vault::wire::IdentityMode;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Result, Row};
+
+mod gates;
+mod people;
+
+pub(crate) use gates::{TokenRow, WishRow};
+pub(crate) use people::{InvitationRow, MemberRow, NewMember, NewPasskeyRow, NewSession, PasskeyRow};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS organisations (
@@ -25,14 +30,12 @@ CREATE TABLE IF NOT EXISTS members (
     password_hash TEXT NOT NULL,
     totp_sealed BLOB NOT NULL,
     totp_step INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS sessions (
-    print BLOB PRIMARY KEY,
-    member INTEGER NOT NULL REFERENCES members (id),
     created_at INTEGER NOT NULL,
-    seen_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+    roles INTEGER NOT NULL,
+    -- When a list of recovery codes was last used.
+    recovered_at INTEGER NOT NULL DEFAULT 0,
+    removed_at INTEGER
+) STRICT;
 CREATE TABLE IF NOT EXISTS projects (
     id INTEGER PRIMARY KEY,
     org INTEGER NOT NULL REFERENCES organisations (id),
@@ -40,7 +43,8 @@ CREATE TABLE IF NOT EXISTS projects (
     time_zone TEXT NOT NULL,
     token TEXT NOT NULL UNIQUE,
     identity_mode TEXT NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    is_test INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS project_numbers (
     id INTEGER PRIMARY KEY AUTOINCREMENT
@@ -66,23 +70,10 @@ pub struct ProjectRecord {
     /// Public: it can only send events.
     pub token: String,
     pub mode: IdentityMode,
+    /// Of nobody real: what is allowed in tests only is allowed here.
+    pub is_test: bool,
     /// Microseconds since 1970-01-01 UTC.
     pub created_us: i64,
-}
-
-/// A member's row; what is personal is sealed.
-pub(crate) struct MemberRow {
-    pub(crate) id: u32,
-    pub(crate) org: OrgId,
-    pub(crate) sealed: Vec<u8>,
-    pub(crate) password_hash: String,
-    pub(crate) totp_sealed: Vec<u8>,
-}
-
-pub(crate) struct SessionRow {
-    pub(crate) member: u32,
-    pub(crate) created_us: i64,
-    pub(crate) seen_us: i64,
 }
 
 /// A cohort's row.
@@ -109,7 +100,10 @@ impl Meta {
             .foreign_keys(true)
             .pragma("secure_delete", "on");
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-        sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+        migrate(&pool).await?;
+        for schema in [SCHEMA, people::SCHEMA, gates::SCHEMA] {
+            sqlx::raw_sql(schema).execute(&pool).await?;
+        }
         Ok(Meta { pool })
     }
 
@@ -119,9 +113,11 @@ impl Meta {
         Ok(())
     }
 
-    /// Ends every session.
+    /// Ends what may have been ended since this copy was made: sessions, tokens, invitations, what waits.
     pub(crate) async fn delete_sessions(&self) -> Result<()> {
-        sqlx::query("DELETE FROM sessions").execute(&self.pool).await?;
+        let sql = "DELETE FROM sessions; DELETE FROM invitations; DELETE FROM wishes;
+             UPDATE tokens SET revoked_at = made_at WHERE revoked_at IS NULL;";
+        sqlx::raw_sql(sql).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -138,15 +134,7 @@ impl Meta {
     }
 
     /// The first organisation and its first member, both or none; none when somebody was faster.
-    pub(crate) async fn insert_first(
-        &self,
-        organisation: &str,
-        email_print: &[u8],
-        sealed: &[u8],
-        password_hash: &str,
-        totp: (&[u8], i64),
-        now_us: i64,
-    ) -> Result<bool> {
+    pub(crate) async fn insert_first(&self, organisation: &str, member: &NewMember<'_>) -> Result<bool> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         if sqlx::query("SELECT 1 FROM members LIMIT 1").fetch_optional(&mut *transaction).await?.is_some() {
             return Ok(false);
@@ -154,82 +142,22 @@ impl Meta {
         // An earlier set-up that was interrupted leaves nothing that this would collide with.
         sqlx::query("INSERT INTO organisations (id, name, created_at) VALUES (1, $1, $2)")
             .bind(organisation)
-            .bind(now_us)
+            .bind(member.now_us)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(
-            "INSERT INTO members (id, org, email_print, sealed, password_hash, totp_sealed, totp_step, created_at)
-             VALUES (1, 1, $1, $2, $3, $4, $5, $6)",
-        )
-        .bind(email_print)
-        .bind(sealed)
-        .bind(password_hash)
-        .bind(totp.0)
-        .bind(totp.1)
-        .bind(now_us)
-        .execute(&mut *transaction)
-        .await?;
+        people::insert_member(&mut transaction, OrgId(1), member).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
-    pub(crate) async fn member_by_print(&self, email_print: &[u8]) -> Result<Option<MemberRow>> {
-        let sql = "SELECT id, org, sealed, password_hash, totp_sealed FROM members WHERE email_print = $1";
-        sqlx::query(sql).bind(email_print).fetch_optional(&self.pool).await?.map(|row| member(&row)).transpose()
-    }
-
-    pub(crate) async fn member(&self, id: u32) -> Result<Option<MemberRow>> {
-        let sql = "SELECT id, org, sealed, password_hash, totp_sealed FROM members WHERE id = $1";
-        sqlx::query(sql).bind(i64::from(id)).fetch_optional(&self.pool).await?.map(|row| member(&row)).transpose()
-    }
-
-    /// Uses up a TOTP step. False when it, or a later one, was used before.
-    pub(crate) async fn use_totp_step(&self, member: u32, step: i64) -> Result<bool> {
-        let done = sqlx::query("UPDATE members SET totp_step = $1 WHERE id = $2 AND totp_step < $1")
-            .bind(step)
-            .bind(i64::from(member))
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    pub(crate) async fn insert_session(&self, print: &[u8], member: u32, now_us: i64) -> Result<()> {
-        sqlx::query("INSERT INTO sessions (print, member, created_at, seen_at) VALUES ($1, $2, $3, $3)")
-            .bind(print)
-            .bind(i64::from(member))
+    /// Another organisation, with nobody in it.
+    pub(crate) async fn insert_organisation(&self, name: &str, now_us: i64) -> Result<OrgId> {
+        let done = sqlx::query("INSERT INTO organisations (name, created_at) VALUES ($1, $2)")
+            .bind(name)
             .bind(now_us)
             .execute(&self.pool)
             .await?;
-        Ok(())
-    }
-
-    pub(crate) async fn session(&self, print: &[u8]) -> Result<Option<SessionRow>> {
-        let row = sqlx::query("SELECT member, created_at, seen_at FROM sessions WHERE print = $1")
-            .bind(print)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| {
-            Ok(SessionRow {
-                member: row.try_get::<i64, _>(0)? as u32,
-                created_us: row.try_get(1)?,
-                seen_us: row.try_get(2)?,
-            })
-        })
-        .transpose()
-    }
-
-    pub(crate) async fn touch_session(&self, print: &[u8], now_us: i64) -> Result<()> {
-        sqlx::query("UPDATE sessions SET seen_at = $1 WHERE print = $2")
-            .bind(now_us)
-            .bind(print)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    pub(crate) async fn delete_session(&self, print: &[u8]) -> Result<()> {
-        sqlx::query("DELETE FROM sessions WHERE print = $1").bind(print).execute(&self.pool).await?;
-        Ok(())
+        Ok(OrgId(done.last_insert_rowid() as u32))
     }
 
     /// A number for a project that no project had before.
@@ -247,11 +175,12 @@ impl Meta {
         time_zone: &str,
         token: &str,
         mode: IdentityMode,
+        is_test: bool,
         created_us: i64,
     ) -> Result<ProjectRecord> {
         sqlx::query(
-            "INSERT INTO projects (id, org, name, time_zone, token, identity_mode, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO projects (id, org, name, time_zone, token, identity_mode, created_at, is_test)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(i64::from(id.0))
         .bind(i64::from(org.0))
@@ -260,6 +189,7 @@ impl Meta {
         .bind(token)
         .bind(mode_word(mode))
         .bind(created_us)
+        .bind(is_test)
         .execute(&self.pool)
         .await?;
         Ok(ProjectRecord {
@@ -269,6 +199,7 @@ impl Meta {
             time_zone: time_zone.to_owned(),
             token: token.to_owned(),
             mode,
+            is_test,
             created_us,
         })
     }
@@ -335,7 +266,7 @@ impl Meta {
     /// The projects of one organisation, or of all, oldest first.
     pub(crate) async fn projects(&self, org: Option<OrgId>) -> Result<Vec<ProjectRecord>> {
         let rows = sqlx::query(
-            "SELECT id, org, name, time_zone, token, identity_mode, created_at FROM projects
+            "SELECT id, org, name, time_zone, token, identity_mode, created_at, is_test FROM projects
              WHERE $1 IS NULL OR org = $1 ORDER BY id",
         )
         .bind(org.map(|org| i64::from(org.0)))
@@ -355,10 +286,41 @@ impl Meta {
                         IdentityMode::Simplified
                     },
                     created_us: row.try_get(6)?,
+                    is_test: row.try_get(7)?,
                 })
             })
             .collect()
     }
+}
+
+/// Brings a database of an earlier version to this one's form: columns that came later, and sessions, which had no
+/// numbers and end.
+async fn migrate(pool: &SqlitePool) -> Result<()> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let has = async |transaction: &mut sqlx::SqliteConnection, table: &str, column: &str| {
+        let columns = sqlx::query("SELECT name FROM pragma_table_info($1)").bind(table).fetch_all(transaction).await?;
+        let names: Vec<String> = columns.iter().map(|row| row.try_get(0)).collect::<Result<_>>()?;
+        // A table that is not there is made in this version's form.
+        Ok::<bool, sqlx::Error>(names.is_empty() || names.iter().any(|name| name == column))
+    };
+    if !has(&mut transaction, "members", "roles").await? {
+        // There was one member, the first.
+        let roles = cofferdam_model::Roles::FIRST_MEMBER.bits();
+        let sql = format!(
+            "ALTER TABLE members ADD COLUMN roles INTEGER NOT NULL DEFAULT {roles};
+             ALTER TABLE members ADD COLUMN recovered_at INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE members ADD COLUMN removed_at INTEGER;"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+    }
+    if !has(&mut transaction, "projects", "is_test").await? {
+        let sql = "ALTER TABLE projects ADD COLUMN is_test INTEGER NOT NULL DEFAULT 0";
+        sqlx::query(sql).execute(&mut *transaction).await?;
+    }
+    if !has(&mut transaction, "sessions", "number").await? {
+        sqlx::query("DROP TABLE sessions").execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
 }
 
 fn mode_word(mode: IdentityMode) -> &'static str {
@@ -368,12 +330,41 @@ fn mode_word(mode: IdentityMode) -> &'static str {
     }
 }
 
-fn member(row: &SqliteRow) -> Result<MemberRow> {
-    Ok(MemberRow {
-        id: row.try_get::<i64, _>(0)? as u32,
-        org: OrgId(row.try_get::<i64, _>(1)? as u32),
-        sealed: row.try_get(2)?,
-        password_hash: row.try_get(3)?,
-        totp_sealed: row.try_get(4)?,
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_of_before_there_were_roles_keeps_its_member_as_the_first_and_ends_sessions() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("meta.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        sqlx::raw_sql(
+            "CREATE TABLE organisations (id INTEGER PRIMARY KEY, name TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT;
+             CREATE TABLE members (id INTEGER PRIMARY KEY, org INTEGER NOT NULL REFERENCES organisations (id),
+                email_print BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL, password_hash TEXT NOT NULL,
+                totp_sealed BLOB NOT NULL, totp_step INTEGER NOT NULL, created_at INTEGER NOT NULL) STRICT;
+             CREATE TABLE sessions (print BLOB PRIMARY KEY, member INTEGER NOT NULL REFERENCES members (id),
+                created_at INTEGER NOT NULL, seen_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+             CREATE TABLE projects (id INTEGER PRIMARY KEY, org INTEGER NOT NULL REFERENCES organisations (id),
+                name TEXT NOT NULL, time_zone TEXT NOT NULL, token TEXT NOT NULL UNIQUE, identity_mode TEXT NOT NULL,
+                created_at INTEGER NOT NULL) STRICT;
+             INSERT INTO organisations VALUES (1, 'Org', 5);
+             INSERT INTO members VALUES (1, 1, x'01', x'02', 'hash', x'03', 7, 5);
+             INSERT INTO sessions VALUES (x'04', 1, 5, 5);
+             INSERT INTO projects VALUES (1, 1, 'Shop', 'UTC', 'token', 'simplified', 5);",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+        for _ in 0..2 {
+            let meta = Meta::open(&path).await.unwrap();
+            let member = meta.member(1).await.unwrap().unwrap();
+            assert_eq!((member.org, member.roles), (OrgId(1), cofferdam_model::Roles::FIRST_MEMBER));
+            assert!(meta.session(&[4]).await.unwrap().is_none());
+            assert!(!meta.projects(None).await.unwrap()[0].is_test);
+        }
+    }
 }

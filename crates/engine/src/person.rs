@@ -15,15 +15,15 @@ use std::sync::Arc;
 use cofferdam_ledger::certificate::{Certificate, HEAD};
 use cofferdam_ledger::{Entry, Kind};
 use cofferdam_model::cohort::CohortRule;
-use cofferdam_model::{ProjectId, SubjectNo, SubjectSet, limits};
+use cofferdam_model::{Class, ProjectId, SubjectNo, SubjectSet, limits};
 use cofferdam_query::People;
 use cofferdam_query::calendar::utc_text;
 use cofferdam_vault::Held;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
-use crate::{Engine, Error, Member, Project, Result, refused};
+use crate::member::{Caller, SteppedUp};
+use crate::{Engine, Error, Project, Result, refused};
 
 /// Why a person is erased. The numbers are in the ledger: none changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,19 +85,15 @@ const ROUNDS: u32 = 3;
 impl Engine {
     /// Persons of a project who have this e-mail address or telephone number, by their pseudonyms. The ledger has who
     /// asked and how many were found, before they are told.
-    pub async fn find_persons(&self, member: &Member, project: &Project, address: &str) -> Result<Vec<String>> {
+    pub async fn find_persons(&self, caller: &Caller, project: &Project, address: &str) -> Result<Vec<String>> {
         let mut found = self.vault.find_by_mail(project.org, address).await?;
         if found.is_empty() {
             found = self.vault.find_by_phone(project.org, address).await?;
         }
         let subjects: Vec<SubjectNo> =
             found.into_iter().filter(|(of, _)| *of == project.id).map(|(_, subject)| subject).collect();
-        let entry = Entry {
-            actor: Some(self.actor(member.id)),
-            object: u64::from(project.id.0),
-            count: subjects.len() as u64,
-            ..Entry::of(Kind::Sought)
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), count: subjects.len() as u64, ..caller.entry(self, Kind::Sought) };
         self.ledger.append_async(entry).await?;
         let names = self.vault.pseudonyms(project.id, &subjects).await?;
         Ok(subjects.iter().filter_map(|subject| names.get(subject).cloned()).collect())
@@ -110,8 +106,8 @@ impl Engine {
     /// When nobody is known, or a factor is wrong; and when a step failed, after which the next start goes on.
     pub async fn erase(
         &self,
-        member: &Member,
-        factors: (Zeroizing<String>, &str),
+        caller: &Caller,
+        stepped_up: SteppedUp,
         project: &Arc<Project>,
         whom: &Whom,
         reason: ErasureReason,
@@ -120,14 +116,17 @@ impl Engine {
             let message = format!("one erasure has at most {} persons", limits::ERASE_SUBJECTS_MAX);
             return refused("too_many_persons", message, Some("split it into several"));
         }
-        self.step_up(member, factors.0, factors.1).await?;
-        self.erase_all(member.id, project, whom, reason).await
+        let request = stepped_up.request();
+        // Nothing is opened by it.
+        stepped_up.spend(caller, request, Class::C0)?;
+        self.erase_all(caller.entry(self, Kind::Shredded), project, whom, reason).await
     }
 
     /// As [`Engine::erase`], for whoever may: of the factors nothing is asked.
+    /// `who` is the head of the entry that says so.
     pub(crate) async fn erase_all(
         &self,
-        member: u32,
+        who: Entry,
         project: &Arc<Project>,
         whom: &Whom,
         reason: ErasureReason,
@@ -150,7 +149,7 @@ impl Engine {
             }
         }
         let subjects: Vec<SubjectNo> = subjects.into_iter().collect();
-        let begun = self.begin_erasure(member, project, &persons, &subjects, reason).await?;
+        let begun = self.begin_erasure(who, project, &persons, &subjects, reason).await?;
         let erasure = self.finish_erasure(begun, &subjects).await?;
         Ok(ErasureMade { erasure: erasure.into(), unknown })
     }
@@ -158,7 +157,7 @@ impl Engine {
     /// Writes down, in the ledger and then in the vault, what is about to be erased.
     async fn begin_erasure(
         &self,
-        member: u32,
+        who: Entry,
         project: &Arc<Project>,
         persons: &SubjectSet,
         subjects: &[SubjectNo],
@@ -169,13 +168,8 @@ impl Engine {
         let count = move |input: &cofferdam_query::Input<'_>| cofferdam_query::rows_of(input, &set);
         let (events, _) = self.on_snapshot(project, None, People::default(), count).await?;
         let begun_us = self.now_us();
-        let entry = Entry {
-            actor: Some(self.actor(member)),
-            object: u64::from(project.id.0),
-            purpose: reason as u64,
-            count: subjects.len() as u64,
-            ..Entry::of(Kind::Shredded)
-        };
+        let entry =
+            Entry { object: u64::from(project.id.0), purpose: reason as u64, count: subjects.len() as u64, ..who };
         let receipt = self.ledger.append_async(entry).await?;
         let entry = receipt.seq.ok_or(Error::Interrupted)?;
         let mut statement = format!(
@@ -332,13 +326,22 @@ mod tests {
             geoip: None,
             clock: Arc::new(|| NOW_US),
             witnesses: Vec::new(),
+            access: crate::Access::default(),
         };
         Engine::open(options).await.unwrap()
     }
 
     async fn world(engine: &Engine) -> Arc<Project> {
-        assert!(engine.meta.insert_first("Org", b"print", b"", "", (b"", 0), NOW_US).await.unwrap());
-        let made = engine.new_project(OrgId(1), 1, "Shop", "UTC", IdentityMode::Simplified).await.unwrap();
+        let first = crate::meta::NewMember {
+            email_print: b"print",
+            seal: &|_| (Vec::new(), Vec::new()),
+            password_hash: "",
+            totp_step: 0,
+            roles: cofferdam_model::Roles::FIRST_MEMBER,
+            now_us: NOW_US,
+        };
+        assert!(engine.meta.insert_first("Org", &first).await.unwrap());
+        let made = engine.new_project(OrgId(1), 1, "Shop", "UTC", IdentityMode::Simplified, false).await.unwrap();
         let project = engine.project(made.id).unwrap();
         let body: Vec<serde_json::Value> = (0..40)
             .map(|at| {
@@ -380,7 +383,10 @@ mod tests {
             let project = world(&engine).await;
             let (persons, _) = engine.vault.known_persons(project.id, &["u1".to_owned()]).await.unwrap();
             let subjects: Vec<SubjectNo> = persons.iter().collect();
-            let begun = engine.begin_erasure(1, &project, &persons, &subjects, ErasureReason::Request).await.unwrap();
+            let begun = engine
+                .begin_erasure(Entry::of(Kind::Shredded), &project, &persons, &subjects, ErasureReason::Request)
+                .await
+                .unwrap();
             if steps > 0 {
                 engine.vault.erase(project.id, &subjects).await.unwrap();
             }
@@ -407,7 +413,7 @@ mod tests {
         let engine = open(home.path()).await;
         let project = world(&engine).await;
         let whom = Whom { persons: Vec::new(), ids: vec!["u1".to_owned(), "nobody".to_owned()] };
-        let made = engine.erase_all(1, &project, &whom, ErasureReason::Request).await.unwrap();
+        let made = engine.erase_all(Entry::of(Kind::Shredded), &project, &whom, ErasureReason::Request).await.unwrap();
         assert_eq!((made.erasure.is_done, made.unknown), (true, 1));
         assert!(made.erasure.statement.contains("destroyed: 1 keys, 1 profiles, 1 addresses"), "{:?}", made.erasure);
         assert!(made.erasure.statement.contains("hidden: 10 events"), "{:?}", made.erasure);
@@ -429,7 +435,7 @@ mod tests {
         assert!(matches!(
             engine
                 .erase_all(
-                    1,
+                    Entry::of(Kind::Shredded),
                     &project,
                     &Whom { persons: Vec::new(), ids: vec!["nobody".into()] },
                     ErasureReason::Request

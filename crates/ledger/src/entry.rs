@@ -86,6 +86,29 @@ kinds! {
     DrillEnded = 81,
     /// `count` further refusals of the actor that have no entry of their own.
     RefusalsCounted = 90,
+    MemberInvited = 100,
+    MemberJoined = 101,
+    MemberRemoved = 102,
+    PasskeyAdded = 103,
+    PasskeyRemoved = 104,
+    /// A passkey's counter did not go up: somebody has a copy of it, or tried.
+    PasskeyCopied = 105,
+    RecoveryCodesMade = 106,
+    RecoveryCodeUsed = 107,
+    /// A session was ended from another; `object` is its number, `count` how many were.
+    SessionEnded = 108,
+    TokenMade = 109,
+    TokenRotated = 110,
+    TokenRevoked = 111,
+    /// A token came from an address it may not come from.
+    TokenRefused = 112,
+    /// Something waits for a second person; `object` is its number.
+    ApprovalAsked = 113,
+    ApprovalGiven = 114,
+    ApprovalDeclined = 115,
+    /// There was no second person, and the time for one is over.
+    SelfApproved = 116,
+    OrganisationCreated = 117,
 }
 
 impl Kind {
@@ -109,7 +132,14 @@ impl Kind {
 
     /// Something that whoever is refused can repeat at will: beyond a few it is counted rather than listed.
     pub fn is_refusal(self) -> bool {
-        matches!(self, Kind::SignInRefused | Kind::StepUpRefused | Kind::DisclosureRefused)
+        matches!(
+            self,
+            Kind::SignInRefused
+                | Kind::StepUpRefused
+                | Kind::DisclosureRefused
+                | Kind::PasskeyCopied
+                | Kind::TokenRefused
+        )
     }
 
     fn from_number(number: u64) -> Option<Kind> {

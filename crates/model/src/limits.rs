@@ -194,6 +194,44 @@ pub const SESSION_IDLE_SECONDS_MAX: i64 = 12 * 3_600;
 pub const SIGN_IN_TRIES_MAX: u32 = 5;
 /// Window of the above, in seconds.
 pub const SIGN_IN_WINDOW_SECONDS: i64 = 300;
+/// Sign-ins from one address in that window, from browsers that are not known: an office behind one address signs in
+/// with less, and trying many accounts takes more.
+pub const SIGN_IN_ADDRESS_TRIES_MAX: u32 = 60;
+/// Sessions of one member: as many devices as somebody has, and a few forgotten ones.
+pub const SESSIONS_MAX: i64 = 10;
+/// Browsers that are known of one member.
+pub const DEVICES_MAX: i64 = 20;
+/// How old a factor that was shown again may be, in seconds.
+pub const STEP_UP_SECONDS_MAX: i64 = 300;
+/// Challenges that wait, of one session and of all: each is asked for by a click.
+pub const SESSION_STEP_UPS_MAX: usize = 16;
+pub const STEP_UPS_MAX: usize = 10_000;
+/// What a browser hands over of a passkey, each part in bytes: attestation statements with certificates have a few KB.
+pub const WEBAUTHN_BYTES_MAX: usize = 16 * 1024;
+/// A passkey's id, in bytes (WebAuthn's).
+pub const CREDENTIAL_ID_BYTES_MAX: usize = 1_023;
+/// Passkeys of one member: one a device, and keys in a drawer.
+pub const PASSKEYS_MAX: usize = 20;
+/// Recovery codes of one list.
+pub const RECOVERY_CODES: usize = 10;
+/// Invitations that wait, and how long one is good for, in seconds: handed over in person or by a message, not kept.
+pub const INVITATIONS_MAX: usize = 100;
+pub const INVITATION_SECONDS: i64 = 3 * 86_400;
+/// People who are about to join at once, over all invitations.
+pub const JOINING_MAX: usize = 10_000;
+/// Tokens of one project that are good.
+pub const TOKENS_MAX: usize = 100;
+/// How long a token is good for, in days.
+pub const TOKEN_DAYS_MAX: u32 = 365;
+/// How long a token is good for after it was exchanged, in seconds: until whoever uses it has the new one.
+pub const TOKEN_GRACE_SECONDS: i64 = 60;
+/// Locks of one organisation, and targets of one act: a network is one.
+pub const LOCKS_MAX: usize = 10_000;
+pub const LOCK_TARGETS_MAX: usize = 1_000;
+/// Things that wait for a second person, of one organisation.
+pub const WISHES_MAX: usize = 100;
+/// How long something waits that nobody else is there to agree to, in seconds: long enough to be seen.
+pub const ALONE_SECONDS: i64 = 3_600;
 
 /// An entry of the ledger, encoded: what it has fields for fits in half of it; the C2SP format would allow 64 KB.
 pub const LEDGER_ENTRY_BYTES_MAX: usize = 1_024;

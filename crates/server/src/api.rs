@@ -1,31 +1,35 @@
-//! The console's API: thin handlers, one per route, each stated to OpenAPI where it is registered.
+//! The console's API: thin handlers, one per route, each stated to OpenAPI where it is registered, with what it needs.
 //!
-//! Who may call: a session cookie (`__Host-`, `HttpOnly`, `Secure`, `SameSite=Strict`) says who; anything that
-//! changes state must come from this origin. Another organisation's project does not exist for a member.
+//! Who may call is found out before a handler runs, by the guard ([`crate::guard`]): a session cookie (`__Host-`,
+//! `HttpOnly`, `Secure`, `SameSite=Strict`) or a token says who, and what changes state must come from this origin.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query as UrlQuery, Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{FromRequest, Path, Query as UrlQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use cofferdam_engine::{
-    Cohort, CohortMade, Engine, Error, LiveEvent, Member, Project, ProjectRecord, PropertyKnown, SetUp, Status,
+    Cohort, CohortMade, Credentials, Engine, Error, LiveEvent, Member, ProjectRecord, PropertyKnown, SetUp, Status,
+    StepUpChallenge,
 };
 use cofferdam_model::cohort::CohortRule;
-use cofferdam_model::{Answer, ProjectId, Query, limits};
+use cofferdam_model::policy::may;
+use cofferdam_model::{Answer, Class, Control, Decision, Deed, ProjectId, Query, Role, limits};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::BroadcastStream;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+use crate::guard::{DEVICE_COOKIE, Lockable, Need, Of, Routes, Seen, SignedIn, WithStepUp};
 
 const COOKIE: &str = "__Host-cofferdam_session";
 
@@ -36,33 +40,33 @@ const COOKIE: &str = "__Host-cofferdam_session";
 )]
 struct Document;
 
-pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        // Anybody.
-        .routes(routes!(get_session, sign_in, sign_out))
-        .routes(routes!(begin_setup))
-        .routes(routes!(set_up))
-        // Members.
-        .routes(routes!(list_projects, create_project))
-        .routes(routes!(get_status))
-        .routes(routes!(list_events))
-        .routes(routes!(list_properties))
-        .routes(routes!(list_property_values))
-        .routes(routes!(query))
-        .routes(routes!(list_cohorts))
-        .routes(routes!(delete_cohort))
-        .routes(routes!(live))
-        .merge(crate::privacy::router())
-        .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
-        .merge(crate::persons::router())
+pub(crate) fn router() -> Routes {
+    let aggregates = Need::Data(Deed::QueryAgg, Class::C0);
+    Routes::of(OpenApiRouter::with_openapi(Document::openapi()))
+        .at(Need::Anyone, routes!(get_session, sign_in, sign_out))
+        .at(Need::Anyone, routes!(begin_setup))
+        .at(Need::Anyone, routes!(set_up))
+        .at(Need::Account, routes!(list_projects))
+        .at(Need::Do(Control::ManageProjects), routes!(create_project))
+        .at(Need::Do(Control::ReadReports), routes!(get_status))
+        .at(Need::Do(Control::ReadReports), routes!(list_events))
+        .at(Need::Do(Control::ReadReports), routes!(list_properties))
+        .at(aggregates, routes!(list_property_values))
+        .at(Need::Ask, routes!(query))
+        .at(Need::Do(Control::ReadReports), routes!(list_cohorts))
+        .at(Need::Do(Control::EditCohorts), routes!(delete_cohort))
+        .at(Need::Data(Deed::ReadRow, Class::C1), routes!(live))
         // An uploaded list is larger than any question.
-        .merge(OpenApiRouter::new().routes(routes!(create_cohort)).layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)))
+        .merge(Routes::of_lists().at(Need::Do(Control::EditCohorts), routes!(create_cohort)))
+        .merge(crate::account::router())
+        .merge(crate::members::router())
+        .merge(crate::privacy::router())
+        .merge(crate::persons::router())
 }
 
 /// The OpenAPI document, as committed.
 pub(crate) fn document() -> String {
-    let (_, document) = router().split_for_parts();
-    let mut text = document.to_pretty_json().unwrap_or_default();
+    let mut text = router().document().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }
@@ -82,14 +86,81 @@ pub(crate) struct ErrorDetail {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// With `step_up_required`: what must be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_up: Option<ChallengeBody>,
+}
+
+/// What a passkey must sign, for `navigator.credentials.get` with user verification. The same request is sent again
+/// then, with the proof in its field `step_up`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChallengeBody {
+    /// base64url without padding.
+    challenge: String,
+    rp_id: String,
+    /// The member's passkeys, by their ids, base64url.
+    credentials: Vec<String>,
+    /// How long it is good for.
+    seconds: i64,
+    /// Password and code are taken as well: there is no passkey yet.
+    takes_password_and_code: bool,
 }
 
 pub(crate) struct Failure(StatusCode, ErrorDetail, Option<u64>);
 
 impl Failure {
     fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: Option<&str>) -> Failure {
-        let detail = ErrorDetail { code: code.to_owned(), message: message.into(), hint: hint.map(str::to_owned) };
+        let detail = ErrorDetail {
+            code: code.to_owned(),
+            message: message.into(),
+            hint: hint.map(str::to_owned),
+            step_up: None,
+        };
         Failure(status, detail, None)
+    }
+
+    pub(crate) fn not_allowed() -> Failure {
+        let hint = Some("somebody who manages members can say which role it takes");
+        Failure::new(StatusCode::FORBIDDEN, "not_allowed", "your roles do not allow this", hint)
+    }
+
+    pub(crate) fn invalid_body() -> Failure {
+        let hint = Some("GET /openapi.json says what is expected");
+        Failure::new(StatusCode::BAD_REQUEST, "invalid_body", "the body is not of the expected form", hint)
+    }
+
+    pub(crate) fn too_large() -> Failure {
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_body", "the body is too large", None)
+    }
+
+    pub(crate) fn method_not_allowed() -> Failure {
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address has no such method", None)
+    }
+
+    pub(crate) fn cross_origin() -> Failure {
+        Failure::new(
+            StatusCode::FORBIDDEN,
+            "cross_origin",
+            "this request did not come from the console",
+            Some("send an Origin header equal to the server's address"),
+        )
+    }
+
+    pub(crate) fn step_up(asked: StepUpChallenge) -> Failure {
+        let mut failure = Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "step_up_required",
+            "this takes your passkey once more, for this very request",
+            Some("send the request again with the proof in `step_up`"),
+        );
+        failure.1.step_up = Some(ChallengeBody {
+            challenge: BASE64URL.encode(asked.challenge),
+            rp_id: asked.rp_id,
+            credentials: asked.credentials.iter().map(|id| BASE64URL.encode(id)).collect(),
+            seconds: asked.seconds,
+            takes_password_and_code: asked.takes_password_and_code,
+        });
+        failure
     }
 }
 
@@ -98,9 +169,17 @@ impl From<Error> for Failure {
         match error {
             Error::Refused { code, message, hint } => {
                 let status = match code {
-                    "wrong_setup_code" | "step_up_refused" => StatusCode::FORBIDDEN,
+                    "wrong_setup_code"
+                    | "step_up_refused"
+                    | "passkey_needed"
+                    | "wrong_invitation"
+                    | "own_roles"
+                    | "roles_beyond_own"
+                    | "owner_only"
+                    | "not_a_second_person"
+                    | "not_your_token" => StatusCode::FORBIDDEN,
                     "wrong_credentials" => StatusCode::UNAUTHORIZED,
-                    "already_set_up" => StatusCode::CONFLICT,
+                    "already_set_up" | "not_due" | "last_owner" | "nobody_could_unlock" => StatusCode::CONFLICT,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 Failure::new(status, code, message, hint)
@@ -116,6 +195,12 @@ impl From<Error> for Failure {
                 failure
             }
             Error::NotSignedIn => Failure::new(StatusCode::UNAUTHORIZED, "not_signed_in", "sign in first", None),
+            Error::Locked => Failure::new(
+                StatusCode::FORBIDDEN,
+                "locked",
+                error.to_string(),
+                Some("somebody of your organisation locked it; two of them can open it again"),
+            ),
             Error::NotFound(what) => {
                 Failure::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"), None)
             }
@@ -154,74 +239,21 @@ impl IntoResponse for Failure {
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-// Who is calling.
+// What requests carry.
 
-/// A request that comes from this origin, or changes nothing.
-struct SameOrigin;
-
-impl<S: Sync> FromRequestParts<S> for SameOrigin {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<SameOrigin> {
-        if matches!(parts.method, Method::GET | Method::HEAD) {
-            return Ok(SameOrigin);
-        }
-        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let from_here = match (text(header::ORIGIN), text(header::HOST)) {
-            (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, origin)| origin == host),
-            // No browser sends such a request without naming its origin.
-            _ => false,
-        };
-        let fetch_site = parts.headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-        if from_here && fetch_site.is_none_or(|site| site == "same-origin") {
-            return Ok(SameOrigin);
-        }
-        Err(Failure::new(
-            StatusCode::FORBIDDEN,
-            "cross_origin",
-            "this request did not come from the console",
-            Some("send an Origin header equal to the server's address"),
-        ))
-    }
-}
-
-fn session_token(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, token)| token)
+        .find(|(name, _)| *name == wanted)
+        .map(|(_, value)| value)
 }
 
-/// The member who is signed in.
-pub(crate) struct SignedIn(pub(crate) Member);
-
-impl FromRequestParts<Arc<Engine>> for SignedIn {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, engine: &Arc<Engine>) -> Result<SignedIn> {
-        SameOrigin::from_request_parts(parts, engine).await?;
-        let token = session_token(&parts.headers).ok_or(Error::NotSignedIn)?;
-        Ok(SignedIn(engine.authenticate(token).await?))
-    }
-}
-
-/// The project of the path, which the member's organisation has.
-pub(crate) struct Of(pub(crate) Arc<Project>);
-
-impl FromRequestParts<Arc<Engine>> for Of {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, engine: &Arc<Engine>) -> Result<Of> {
-        let SignedIn(member) = SignedIn::from_request_parts(parts, engine).await?;
-        let not_found = || Failure::from(Error::NotFound("project"));
-        let path = Path::<HashMap<String, String>>::from_request_parts(parts, engine).await.map_err(|_| not_found())?;
-        let project = path.get("project").and_then(|project| project.parse().ok()).ok_or_else(not_found)?;
-        Ok(Of(engine.project_of(&member, ProjectId(project))?))
-    }
+pub(crate) fn session_token(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE)
 }
 
 /// A JSON body, with an error that says where it is wrong.
@@ -270,8 +302,10 @@ pub(crate) struct SessionBody {
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct UserBody {
+    id: u32,
     name: String,
     email: String,
+    roles: Vec<Role>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -286,33 +320,44 @@ impl SessionBody {
 
     fn of(member: Member) -> SessionBody {
         SessionBody {
-            user: Some(UserBody { name: member.name, email: member.email }),
+            user: Some(UserBody {
+                id: member.id,
+                name: member.name,
+                email: member.email,
+                roles: member.roles.iter().collect(),
+            }),
             organisation: Some(OrganisationBody { name: member.organisation }),
             ..SessionBody::nobody(SessionState::SignedIn)
         }
     }
 }
 
-fn with_cookie(status: StatusCode, body: SessionBody, token: &str) -> Response {
-    let cookie =
-        format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}", limits::SESSION_SECONDS_MAX);
-    let mut response = (status, Json(body)).into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+/// How long a browser is known for, in seconds: as long as browsers keep a cookie.
+const DEVICE_SECONDS: i64 = 400 * 86_400;
+
+pub(crate) fn with_cookies(status: StatusCode, signed_in: cofferdam_engine::SignedIn) -> Response {
+    let cofferdam_engine::SignedIn { caller, token, device } = signed_in;
+    let mut response = (status, Json(SessionBody::of(caller.member))).into_response();
+    let cookies = [(COOKIE, token, limits::SESSION_SECONDS_MAX), (DEVICE_COOKIE, device, DEVICE_SECONDS)];
+    for (name, value, seconds) in cookies {
+        let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
     }
     response
 }
 
 /// Whether the installation is set up, and who is signed in.
 #[utoipa::path(get, path = "/api/v1/session", responses((status = OK, body = SessionBody)))]
-async fn get_session(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Result<Json<SessionBody>> {
+async fn get_session(State(engine): State<Arc<Engine>>, Seen(visitor): Seen) -> Result<Json<SessionBody>> {
     if engine.setup_needed().await? {
         return Ok(Json(SessionBody::nobody(SessionState::SetupNeeded)));
     }
-    let Some(token) = session_token(&headers) else { return Ok(Json(SessionBody::nobody(SessionState::SignedOut))) };
-    match engine.authenticate(token).await {
-        Ok(member) => Ok(Json(SessionBody::of(member))),
-        Err(Error::NotSignedIn) => Ok(Json(SessionBody::nobody(SessionState::SignedOut))),
+    let Some(token) = visitor.session else { return Ok(Json(SessionBody::nobody(SessionState::SignedOut))) };
+    match engine.authenticate(&token, visitor.ip).await {
+        Ok(caller) => Ok(Json(SessionBody::of(caller.member))),
+        Err(Error::NotSignedIn | Error::Locked) => Ok(Json(SessionBody::nobody(SessionState::SignedOut))),
         Err(error) => Err(error.into()),
     }
 }
@@ -322,23 +367,27 @@ async fn get_session(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> R
 pub(crate) struct SignInBody {
     email: String,
     password: String,
-    /// Six digits of the authenticator app.
+    /// Six digits of the authenticator app, or a recovery code.
     code: String,
 }
 
 /// Sign in with address, password and code.
 #[utoipa::path(post, path = "/api/v1/session", request_body = SignInBody,
     responses((status = OK, body = SessionBody), (status = UNAUTHORIZED, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
-async fn sign_in(State(engine): State<Arc<Engine>>, _: SameOrigin, Body(body): Body<SignInBody>) -> Result<Response> {
-    let (member, token) = engine.sign_in(&body.email, body.password.into(), &body.code).await?;
-    Ok(with_cookie(StatusCode::OK, SessionBody::of(member), &token))
+async fn sign_in(
+    State(engine): State<Arc<Engine>>,
+    Seen(visitor): Seen,
+    Body(body): Body<SignInBody>,
+) -> Result<Response> {
+    let credentials = Credentials { email: body.email, password: body.password.into(), code: body.code };
+    Ok(with_cookies(StatusCode::OK, engine.sign_in(credentials, &visitor).await?))
 }
 
 /// Sign out: the session ends at once.
 #[utoipa::path(delete, path = "/api/v1/session", responses((status = NO_CONTENT)))]
-async fn sign_out(State(engine): State<Arc<Engine>>, _: SameOrigin, headers: HeaderMap) -> Result<Response> {
-    if let Some(token) = session_token(&headers) {
-        engine.sign_out(token).await?;
+async fn sign_out(State(engine): State<Arc<Engine>>, Seen(visitor): Seen) -> Result<Response> {
+    if let Some(token) = visitor.session {
+        engine.sign_out(&token).await?;
     }
     let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
@@ -360,16 +409,20 @@ pub(crate) struct EnrolmentBody {
     qr_svg: String,
 }
 
+impl From<cofferdam_engine::TotpEnrolment> for EnrolmentBody {
+    fn from(enrolment: cofferdam_engine::TotpEnrolment) -> EnrolmentBody {
+        EnrolmentBody { secret: enrolment.secret, uri: enrolment.uri, qr_svg: enrolment.qr_svg }
+    }
+}
+
 /// First run: ask for a TOTP secret.
 #[utoipa::path(post, path = "/api/v1/setup/totp", request_body = BeginSetupBody,
     responses((status = OK, body = EnrolmentBody), (status = FORBIDDEN, body = ErrorBody)))]
 async fn begin_setup(
     State(engine): State<Arc<Engine>>,
-    _: SameOrigin,
     Body(body): Body<BeginSetupBody>,
 ) -> Result<Json<EnrolmentBody>> {
-    let enrolment = engine.begin_setup(&body.setup_code, &body.email).await?;
-    Ok(Json(EnrolmentBody { secret: enrolment.secret, uri: enrolment.uri, qr_svg: enrolment.qr_svg }))
+    Ok(Json(engine.begin_setup(&body.setup_code, &body.email).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -389,7 +442,11 @@ pub(crate) struct SetUpBody {
 /// First run: make the first organisation, member and project, and sign in.
 #[utoipa::path(post, path = "/api/v1/setup", request_body = SetUpBody,
     responses((status = CREATED, body = SessionBody), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody), (status = CONFLICT, body = ErrorBody)))]
-async fn set_up(State(engine): State<Arc<Engine>>, _: SameOrigin, Body(body): Body<SetUpBody>) -> Result<Response> {
+async fn set_up(
+    State(engine): State<Arc<Engine>>,
+    Seen(visitor): Seen,
+    Body(body): Body<SetUpBody>,
+) -> Result<Response> {
     let request = SetUp {
         setup_code: body.setup_code,
         organisation: body.organisation,
@@ -400,8 +457,7 @@ async fn set_up(State(engine): State<Arc<Engine>>, _: SameOrigin, Body(body): Bo
         project: body.project,
         time_zone: body.time_zone,
     };
-    let (member, token) = engine.set_up(request).await?;
-    Ok(with_cookie(StatusCode::CREATED, SessionBody::of(member), &token))
+    Ok(with_cookies(StatusCode::CREATED, engine.set_up(request, &visitor).await?))
 }
 
 // Projects.
@@ -421,6 +477,8 @@ pub(crate) struct ProjectBody {
     /// Public: it can only send events.
     token: String,
     identity_mode: IdentityMode,
+    /// Of nobody real.
+    is_test: bool,
     /// RFC 3339, UTC.
     created_at: String,
 }
@@ -437,6 +495,7 @@ impl From<ProjectRecord> for ProjectBody {
                 Mode::Simplified => IdentityMode::Simplified,
                 Mode::Original => IdentityMode::Original,
             },
+            is_test: record.is_test,
             created_at: jiff::Timestamp::from_microsecond(record.created_us)
                 .map(|at| at.to_string())
                 .unwrap_or_default(),
@@ -449,10 +508,14 @@ pub(crate) struct ProjectsBody {
     projects: Vec<ProjectBody>,
 }
 
-/// The organisation's projects, oldest first.
+/// The organisation's projects that the caller may look into, oldest first.
 #[utoipa::path(get, path = "/api/v1/projects", responses((status = OK, body = ProjectsBody)))]
-async fn list_projects(State(engine): State<Arc<Engine>>, SignedIn(member): SignedIn) -> Result<Json<ProjectsBody>> {
-    let projects = engine.projects(&member).await?.into_iter().map(ProjectBody::from).collect();
+async fn list_projects(State(engine): State<Arc<Engine>>, SignedIn(caller): SignedIn) -> Result<Json<ProjectsBody>> {
+    let is_open = |record: &ProjectRecord| match may(caller.member.roles, Control::ReadReports) {
+        Decision::Allow { test_only, .. } => !test_only || record.is_test,
+        _ => false,
+    };
+    let projects = engine.projects(&caller.member).await?.into_iter().filter(is_open).map(ProjectBody::from).collect();
     Ok(Json(ProjectsBody { projects }))
 }
 
@@ -463,6 +526,9 @@ pub(crate) struct CreateProjectBody {
     /// IANA name; days are cut in it.
     time_zone: String,
     identity_mode: IdentityMode,
+    /// Of nobody real: developers may look into it.
+    #[serde(default)]
+    is_test: bool,
 }
 
 /// Make a project.
@@ -470,7 +536,7 @@ pub(crate) struct CreateProjectBody {
     responses((status = CREATED, body = ProjectBody), (status = BAD_REQUEST, body = ErrorBody)))]
 async fn create_project(
     State(engine): State<Arc<Engine>>,
-    SignedIn(member): SignedIn,
+    SignedIn(caller): SignedIn,
     Body(body): Body<CreateProjectBody>,
 ) -> Result<(StatusCode, Json<ProjectBody>)> {
     use cofferdam_engine::IdentityMode as Mode;
@@ -478,7 +544,7 @@ async fn create_project(
         IdentityMode::Simplified => Mode::Simplified,
         IdentityMode::Original => Mode::Original,
     };
-    let record = engine.create_project(&member, &body.name, &body.time_zone, mode).await?;
+    let record = engine.create_project(&caller.member, &body.name, &body.time_zone, mode, body.is_test).await?;
     Ok((StatusCode::CREATED, Json(record.into())))
 }
 
@@ -560,8 +626,9 @@ async fn list_property_values(
     Ok(Json(ValuesBody { values }))
 }
 
-/// Ask a question.
-#[utoipa::path(post, path = "/api/v1/projects/{project}/query", params(("project" = u32, Path)), request_body = Query,
+/// Ask a question. Aggregates are for everybody; lists of events and persons are for those who may read rows.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/query", params(("project" = u32, Path)),
+    request_body = WithStepUp<Query>,
     responses((status = OK, body = Answer), (status = BAD_REQUEST, body = ErrorBody)))]
 async fn query(State(engine): State<Arc<Engine>>, Of(project): Of, Body(query): Body<Query>) -> Result<Json<Answer>> {
     Ok(Json(engine.ask(&project, query).await?))
@@ -627,14 +694,15 @@ const FEED_LIFE: Duration = Duration::from_secs(120);
 /// What arrives, as it arrives: server-sent events named `event`, each a `LiveEvent`. The last ones come first.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/live", params(("project" = u32, Path)),
     responses((status = OK, content_type = "text/event-stream", body = LiveEvent)))]
-async fn live(State(engine): State<Arc<Engine>>, Of(project): Of) -> Response {
+async fn live(State(engine): State<Arc<Engine>>, Of(project): Of, Lockable(who): Lockable) -> Response {
     let (recent, coming) = engine.follow(&project).await;
     // A reader too slow for the stream misses records; the counts on the page do not.
     let coming = BroadcastStream::new(coming).filter_map(|event| std::future::ready(event.ok()));
     // The feed ends now and then and the browser asks again: a session that was ended sees no more.
     let coming = coming.take_until(tokio::time::sleep(FEED_LIFE));
-    // What waits to be sent when the organisation is sealed stays here.
-    let coming = coming.take_while(move |_| std::future::ready(!engine.is_sealed(&project)));
+    // What waits to be sent when the organisation is sealed, or whoever follows is locked, stays here.
+    let coming = coming
+        .take_while(move |_| std::future::ready(!engine.is_sealed(&project) && engine.refused_by_lock(&who).is_none()));
     let recent = futures_util::stream::iter(recent.into_iter().map(Arc::new));
     let stream = recent.chain(coming).map(|event| {
         let data = serde_json::to_string(&*event).unwrap_or_default();

@@ -32,7 +32,7 @@ pub(crate) struct Proxies(pub(crate) usize);
 
 impl Proxies {
     /// Where a request came from.
-    fn sender(self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(crate) fn sender(self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         if self.0 == 0 {
             return peer;
         }

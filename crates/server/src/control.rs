@@ -48,6 +48,9 @@ pub(crate) enum Ask {
     Backup {
         to: PathBuf,
     },
+    CreateOrganisation {
+        name: String,
+    },
 }
 
 impl Drop for Ask {
@@ -146,6 +149,10 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
         Ask::RotateOrganisation { organisation } => {
             let keys = open(gate)?.rotate_organisation(OrgId(*organisation), None).await?;
             Ok(format!("organisation {organisation} has a new key; {keys} persons' keys were wrapped anew"))
+        }
+        Ask::CreateOrganisation { name } => {
+            let (org, code) = open(gate)?.create_organisation(name).await?;
+            Ok(crate::organisation::told(org, &code))
         }
         Ask::Backup { to } => {
             if !to.is_absolute() {

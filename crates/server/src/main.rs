@@ -9,15 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+mod account;
 mod api;
 mod capture;
 mod console;
 mod control;
 mod demo;
 mod first_run;
+mod guard;
 mod import;
 mod keys;
 mod ledger;
+mod members;
+mod organisation;
 mod persons;
 mod privacy;
 mod serve;
@@ -70,6 +74,9 @@ enum Command {
     Backup(keys::BackupArgs),
     /// Put a backup back into a new folder
     Restore(keys::RestoreArgs),
+    /// Make another organisation on a server
+    #[command(subcommand)]
+    Organisation(organisation::OrganisationCommand),
     /// Take the rows of erased persons out of the files of a server that is not running
     Compact(persons::CompactArgs),
     /// Print the OpenAPI document of the console's API
@@ -112,6 +119,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => in_runtime(keys::run(args)),
         Command::Backup(args) => in_runtime(keys::backup(args)),
         Command::Restore(args) => in_runtime(keys::restore(args)),
+        Command::Organisation(command) => in_runtime(organisation::run(command)),
         Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
         Command::Openapi => {
             say(api::document().trim_end());
@@ -180,6 +188,7 @@ async fn verify(data: PathBuf, database: DatabaseArgs, root: keys::RootArgs) -> 
 async fn run_demo(command: DemoCommand) -> anyhow::Result<ExitCode> {
     let DemoCommand { serve: mut args, mut demo, exit } = command;
     demo.no_trickle |= exit;
+    args.is_demo = true;
     if args.data == std::path::Path::new("cofferdam-data") {
         args.data = PathBuf::from("demo-data");
     }

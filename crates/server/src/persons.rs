@@ -1,8 +1,8 @@
 //! One person over the API: found by an address, their own data as a download, erased with a certificate; and the
 //! command that compacts.
 //!
-//! What shows personal values, and what cannot be undone, takes password and code again in the same request. Addresses
-//! travel in bodies, never in a URL, and what comes back is never kept by a cache.
+//! What shows personal values takes a passkey's signature over that very request, and so does what cannot be undone,
+//! from whoever has a passkey. Addresses travel in bodies, never in a URL, and what comes back is never kept by a cache.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,35 +10,32 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body as Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use cofferdam_engine::{
     AccessFormat, AccessPurpose, Compacted, Engine, Erasure, ErasureMade, ErasureReason, Error, Whom,
 };
-use cofferdam_model::limits;
+use cofferdam_model::{Class, Control, Deed};
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{Body, ErrorBody, Of, Result, SignedIn};
+use crate::api::{Body, ErrorBody, Result};
+use crate::guard::{Need, Of, Routes, SignedIn, Stepped, WithStepUp};
 use crate::{say, serve};
 
-pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
-    OpenApiRouter::new()
-        .routes(routes!(find_persons))
-        .routes(routes!(access_person))
-        .routes(routes!(get_certificate))
-        .routes(routes!(compact))
-        .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
-        // A list of ids is larger than any question.
-        .merge(
-            OpenApiRouter::new()
-                .routes(routes!(list_erasures, erase_persons))
-                .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX)),
-        )
+pub(crate) fn router() -> Routes {
+    // A list of ids is larger than any question.
+    let lists = Routes::of_lists().at(Need::Data(Deed::Erase, Class::C4), routes!(erase_persons));
+    Routes::new()
+        .at(Need::Do(Control::SeekPersons), routes!(find_persons))
+        .at(Need::Data(Deed::RevealOne, Class::C4), routes!(access_person))
+        .at(Need::Do(Control::ReadErasures), routes!(list_erasures))
+        .at(Need::Do(Control::ReadErasures), routes!(get_certificate))
+        .at(Need::Do(Control::Compact), routes!(compact))
+        .merge(lists)
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -59,11 +56,11 @@ pub(crate) struct PersonsFoundBody {
     request_body = FindPersonsBody, responses((status = OK, body = PersonsFoundBody)))]
 async fn find_persons(
     State(engine): State<Arc<Engine>>,
-    SignedIn(member): SignedIn,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(body): Body<FindPersonsBody>,
 ) -> Result<Json<PersonsFoundBody>> {
-    Ok(Json(PersonsFoundBody { persons: engine.find_persons(&member, &project, &body.address).await? }))
+    Ok(Json(PersonsFoundBody { persons: engine.find_persons(&caller, &project, &body.address).await? }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -73,25 +70,22 @@ pub(crate) struct AccessBody {
     person: String,
     purpose: AccessPurpose,
     format: AccessFormat,
-    /// The member's own, again.
-    password: String,
-    /// Six digits of the authenticator app; one that was not used before.
-    code: String,
 }
 
 /// Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/persons/access", params(("project" = u32, Path)),
-    request_body = AccessBody,
+    request_body = WithStepUp<AccessBody>,
     responses((status = OK, content_type = "application/x-ndjson", body = String), (status = FORBIDDEN, body = ErrorBody),
         (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
 async fn access_person(
     State(engine): State<Arc<Engine>>,
-    SignedIn(member): SignedIn,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
+    Stepped(stepped_up): Stepped,
     Body(body): Body<AccessBody>,
 ) -> Result<Response> {
-    let AccessBody { person, purpose, format, password, code } = body;
-    let pieces = engine.access(&member, (password.into(), &code), &project, &person, purpose, format).await?;
+    let AccessBody { person, purpose, format } = body;
+    let pieces = engine.access(&caller, stepped_up, &project, &person, purpose, format).await?;
     let (kind, name) = match format {
         AccessFormat::Ndjson => ("application/x-ndjson; charset=utf-8", "attachment; filename=\"person.ndjson\""),
         AccessFormat::Html => ("text/html; charset=utf-8", "attachment; filename=\"person.html\""),
@@ -117,28 +111,24 @@ pub(crate) struct ErasePersonsBody {
     #[serde(default)]
     ids: Vec<String>,
     reason: ErasureReason,
-    /// The member's own, again.
-    password: String,
-    /// Six digits of the authenticator app; one that was not used before.
-    code: String,
 }
 
 /// Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/erasures", params(("project" = u32, Path)),
-    request_body = ErasePersonsBody,
+    request_body = WithStepUp<ErasePersonsBody>,
     responses((status = OK, body = ErasureMade), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody),
         (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
 async fn erase_persons(
     State(engine): State<Arc<Engine>>,
-    SignedIn(member): SignedIn,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
+    Stepped(stepped_up): Stepped,
     Body(body): Body<ErasePersonsBody>,
 ) -> Result<Json<ErasureMade>> {
-    let ErasePersonsBody { persons, ids, reason, password, code } = body;
+    let ErasePersonsBody { persons, ids, reason } = body;
     // On a task of its own: whoever hangs up does not leave it half done.
-    let erasing = tokio::spawn(async move {
-        engine.erase(&member, (password.into(), &code), &project, &Whom { persons, ids }, reason).await
-    });
+    let erasing =
+        tokio::spawn(async move { engine.erase(&caller, stepped_up, &project, &Whom { persons, ids }, reason).await });
     Ok(Json(erasing.await.map_err(|_| Error::Interrupted)??))
 }
 
@@ -175,7 +165,7 @@ async fn get_certificate(
 
 /// Write everything to files now, and take the rows of erased persons out of them.
 #[utoipa::path(post, path = "/api/v1/compact", responses((status = OK, body = Compacted)))]
-async fn compact(State(engine): State<Arc<Engine>>, _: SignedIn) -> Result<Json<Compacted>> {
+async fn compact(State(engine): State<Arc<Engine>>) -> Result<Json<Compacted>> {
     Ok(Json(engine.compact().await?))
 }
 

@@ -11,25 +11,27 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use cofferdam_engine::{Engine, QuarantineView, Released, Scan};
 use cofferdam_model::plan::PlanMode;
-use cofferdam_model::{Class, ProjectId, TrackingPlan};
+use cofferdam_model::{Class, Control, ProjectId, TrackingPlan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{Body, ErrorBody, Of, Result};
+use crate::api::{Body, ErrorBody, Result};
+use crate::guard::{Need, Of, Routes};
 use crate::{say, serve};
 
-pub(crate) fn router() -> OpenApiRouter<Arc<Engine>> {
-    OpenApiRouter::new()
-        .routes(routes!(get_plan, set_plan))
-        .routes(routes!(set_plan_mode))
-        .routes(routes!(raise_class))
-        .routes(routes!(get_quarantine))
-        .routes(routes!(release))
-        .routes(routes!(purge))
-        .routes(routes!(get_scan))
-        .routes(routes!(remove_from_history))
+pub(crate) fn router() -> Routes {
+    let (change, handle) = (Need::Do(Control::ChangePlan), Need::Do(Control::HandleQuarantine));
+    Routes::new()
+        .at(Need::Do(Control::ReadReports), routes!(get_plan))
+        .at(change, routes!(set_plan))
+        .at(change, routes!(set_plan_mode))
+        .at(change, routes!(raise_class))
+        .at(handle, routes!(get_quarantine))
+        .at(handle, routes!(release))
+        .at(handle, routes!(purge))
+        .at(handle, routes!(get_scan))
+        .at(handle, routes!(remove_from_history))
 }
 
 /// The tracking plan: what the project expects of its events.

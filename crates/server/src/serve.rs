@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Databases, Engine, Error, Options, RootKey, Share, Site, Wanted};
+use cofferdam_engine::{Access, Databases, Engine, Error, Options, RootKey, Share, Site, Wanted};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,6 +46,13 @@ pub(crate) struct ServeArgs {
     /// Proxies before this server, each of which adds its client to X-Forwarded-For
     #[arg(long, env = "COFFERDAM_PROXIES", default_value_t = 0)]
     pub(crate) proxies: usize,
+    /// Where browsers reach the server, such as https://analytics.example: passkeys are made for it, and for no other.
+    /// http://localhost with the port when not given
+    #[arg(long, env = "COFFERDAM_ORIGIN")]
+    pub(crate) origin: Option<String>,
+    /// Its persons are fiction: what takes a passkey elsewhere takes password and code
+    #[arg(skip)]
+    pub(crate) is_demo: bool,
     /// A witness that signs what the ledger has: its address and its key, with a space in between; can be repeated
     #[arg(long = "witness", value_name = "URL KEY")]
     pub(crate) witnesses: Vec<String>,
@@ -94,6 +101,7 @@ pub(crate) struct Gate {
     args: ServeArgs,
     site: Site,
     setup_code: String,
+    access: Access,
     state: RwLock<Door>,
     /// One attempt at a time.
     unsealing: tokio::sync::Mutex<()>,
@@ -116,6 +124,7 @@ impl Gate {
             clock: Arc::new(now_us),
             witnesses: witness::links(&self.args.witnesses)?,
             root,
+            access: self.access.clone(),
         })
         .await;
         let state = match opened {
@@ -245,7 +254,10 @@ impl Server {
         cofferdam_engine::create_private(&args.data)
             .with_context(|| format!("could not create {}", args.data.display()))?;
         let lock = lock_folder(&args.data)?;
+        let port = listener.local_addr()?.port();
+        let access = Access::at(&args.origin.clone().unwrap_or_else(|| format!("http://localhost:{port}")))?;
         let gate = Arc::new(Gate {
+            access: if args.is_demo { access.of_demo() } else { access },
             site: args.database.site(&args.data)?,
             args: args.clone(),
             setup_code: setup_code.clone(),
@@ -318,10 +330,9 @@ fn sealed_answer(path: &str) -> Response {
 }
 
 fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
-    let (api, _) = api::router().split_for_parts();
     Router::new()
         .merge(capture::router(proxies))
-        .merge(api)
+        .merge(api::router().guarded(engine.clone(), proxies))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route(
@@ -396,6 +407,7 @@ pub(crate) async fn open_stopped(data: &Path, database: &DatabaseArgs, root: &Ro
         geoip: None,
         clock: Arc::new(now_us),
         witnesses: Vec::new(),
+        access: Access::default(),
     })
     .await
     .with_context(|| format!("could not open the data in {}", data.display()))?;

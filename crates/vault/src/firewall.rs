@@ -74,6 +74,10 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant that its tests compile")
 }
 
+pub(crate) fn browser_family(user_agent: &str) -> Option<String> {
+    reduce::user_agent(user_agent)
+}
+
 /// What the detectors find today in a value that was stored: `None` when it may stay.
 pub(crate) fn finds(name: &str, value: &Value) -> Option<(Class, Detector)> {
     let verdict = judge(name, value);

@@ -648,9 +648,20 @@ impl Vault {
         self.keys.fingerprint(domain, text)
     }
 
+    /// Where an address is, coarsely and in words: `ES, Madrid`.
+    pub fn place_of(&self, address: std::net::IpAddr) -> Option<String> {
+        let place = self.places.find(address)?;
+        Some(place.properties().map(|(_, text)| text).collect::<Vec<String>>().join(", "))
+    }
+
     pub fn open_secret(&self, domain: &str, id: u32, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         self.keys.open_secret(domain, id, sealed)
     }
+}
+
+/// What a browser calls itself, as family, major version and system; none for what is no browser.
+pub fn browser_family(user_agent: &str) -> Option<String> {
+    firewall::browser_family(user_agent)
 }
 
 /// What the detectors of today find in a value under a name: `None` when it may stay as it is.

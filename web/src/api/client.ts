@@ -1,8 +1,7 @@
 // The one door to the server: typed by its OpenAPI document, and every refusal becomes an ApiError.
 import createClient from 'openapi-fetch';
-import type { paths } from './schema.gen';
+import type { components, paths } from './schema.gen';
 import type { TrustPaths } from './trust';
-import type { StepUpChallenge } from './types';
 
 /** What the server said when it refused: a code to translate, and its own words to fall back on. */
 export class ApiError extends Error {
@@ -12,8 +11,8 @@ export class ApiError extends Error {
     message: string,
     readonly hint?: string,
     readonly retryAfterSeconds?: number,
-    /** With `step_up_required`: what has to be shown for this very request. */
-    readonly stepUp?: StepUpChallenge,
+    /** What must be shown before the same request is taken. */
+    readonly stepUp?: components['schemas']['ChallengeBody'],
   ) {
     super(message);
     this.name = 'ApiError';
@@ -39,7 +38,7 @@ client.use({
       typeof error.message === 'string' ? error.message : response.statusText,
       typeof error.hint === 'string' ? error.hint : undefined,
       Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined,
-      error.step_up ?? undefined,
+      error.code === 'step_up_required' ? error.step_up : undefined,
     );
   },
 });

@@ -1,11 +1,11 @@
 // Who saw what, what left, what waits for somebody, and what is done when something went wrong: one
 // query-options function or one act per endpoint, as in queries.ts.
 //
-// Acts that take a factor shown again are called without a proof first. The server answers with what has to
-// be shown for exactly that request, and the same act is called again with the proof.
+// Acts that take a factor shown again name their deed: the dialog asks for it where the server does.
 
 import { queryOptions } from '@tanstack/react-query';
 import { ApiError, bodyOf, client } from './client';
+import { type StepUpProof, shownAgain } from './stepUp';
 import type {
   DisclosureRequest,
   ExposureQuestion,
@@ -17,7 +17,6 @@ import type {
   PersonsQuestion,
   Purpose,
   ScopeOf,
-  StepUpProof,
   UpdateIncident,
   Verification,
 } from './types';
@@ -25,13 +24,6 @@ import type {
 const SECOND_MS = 1_000;
 
 const shown = (proof: StepUpProof | undefined) => (proof ? { step_up: proof } : {});
-
-export const membersQuery = () =>
-  queryOptions({
-    queryKey: ['members'],
-    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/members', { signal })).members,
-    staleTime: 30 * SECOND_MS,
-  });
 
 // Disclosures: asked for, approved, run, proved.
 
@@ -57,13 +49,15 @@ export const disclosurePlanQuery = (project: number, request: DisclosureRequest)
     retry: false,
   });
 
-export async function requestDisclosure(project: number, request: DisclosureRequest, proof?: StepUpProof) {
-  return bodyOf(
-    await client.POST('/api/v1/projects/{project}/disclosures', {
-      params: { path: { project } },
-      body: { ...request, ...shown(proof) },
-    }),
-  );
+export function requestDisclosure(project: number, request: DisclosureRequest) {
+  return shownAgain('request', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/projects/{project}/disclosures', {
+        params: { path: { project } },
+        body: { ...request, ...shown(proof) },
+      }),
+    );
+  });
 }
 
 export async function withdrawDisclosure(disclosure: number) {
@@ -72,13 +66,15 @@ export async function withdrawDisclosure(disclosure: number) {
   );
 }
 
-export async function approveDisclosure(disclosure: number, hash: string, proof?: StepUpProof) {
-  return bodyOf(
-    await client.POST('/api/v1/disclosures/{disclosure}/approval', {
-      params: { path: { disclosure } },
-      body: { hash, ...shown(proof) },
-    }),
-  );
+export function approveDisclosure(disclosure: number, hash: string) {
+  return shownAgain('approve', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/disclosures/{disclosure}/approval', {
+        params: { path: { disclosure } },
+        body: { hash, ...shown(proof) },
+      }),
+    );
+  });
 }
 
 export async function denyDisclosure(disclosure: number) {
@@ -93,18 +89,16 @@ export interface Download {
   bytes: Blob;
 }
 
-export async function runDisclosure(
-  disclosure: number,
-  hash: string,
-  proof?: StepUpProof,
-): Promise<Download> {
-  const { data, response } = await client.POST('/api/v1/disclosures/{disclosure}/run', {
-    params: { path: { disclosure } },
-    body: { hash, ...shown(proof) },
-    parseAs: 'blob',
+export function runDisclosure(disclosure: number, hash: string): Promise<Download> {
+  return shownAgain('run', async (proof) => {
+    const { data, response } = await client.POST('/api/v1/disclosures/{disclosure}/run', {
+      params: { path: { disclosure } },
+      body: { hash, ...shown(proof) },
+      parseAs: 'blob',
+    });
+    const name = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '')?.[1];
+    return { name: name ?? `export-${disclosure}`, bytes: bodyOf<Blob>({ data }) };
   });
-  const name = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '')?.[1];
-  return { name: name ?? `export-${disclosure}`, bytes: bodyOf<Blob>({ data }) };
 }
 
 export async function proofOf(disclosure: number): Promise<string> {
@@ -117,19 +111,15 @@ export async function proofOf(disclosure: number): Promise<string> {
 }
 
 /** What comes back is in clear. It is never put into the query cache. */
-export async function revealField(
-  project: number,
-  pseudonym: string,
-  field: PersonalField,
-  purpose: Purpose,
-  proof?: StepUpProof,
-) {
-  return bodyOf(
-    await client.POST('/api/v1/projects/{project}/persons/{pseudonym}/reveal', {
-      params: { path: { project, pseudonym } },
-      body: { field, purpose, ...shown(proof) },
-    }),
-  );
+export function revealField(project: number, pseudonym: string, field: PersonalField, purpose: Purpose) {
+  return shownAgain('reveal', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/projects/{project}/persons/{pseudonym}/reveal', {
+        params: { path: { project, pseudonym } },
+        body: { field, purpose, ...shown(proof) },
+      }),
+    );
+  });
 }
 
 export const tripsQuery = () =>
@@ -139,10 +129,12 @@ export const tripsQuery = () =>
     staleTime: 5 * SECOND_MS,
   });
 
-export async function closeTrip(trip: number, proof?: StepUpProof) {
-  return bodyOf(
-    await client.POST('/api/v1/limits/{trip}/closing', { params: { path: { trip } }, body: shown(proof) }),
-  );
+export function closeTrip(trip: number) {
+  return shownAgain('close_limit', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/limits/{trip}/closing', { params: { path: { trip } }, body: shown(proof) }),
+    );
+  });
 }
 
 // What was exposed.
@@ -205,13 +197,26 @@ export const locksQuery = () =>
     staleTime: 5 * SECOND_MS,
   });
 
-/** How many locks there are now because of it, and when the server said so. */
-export async function lock(targets: LockTarget[], reason: LockReason, proof?: StepUpProof) {
-  const { data, response } = await client.POST('/api/v1/locks', {
-    body: { targets, reason, ...shown(proof) },
+/** What a lock did: how many there are now because of it, when the server said so, and after how long. */
+export interface Locked {
+  locks: number;
+  at_ms: number;
+  took_ms: number;
+}
+
+export function lock(targets: LockTarget[], reason: LockReason): Promise<Locked> {
+  return shownAgain('contain', async (proof) => {
+    const began = performance.now();
+    const { data, response } = await client.POST('/api/v1/locks', {
+      body: { targets, reason, ...shown(proof) },
+    });
+    const at_ms = Date.parse(response.headers.get('date') ?? '');
+    return {
+      locks: bodyOf({ data }).locks.length,
+      at_ms: Number.isFinite(at_ms) ? at_ms : Date.now(),
+      took_ms: performance.now() - began,
+    };
   });
-  const at = Date.parse(response.headers.get('date') ?? '');
-  return { locks: bodyOf({ data }).locks.length, at: Number.isFinite(at) ? at : Date.now() };
 }
 
 // Incidents.
@@ -282,40 +287,50 @@ export const unreachedQuery = (incident: number) =>
     staleTime: 5 * SECOND_MS,
   });
 
-export async function openIncident(body: OpenIncident, proof?: StepUpProof) {
-  return bodyOf(await client.POST('/api/v1/incidents', { body: { ...body, ...shown(proof) } }));
+export function openIncident(body: OpenIncident) {
+  return shownAgain('open_incident', async (proof) => {
+    return bodyOf(await client.POST('/api/v1/incidents', { body: { ...body, ...shown(proof) } }));
+  });
 }
 
-export async function updateIncident(incident: number, body: UpdateIncident, proof?: StepUpProof) {
-  return bodyOf(
-    await client.POST('/api/v1/incidents/{incident}', {
+export function updateIncident(incident: number, body: UpdateIncident) {
+  return shownAgain('update_incident', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}', {
+        params: { path: { incident } },
+        body: { ...body, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export function scopeIncident(incident: number, of: ScopeOf) {
+  return shownAgain('scope', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}/scopes', {
+        params: { path: { incident } },
+        body: { ...of, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export function signNotices(incident: number, language: Language) {
+  return shownAgain('sign_notices', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}/notices/sign', {
+        params: { path: { incident } },
+        body: { language, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export function pauseNotices(incident: number, isPaused: boolean) {
+  return shownAgain('pause_notices', async (proof) => {
+    await client.PUT('/api/v1/incidents/{incident}/notices/pause', {
       params: { path: { incident } },
-      body: { ...body, ...shown(proof) },
-    }),
-  );
-}
-
-export async function scopeIncident(incident: number, of: ScopeOf, proof?: StepUpProof) {
-  return bodyOf(
-    await client.POST('/api/v1/incidents/{incident}/scopes', {
-      params: { path: { incident } },
-      body: { ...of, ...shown(proof) },
-    }),
-  );
-}
-
-export async function signNotices(incident: number, language: Language, proof?: StepUpProof) {
-  return bodyOf(
-    await client.POST('/api/v1/incidents/{incident}/notices/sign', {
-      params: { path: { incident } },
-      body: { language, ...shown(proof) },
-    }),
-  );
-}
-
-export async function pauseNotices(incident: number, isPaused: boolean, proof?: StepUpProof) {
-  await client.PUT('/api/v1/incidents/{incident}/notices/pause', {
-    params: { path: { incident } },
-    body: { is_paused: isPaused, ...shown(proof) },
+      body: { is_paused: isPaused, ...shown(proof) },
+    });
   });
 }

@@ -17,49 +17,7 @@ interface Act<Path, In, Out> {
   requestBody: { content: { 'application/json': In } };
   responses: { 200: { headers: { [name: string]: unknown }; content: { 'application/json': Out } } };
 }
-type Again = { step_up?: ProofBody | null };
-
-export interface ChallengeBody {
-  challenge: string;
-  rp_id: string;
-  credentials: string[];
-  seconds: number;
-  takes_password_and_code: boolean;
-}
-export interface AssertionBody {
-  id: string;
-  client_data_json: string;
-  authenticator_data: string;
-  signature: string;
-  user_handle?: string | null;
-}
-export type ProofBody =
-  | ({ kind: 'passkey' } & AssertionBody)
-  | { kind: 'password_and_code'; password: string; code: string };
-
-export type Role =
-  | 'org_owner'
-  | 'org_admin'
-  | 'project_admin'
-  | 'viewer'
-  | 'analyst'
-  | 'support_agent'
-  | 'privacy_officer'
-  | 'data_steward'
-  | 'incident_commander'
-  | 'responder'
-  | 'auditor'
-  | 'vendor_manager'
-  | 'developer';
-export interface MemberView {
-  id: number;
-  name: string;
-  email: string;
-  roles: Role[];
-  joined_at: string;
-  passkeys: number;
-  is_locked: boolean;
-}
+type Again = { step_up?: Schemas['ProofBody'] | null };
 
 export type PersonalField =
   | 'distinct_id'
@@ -249,23 +207,6 @@ export type Verification =
     }
   | { kind: 'failed'; message: string };
 
-export type LockTarget =
-  | { kind: 'member'; member: number }
-  | { kind: 'everybody' }
-  | { kind: 'session'; session: number }
-  | { kind: 'token'; token: number }
-  | { kind: 'grant'; grant: number }
-  | { kind: 'address'; address: string }
-  | { kind: 'network'; network: string };
-export type LockReason = 'suspicion' | 'incident' | 'lost' | 'left' | 'drill' | 'breaker';
-export interface LockBody {
-  id: number;
-  target: LockTarget;
-  reason: LockReason;
-  locked_by?: number | null;
-  locked_at: string;
-}
-
 export type IncidentCause = 'member' | 'limit' | 'drill';
 export type AccountKind = 'staff' | 'token' | 'vendor' | 'unknown';
 export type IncidentMeasure = 'locked' | 'sessions' | 'tokens' | 'vendor' | 'authority';
@@ -359,15 +300,6 @@ interface OfIncident {
   incident: number;
 }
 export interface TrustPaths {
-  '/api/v1/projects/{project}/erasures': {
-    get: Ask<OfProject, { erasures: Schemas['Erasure'][] }>;
-    post: Act<
-      OfProject,
-      { persons?: string[]; ids?: string[]; reason: Schemas['ErasureReason'] } & Again,
-      Schemas['ErasureMade']
-    >;
-  };
-  '/api/v1/members': { get: Ask<Nothing, { members: MemberView[] }> };
   '/api/v1/projects/{project}/disclosures/plan': { post: Act<OfProject, DisclosureRequest, DisclosurePlan> };
   '/api/v1/projects/{project}/disclosures': { post: Act<OfProject, DisclosureRequest & Again, Disclosure> };
   '/api/v1/disclosures': { get: Ask<Nothing, { disclosures: Disclosure[] }> };
@@ -408,10 +340,6 @@ export interface TrustPaths {
         limit?: number;
       }
     >;
-  };
-  '/api/v1/locks': {
-    get: Ask<Nothing, { locks: LockBody[] }>;
-    post: Act<Nothing, { targets: LockTarget[]; reason: LockReason } & Again, { locks: number[] }>;
   };
   '/api/v1/incidents': {
     get: Ask<Nothing, { incidents: Incident[] }>;

@@ -87,6 +87,17 @@ export type SealedProperty = Schemas['SealedProperty'];
 export type Erasure = Schemas['Erasure'];
 export type ErasureReason = Schemas['ErasureReason'];
 export type Finding = Schemas['Finding'];
+export type Role = Schemas['Role'];
+export type Member = Schemas['MemberView'];
+export type Invitation = Schemas['Invitation'];
+export type Waiting = Schemas['Waiting'];
+export type Passkey = Schemas['PasskeyView'];
+export type PasskeyAsked = Schemas['NewPasskeyBody'];
+export type Assertion = Schemas['AssertionBody'];
+export type Token = Schemas['TokenView'];
+export type TokenKind = Schemas['TokenKind'];
+export type TokenMade = Schemas['TokenBody'];
+
 export type Class = Schemas['Class'];
 export type Action = Schemas['Action'];
 export type Detector = Schemas['Detector'];
@@ -96,7 +107,6 @@ export type LiveProperty = LiveEvent['properties'][number];
 // What personal values are about, and for what they are opened.
 export type {
   AccountKind,
-  ChallengeBody as StepUpChallenge,
   Deadline,
   Disclosed,
   Disclosure,
@@ -109,15 +119,10 @@ export type {
   Incident,
   IncidentCause,
   IncidentMeasure,
-  LockBody as Lock,
-  LockReason,
-  LockTarget,
-  MemberView as Member,
   NoticeProgress,
   OpenIncident,
   PersonalField,
   PersonsQuestion,
-  ProofBody as StepUpProof,
   Purpose,
   Revealed,
   ScopeOf,
@@ -126,5 +131,8 @@ export type {
   UpdateIncident,
   Verification,
 } from './trust';
+export type Lock = Schemas['LockBody'];
+export type LockReason = Schemas['LockReason'];
+export type LockTarget = Schemas['TargetBody'];
 /** What notices are written in. */
 export type Language = 'en' | 'es' | 'it';

@@ -9,6 +9,7 @@ import { useTranslation } from '../i18n';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
 import classes from '../ui/Page.module.css';
 import { ClassChip } from '../ui/Personal';
 import { useProject } from '../ui/project';
@@ -18,6 +19,7 @@ export function Dictionary() {
   const { t } = useTranslation();
   const project = useProject();
   const { data, error, isPending } = useQuery(propertiesQuery(project.id));
+  const mayRaise = useMay()('change_plan');
   const [raising, setRaising] = useState<{ name: string; class: Class } | null>(null);
   return (
     <section className={classes.panel} aria-label={t('data.dictionary')} aria-busy={isPending}>
@@ -25,37 +27,42 @@ export function Dictionary() {
       <ErrorNote error={error} />
       {isPending && <Skeleton height={120} />}
       {data?.length === 0 && (
-        <EmptyState compact title={t('data.no_properties')}>
+        <EmptyState slim title={t('data.no_properties')}>
           {t('data.no_properties_text')}
         </EmptyState>
       )}
       {data && data.length > 0 && (
         <DataTable
+          texts
           caption={t('data.dictionary')}
           head={[
             t('query.property'),
             t('live.what_happened'),
             t('data.decided'),
             t('data.types'),
-            t('data.acts'),
+            ...(mayRaise ? [t('data.acts')] : []),
           ]}
           rows={data.map((property) => ({
             key: property.name,
             name: property.name,
             cells: [
               <ClassChip key="chip" class={property.class} action={property.action} />,
-              t(`detectors.${property.detector}`),
+              property.detector === 'nothing' ? '–' : t(`detectors.${property.detector}`),
               property.types.map((type) => t(`types.${type}` as 'types.string')).join(', '),
-              <Button
-                key="raise"
-                size="compact-xs"
-                variant="default"
-                disabled={property.class === 'C5'}
-                aria-label={t('data.raise_of', { name: property.name })}
-                onClick={() => setRaising(property)}
-              >
-                {t('data.raise')}
-              </Button>,
+              ...(mayRaise
+                ? [
+                    <Button
+                      key="raise"
+                      size="compact-xs"
+                      variant="default"
+                      disabled={property.class === 'C5'}
+                      aria-label={t('data.raise_of', { name: property.name })}
+                      onClick={() => setRaising(property)}
+                    >
+                      {t('data.raise')}
+                    </Button>,
+                  ]
+                : []),
             ],
           }))}
         />

@@ -9,6 +9,8 @@ import { useTranslation } from '../i18n';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
+import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
 import { ClassSelect, type DecisionProps, useChange } from './door';
@@ -17,14 +19,23 @@ export function Quarantine() {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
-  const { data, error, isPending } = useQuery(quarantineQuery(project.id));
+  const may = useMay();
+  const { data, error, isPending } = useQuery({
+    ...quarantineQuery(project.id),
+    enabled: may('handle_quarantine'),
+  });
   const [deciding, setDeciding] = useState<{ act: 'release' | 'purge'; name: string } | null>(null);
   const switching = useChange((mode: 'open' | 'strict') => setPlanMode(project.id, mode));
   return (
-    <section className={classes.panel} aria-label={t('data.quarantine')} aria-busy={isPending}>
+    <section
+      className={classes.panel}
+      aria-label={t('data.quarantine')}
+      aria-busy={isPending && may('handle_quarantine')}
+    >
       <h2 className={classes.subtitle}>{t('data.quarantine')}</h2>
       <ErrorNote error={error ?? switching.error} />
-      {isPending && <Skeleton height={80} />}
+      {!may('handle_quarantine') && <NotAllowed slim control="handle_quarantine" />}
+      {isPending && may('handle_quarantine') && <Skeleton height={80} />}
       {data && (
         <Stack gap="md">
           <Switch
@@ -36,7 +47,7 @@ export function Quarantine() {
           />
           {data.lost > 0 && <p className={classes.lead}>{t('data.lost', { count: data.lost })}</p>}
           {data.properties.length === 0 && (
-            <EmptyState compact title={t('data.empty')}>
+            <EmptyState slim title={t('data.empty')}>
               {t('data.empty_text')}
             </EmptyState>
           )}

@@ -58,7 +58,7 @@ export function Scan() {
           </Group>
         )}
         {scan?.findings.length === 0 && (
-          <EmptyState compact title={t('scan.nothing')}>
+          <EmptyState slim title={t('scan.nothing')}>
             {t('scan.nothing_text')}
           </EmptyState>
         )}

@@ -7,13 +7,13 @@ import { useState } from 'react';
 import { deadlinesQuery, incidentsQuery, updateIncident } from '../api/oversight';
 import type { AccountKind, Incident, IncidentMeasure } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { ErrorNote } from '../ui/ErrorNote';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import { ACCOUNTS } from './Incidents';
 import classes from './Incidents.module.css';
 
@@ -53,21 +53,17 @@ function Facts({ incident }: { incident: Incident }) {
   // Nothing said here yet follows what is said elsewhere, as containing does.
   const containedNow = contained ?? instant(times.contained_us);
   return (
-    <StepUp
+    <Confirm
       label={t('assess.save')}
-      act={(proof) =>
-        updateIncident(
-          incident.id,
-          {
-            account,
-            measures,
-            ...(since && until ? { occurred_us: [microsOf(since), microsOf(until)] } : {}),
-            ...(detected ? { detected_us: microsOf(detected) } : {}),
-            ...(aware ? { aware_us: microsOf(aware) } : {}),
-            ...(containedNow ? { contained_us: microsOf(containedNow) } : {}),
-          },
-          proof,
-        )
+      act={() =>
+        updateIncident(incident.id, {
+          account,
+          measures,
+          ...(since && until ? { occurred_us: [microsOf(since), microsOf(until)] } : {}),
+          ...(detected ? { detected_us: microsOf(detected) } : {}),
+          ...(aware ? { aware_us: microsOf(aware) } : {}),
+          ...(containedNow ? { contained_us: microsOf(containedNow) } : {}),
+        })
       }
       onDone={() => {
         setSaved(true);
@@ -108,7 +104,7 @@ function Facts({ incident }: { incident: Incident }) {
           {t('assess.saved')}
         </p>
       )}
-    </StepUp>
+    </Confirm>
   );
 }
 

@@ -5,14 +5,17 @@ import { MultiSelect, Stack, Switch, TextInput } from '@mantine/core';
 import { IconLock } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { incidentsQuery, lock, locksQuery, membersQuery, updateIncident } from '../api/oversight';
-import type { Incident, IncidentMeasure, Lock, LockTarget, StepUpProof } from '../api/types';
+import { incidentsQuery, type Locked, lock, locksQuery, updateIncident } from '../api/oversight';
+import type { Incident, IncidentMeasure, Lock, LockTarget } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { instantOfMicros } from '../ui/instant';
+import { useMay } from '../ui/may';
+import { useMemberName, useMembers } from '../ui/members';
+import { NotAllowed } from '../ui/NotAllowed';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import classes from './Incidents.module.css';
 
 interface ContainProps {
@@ -20,22 +23,18 @@ interface ContainProps {
   asked: { member?: string };
 }
 
-interface Done {
-  locks: number;
-  ms: number;
-}
-
 export function Contain({ incident, asked }: ContainProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const queryClient = useQueryClient();
-  const { data: members = [] } = useQuery({ ...membersQuery(), retry: false });
-  const { data: locks = [] } = useQuery({ ...locksQuery(), retry: false });
+  const may = useMay();
+  const members = useMembers();
+  const { data: locks = [] } = useQuery({ ...locksQuery(), enabled: may('read_locks') });
   const [chosen, setChosen] = useState<string[]>(asked.member ? [asked.member] : []);
   const [isEverybody, setEverybody] = useState(false);
   const [places, setPlaces] = useState('');
   const [typed, setTyped] = useState('');
-  const [done, setDone] = useState<Done | null>(null);
+  const [done, setDone] = useState<Locked | null>(null);
 
   const targets: LockTarget[] = [
     ...(isEverybody ? [{ kind: 'everybody' } as const] : []),
@@ -50,23 +49,17 @@ export function Contain({ incident, asked }: ContainProps) {
       ),
   ];
 
-  const act = async (proof?: StepUpProof): Promise<Done> => {
-    const began = performance.now();
-    const { locks: count, at } = await lock(
-      targets,
-      incident.cause === 'drill' ? 'drill' : 'incident',
-      proof,
-    );
-    const ms = performance.now() - began;
+  const act = async (): Promise<Locked> => {
+    const locked = await lock(targets, incident.cause === 'drill' ? 'drill' : 'incident');
     const measures = new Set<IncidentMeasure>(incident.measures);
     if (chosen.length > 0) measures.add('locked');
     if (isEverybody) measures.add('sessions');
     // The lock holds whether or not the incident can be told that it does.
     await updateIncident(incident.id, {
-      ...(incident.times.contained_us ? {} : { contained_us: at * 1_000 }),
+      ...(incident.times.contained_us ? {} : { contained_us: locked.at_ms * 1_000 }),
       measures: [...measures],
     }).catch(() => undefined);
-    return { locks: count, ms };
+    return locked;
   };
 
   return (
@@ -79,12 +72,13 @@ export function Contain({ incident, asked }: ContainProps) {
       {done && (
         <p className={page.lead} role="status">
           <IconLock size={16} aria-hidden="true" />{' '}
-          {t('contain.done', { count: done.locks, time: format.duration(done.ms) })}
+          {t('contain.done', { count: done.locks, time: format.duration(done.took_ms) })}
         </p>
       )}
       <Locks locks={locks} />
-      {incident.stage !== 'closed' && (
-        <StepUp
+      {incident.stage !== 'closed' && !may('lock') && <NotAllowed slim control="lock" />}
+      {incident.stage !== 'closed' && may('lock') && (
+        <Confirm
           label={t('contain.contain')}
           color="red"
           ready={targets.length > 0 && typed.trim() === incident.service}
@@ -127,7 +121,7 @@ export function Contain({ incident, asked }: ContainProps) {
             value={typed}
             onChange={(event) => setTyped(event.currentTarget.value)}
           />
-        </StepUp>
+        </Confirm>
       )}
     </Stack>
   );
@@ -136,9 +130,7 @@ export function Contain({ incident, asked }: ContainProps) {
 function Locks({ locks }: { locks: Lock[] }) {
   const { t } = useTranslation();
   const format = useProjectFormat();
-  const { data: members = [] } = useQuery({ ...membersQuery(), retry: false });
-  const name = (member: number) =>
-    members.find(({ id }) => id === member)?.name ?? t('causes.member_number', { number: member });
+  const name = useMemberName();
   if (locks.length === 0) return null;
   const text = (target: LockTarget): string => {
     switch (target.kind) {

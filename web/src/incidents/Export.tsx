@@ -8,11 +8,11 @@ import { useState } from 'react';
 import { deadlinesQuery, incidentsQuery, noticeProgressQuery, updateIncident } from '../api/oversight';
 import type { Incident } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { saveText } from '../ui/download';
 import { instantOfMicros } from '../ui/instant';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 
 export function Export({ incident }: { incident: Incident }) {
   const { t } = useTranslation();
@@ -64,10 +64,10 @@ function Close({ incident }: { incident: Incident }) {
   const queryClient = useQueryClient();
   const [typed, setTyped] = useState('');
   return (
-    <StepUp
+    <Confirm
       label={t('package.close')}
       ready={typed.trim() === incident.service}
-      act={(proof) => updateIncident(incident.id, { close: true }, proof)}
+      act={() => updateIncident(incident.id, { close: true })}
       onDone={() => queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey })}
     >
       <p className={page.lead}>{t('package.close_text')}</p>
@@ -78,6 +78,6 @@ function Close({ incident }: { incident: Incident }) {
         value={typed}
         onChange={(event) => setTyped(event.currentTarget.value)}
       />
-    </StepUp>
+    </Confirm>
   );
 }

@@ -7,6 +7,7 @@ import { useState } from 'react';
 import { incidentsQuery, openIncident } from '../api/oversight';
 import type { AccountKind, Incident, IncidentCause } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
@@ -14,7 +15,6 @@ import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
 import page from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import classes from './Incidents.module.css';
 
 export const ACCOUNTS = ['staff', 'token', 'vendor', 'unknown'] as const satisfies readonly AccountKind[];
@@ -105,29 +105,23 @@ function OpenForm({ from, to, hasMember, onDone, onClose }: OpenIncidentProps) {
   const [until, setUntil] = useState(to);
   const [detected, setDetected] = useState<string>();
   return (
-    <StepUp
+    <Confirm
       label={t('incidents.open')}
       color="red"
       ready={service.trim() !== ''}
-      act={(proof) =>
-        openIncident(
-          {
-            cause,
-            account,
-            service: service.trim(),
-            // A loss that goes on has happened until now.
-            ...(since
-              ? {
-                  occurred_us: [
-                    microsOf(since),
-                    microsOf(until ?? new Date(Date.now() - 1_000).toISOString()),
-                  ],
-                }
-              : {}),
-            ...(detected ? { detected_us: microsOf(detected) } : {}),
-          },
-          proof,
-        )
+      act={() =>
+        openIncident({
+          cause,
+          account,
+          service: service.trim(),
+          // A loss that goes on has happened until now.
+          ...(since
+            ? {
+                occurred_us: [microsOf(since), microsOf(until ?? new Date(Date.now() - 1_000).toISOString())],
+              }
+            : {}),
+          ...(detected ? { detected_us: microsOf(detected) } : {}),
+        })
       }
       onDone={(made) => {
         queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
@@ -163,6 +157,6 @@ function OpenForm({ from, to, hasMember, onDone, onClose }: OpenIncidentProps) {
         <InstantInput label={t('incidents.occurred_to')} value={until} onChange={setUntil} />
       </div>
       <InstantInput label={t('incidents.detected_when')} value={detected} onChange={setDetected} />
-    </StepUp>
+    </Confirm>
   );
 }

@@ -6,7 +6,6 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import {
   incidentsQuery,
-  membersQuery,
   noticeDraftQuery,
   noticeProgressQuery,
   pauseNotices,
@@ -17,11 +16,14 @@ import {
 import type { Incident, Language, NoticeProgress } from '../api/types';
 import { LANGUAGES, translateCode, useTranslation } from '../i18n';
 import { Bar } from '../ui/Bar';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
+import { useMemberName } from '../ui/members';
+import { NotAllowed } from '../ui/NotAllowed';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import classes from './Incidents.module.css';
 
 const EVERY_MS = 2_000;
@@ -43,7 +45,8 @@ function Draft({ incident, version }: { incident: Incident; version: number }) {
   const { t, language: reading } = useTranslation();
   const format = useProjectFormat();
   const queryClient = useQueryClient();
-  const { data: members = [] } = useQuery({ ...membersQuery(), retry: false });
+  const may = useMay();
+  const memberName = useMemberName();
   const [language, setLanguage] = useState<Language>(reading);
   const [isSigned, setSigned] = useState(false);
   const { data: draft, error, isPending } = useQuery(noticeDraftQuery(incident.id, language));
@@ -77,30 +80,26 @@ function Draft({ incident, version }: { incident: Incident; version: number }) {
           </section>
         </article>
       ))}
-      {draft && (
-        <StepUp
+      {draft && !may('publish_notice') && <NotAllowed slim control="publish_notice" />}
+      {draft && may('publish_notice') && (
+        <Confirm
           label={t(by ? 'notify.sign_second' : 'notify.sign')}
           color={by ? 'red' : undefined}
-          act={(proof) => signNotices(incident.id, language, proof)}
+          act={() => signNotices(incident.id, language)}
           onDone={() => {
             setSigned(true);
             queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
           }}
         >
           <p className={page.lead}>
-            {by
-              ? t('notify.signed_by', {
-                  name:
-                    members.find(({ id }) => id === by)?.name ?? t('causes.member_number', { number: by }),
-                })
-              : t('notify.two')}
+            {by ? t('notify.signed_by', { name: memberName(by) }) : t('notify.two')}
           </p>
           {isSigned && (
             <p className={page.lead} role="status">
               {t('notify.signed')}
             </p>
           )}
-        </StepUp>
+        </Confirm>
       )}
     </Stack>
   );
@@ -181,13 +180,13 @@ function Pause({ incident, isPaused }: { incident: number; isPaused: boolean }) 
   const { t } = useTranslation();
   const queryClient = useQueryClient();
   return (
-    <StepUp
+    <Confirm
       label={t(isPaused ? 'notify.resume' : 'notify.pause')}
-      act={(proof) => pauseNotices(incident, !isPaused, proof)}
+      act={() => pauseNotices(incident, !isPaused)}
       onDone={() => queryClient.invalidateQueries({ queryKey: noticeProgressQuery(incident).queryKey })}
     >
       <p className={page.lead}>{t(isPaused ? 'notify.resume_text' : 'notify.pause_text')}</p>
-    </StepUp>
+    </Confirm>
   );
 }
 
@@ -239,10 +238,10 @@ function PublicPage({ incident }: { incident: Incident }) {
     );
   }
   return (
-    <StepUp
+    <Confirm
       label={t('notify.make_public')}
       color="red"
-      act={(proof) => updateIncident(incident.id, { make_public: true }, proof)}
+      act={() => updateIncident(incident.id, { make_public: true })}
       onDone={() => {
         setAsking(false);
         queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
@@ -250,6 +249,6 @@ function PublicPage({ incident }: { incident: Incident }) {
       onCancel={() => setAsking(false)}
     >
       <p className={page.lead}>{t('notify.public_text')}</p>
-    </StepUp>
+    </Confirm>
   );
 }

@@ -4,19 +4,20 @@
 import { Group, MultiSelect, SegmentedControl, Select, Stack, Textarea } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { incidentsQuery, membersQuery, scopeIncident } from '../api/oversight';
+import { incidentsQuery, scopeIncident } from '../api/oversight';
 import { projectsQuery } from '../api/queries';
 import type { Incident, ScopeOf, ScopeVersion } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { FIELDS, type SealedField, useWords } from '../ui/fields';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
+import { useMembers } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import classes from './Incidents.module.css';
 
 const EVERYBODY = 'everybody';
@@ -102,7 +103,7 @@ function Find({ incident, asked }: ScopeProps) {
   const project = useProject();
   const words = useWords();
   const queryClient = useQueryClient();
-  const { data: members = [] } = useQuery({ ...membersQuery(), retry: false });
+  const members = useMembers();
   const [began, ended] = incident.times.occurred_us ?? [];
   const [kind, setKind] = useState<ScopeOf['from']>('ledger');
   const [member, setMember] = useState(asked.member ?? EVERYBODY);
@@ -125,10 +126,10 @@ function Find({ incident, asked }: ScopeProps) {
           to_us: microsOf(to ?? ''),
         };
   return (
-    <StepUp
+    <Confirm
       label={t(incident.scopes.length === 0 ? 'scope.find' : 'scope.widen')}
       ready={isReady}
-      act={(proof) => scopeIncident(incident.id, what(), proof)}
+      act={() => scopeIncident(incident.id, what())}
       onDone={() => {
         setList('');
         queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
@@ -180,6 +181,6 @@ function Find({ incident, asked }: ScopeProps) {
           />
         </>
       )}
-    </StepUp>
+    </Confirm>
   );
 }

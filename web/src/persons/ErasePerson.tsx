@@ -5,11 +5,11 @@ import { Button, Group, Modal, Select, Stack, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { erasePerson } from '../api/queries';
-import type { Erasure, ErasureReason } from '../api/types';
+import type { Erasure, ErasureReason, EventsQuery } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import classes from '../ui/Page.module.css';
 import { useProject } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import { Certificate } from './Certificate';
 
 const REASONS = [
@@ -22,24 +22,35 @@ interface ErasePersonProps {
   opened: boolean;
   /** Whom, where that is known: their pseudonym is typed all the same. */
   pseudonym?: string;
-  onClose: () => void;
+  onClose: (isErased: boolean) => void;
 }
 
 export function ErasePerson({ opened, pseudonym, onClose }: ErasePersonProps) {
   const { t } = useTranslation();
+  const [isErased, setErased] = useState(false);
+  const close = () => {
+    setErased(false);
+    onClose(isErased);
+  };
   return (
     <Modal
       opened={opened}
-      onClose={onClose}
+      onClose={close}
       title={t('erasure.title')}
       closeButtonProps={{ 'aria-label': t('shell.close') }}
     >
-      {opened && <EraseForm pseudonym={pseudonym} onClose={onClose} />}
+      {opened && <EraseForm pseudonym={pseudonym} onErased={() => setErased(true)} onClose={close} />}
     </Modal>
   );
 }
 
-function EraseForm({ pseudonym, onClose }: { pseudonym: string | undefined; onClose: () => void }) {
+interface EraseFormProps {
+  pseudonym: string | undefined;
+  onErased: () => void;
+  onClose: () => void;
+}
+
+function EraseForm({ pseudonym, onErased, onClose }: EraseFormProps) {
   const { t } = useTranslation();
   const project = useProject();
   const queryClient = useQueryClient();
@@ -64,15 +75,19 @@ function EraseForm({ pseudonym, onClose }: { pseudonym: string | undefined; onCl
     );
   }
   return (
-    <StepUp
+    <Confirm
       label={t('erasure.erase')}
       color="red"
       ready={whom !== '' && (pseudonym === undefined || whom === pseudonym)}
-      act={(proof) => erasePerson(project.id, whom, reason, proof)}
+      act={() => erasePerson(project.id, whom, reason)}
       onDone={({ erasure }) => {
         setDone(erasure);
-        // Every report counts one person less.
-        queryClient.invalidateQueries({ queryKey: ['project', project.id] });
+        onErased();
+        // Every report counts one person less; whoever is gone is not asked about again.
+        queryClient.invalidateQueries({
+          queryKey: ['project', project.id],
+          predicate: ({ queryKey }) => (queryKey[3] as Partial<EventsQuery> | undefined)?.person !== whom,
+        });
       }}
       onCancel={onClose}
     >
@@ -94,6 +109,6 @@ function EraseForm({ pseudonym, onClose }: { pseudonym: string | undefined; onCl
         allowDeselect={false}
         onChange={(chosen) => setReason((chosen as ErasureReason | null) ?? reason)}
       />
-    </StepUp>
+    </Confirm>
   );
 }

@@ -31,7 +31,7 @@ export function Erasures() {
       <ErrorNote error={error} />
       {isPending && <Skeleton height={80} />}
       {data?.length === 0 && (
-        <EmptyState compact title={t('erasure.none')}>
+        <EmptyState slim title={t('erasure.none')}>
           {t('erasure.none_text')}
         </EmptyState>
       )}

@@ -37,13 +37,20 @@ export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerPro
       classNames={{ content: classes.drawer, header: classes.drawer }}
       closeButtonProps={{ 'aria-label': t('shell.close') }}
     >
-      {pseudonym && <PersonDetails pseudonym={pseudonym} row={row} range={range} />}
+      {pseudonym && <PersonDetails pseudonym={pseudonym} row={row} range={range} onGone={onClose} />}
     </Drawer>
   );
 }
 
-function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; range: DateRange }) {
-  const { pseudonym, row, range } = props;
+interface PersonDetailsProps {
+  pseudonym: string;
+  row: PersonRow | undefined;
+  range: DateRange;
+  /** The person was erased. */
+  onGone: () => void;
+}
+
+function PersonDetails({ pseudonym, row, range, onGone }: PersonDetailsProps) {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
@@ -62,7 +69,14 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
         </Button>
         <Reveal pseudonym={pseudonym} />
       </Group>
-      <ErasePerson opened={erasing} pseudonym={pseudonym} onClose={() => setErasing(false)} />
+      <ErasePerson
+        opened={erasing}
+        pseudonym={pseudonym}
+        onClose={(isErased) => {
+          setErasing(false);
+          if (isErased) onGone();
+        }}
+      />
       {row && (
         <>
           <dl className={classes.facts}>

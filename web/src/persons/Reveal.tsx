@@ -4,13 +4,13 @@
 import { Button, Group, Modal, Select, Stack } from '@mantine/core';
 import { useEffect, useState } from 'react';
 import { requestDisclosure, revealField } from '../api/oversight';
-import type { Purpose, Revealed, StepUpProof } from '../api/types';
+import type { Purpose, Revealed } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import page from '../ui/Page.module.css';
 import { FieldChips, PlainValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import { useNow } from '../ui/time';
 import classes from './Persons.module.css';
 
@@ -65,17 +65,17 @@ function RevealForm({ pseudonym, onShown, onClose }: RevealFormProps) {
   const [isAsked, setAsked] = useState(false);
   const isSensitive = classOf(field) === 'C4';
 
-  const act = async (proof?: StepUpProof): Promise<Made> => {
+  const act = async (): Promise<Made> => {
     const why = purpose ?? 'support';
     if (isSensitive) {
-      await requestDisclosure(
-        project.id,
-        { what: { kind: 'reveal', person: pseudonym, field }, purpose: why, format: 'ndjson' },
-        proof,
-      );
+      await requestDisclosure(project.id, {
+        what: { kind: 'reveal', person: pseudonym, field },
+        purpose: why,
+        format: 'ndjson',
+      });
       return 'asked';
     }
-    return { revealed: await revealField(project.id, pseudonym, field, why, proof) };
+    return { revealed: await revealField(project.id, pseudonym, field, why) };
   };
 
   if (isAsked) {
@@ -93,7 +93,7 @@ function RevealForm({ pseudonym, onShown, onClose }: RevealFormProps) {
     );
   }
   return (
-    <StepUp
+    <Confirm
       label={t(isSensitive ? 'reveal.ask' : 'reveal.show')}
       ready={purpose !== null}
       act={act}
@@ -116,7 +116,7 @@ function RevealForm({ pseudonym, onShown, onClose }: RevealFormProps) {
         value={purpose}
         onChange={(chosen) => setPurpose(chosen as Purpose | null)}
       />
-    </StepUp>
+    </Confirm>
   );
 }
 

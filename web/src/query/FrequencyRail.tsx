@@ -44,7 +44,6 @@ export function FrequencyRail({ query, onChange }: FrequencyRailProps) {
           />
         </div>
         <div className={classes.cardLine}>
-          <span className={classes.word}>{t('query.counted')}</span>
           <Picker
             label={t('query.how_counted')}
             value={query.cumulative ? 'at_least' : 'exactly'}

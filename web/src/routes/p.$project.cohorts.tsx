@@ -12,6 +12,8 @@ import { useRuleText } from '../ui/cohorts';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
+import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
 
@@ -22,6 +24,7 @@ function Cohorts() {
   const project = useProject();
   const format = useProjectFormat();
   const ruleText = useRuleText();
+  const mayEdit = useMay()('edit_cohorts');
   usePageTitle(t('nav.cohorts'), project.name);
   const { data: cohorts, error, isPending } = useQuery(cohortsQuery(project.id));
   const [leaving, setLeaving] = useState<Cohort | null>(null);
@@ -36,7 +39,7 @@ function Cohorts() {
         <ErrorNote error={error} />
         {isPending && <Skeleton height={120} />}
         {cohorts?.length === 0 && (
-          <EmptyState compact title={t('cohort.none')}>
+          <EmptyState slim title={t('cohort.none')}>
             {t('cohort.none_text')}
           </EmptyState>
         )}
@@ -62,14 +65,16 @@ function Cohorts() {
                   >
                     {t('cohort.size')}
                   </Button>
-                  <Button
-                    size="compact-xs"
-                    variant="default"
-                    aria-label={t('cohort.delete_of', { name: cohort.name })}
-                    onClick={() => setLeaving(cohort)}
-                  >
-                    {t('cohort.delete')}
-                  </Button>
+                  {mayEdit && (
+                    <Button
+                      size="compact-xs"
+                      variant="default"
+                      aria-label={t('cohort.delete_of', { name: cohort.name })}
+                      onClick={() => setLeaving(cohort)}
+                    >
+                      {t('cohort.delete')}
+                    </Button>
+                  )}
                 </Group>,
               ],
             }))}
@@ -78,7 +83,7 @@ function Cohorts() {
       </section>
       <section className={classes.panel} aria-label={t('cohort.new')}>
         <h2 className={classes.subtitle}>{t('cohort.new')}</h2>
-        <CohortForm />
+        {mayEdit ? <CohortForm /> : <NotAllowed slim control="edit_cohorts" />}
       </section>
       <Modal
         opened={leaving !== null}

@@ -7,6 +7,7 @@ import { Quarantine } from '../data/Quarantine';
 import { Scan } from '../data/Scan';
 import { useTranslation } from '../i18n';
 import { Erasures } from '../persons/Erasures';
+import { useMay } from '../ui/may';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
 
@@ -15,6 +16,7 @@ export const Route = createFileRoute('/p/$project/data')({ component: Data });
 function Data() {
   const { t } = useTranslation();
   const project = useProject();
+  const may = useMay();
   usePageTitle(t('nav.data'), project.name);
   return (
     <div className={classes.page} data-narrow>
@@ -24,8 +26,8 @@ function Data() {
       </div>
       <Quarantine />
       <Dictionary />
-      <Scan />
-      <Erasures />
+      {may('handle_quarantine') && <Scan />}
+      {may('read_erasures') && <Erasures />}
     </div>
   );
 }

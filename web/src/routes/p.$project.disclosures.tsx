@@ -5,6 +5,8 @@ import { useTranslation } from '../i18n';
 import { Disclosed } from '../trust/Disclosed';
 import { readDisclosedSearch } from '../trust/search';
 import { Verify } from '../trust/Verify';
+import { useMay } from '../ui/may';
+import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
 
@@ -16,6 +18,7 @@ export const Route = createFileRoute('/p/$project/disclosures')({
 function Disclosures() {
   const { t } = useTranslation();
   const project = useProject();
+  const may = useMay();
   usePageTitle(t('nav.disclosures'), project.name);
   const search = Route.useSearch();
   const navigate = useNavigate({ from: Route.fullPath });
@@ -25,11 +28,17 @@ function Disclosures() {
         <h1 className={classes.title}>{t('nav.disclosures')}</h1>
         <p className={classes.lead}>{t('disclosed.lead')}</p>
       </div>
-      <Disclosed
-        search={search}
-        onSearch={(change) => navigate({ search: (before) => ({ ...before, ...change }) })}
-      />
-      <Verify />
+      {may('read_ledger') ? (
+        <>
+          <Disclosed
+            search={search}
+            onSearch={(change) => navigate({ search: (before) => ({ ...before, ...change }) })}
+          />
+          <Verify />
+        </>
+      ) : (
+        <NotAllowed control="read_ledger" />
+      )}
     </div>
   );
 }

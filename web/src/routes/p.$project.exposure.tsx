@@ -11,6 +11,8 @@ import { ExposureAnswer } from '../trust/ExposureAnswer';
 import { ExposureQuestion } from '../trust/ExposureQuestion';
 import { causeOf, decodeCauses, type IncidentsSearch, readExposureSearch } from '../trust/search';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
+import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
 
@@ -22,6 +24,7 @@ export const Route = createFileRoute('/p/$project/exposure')({
 function Exposure() {
   const { t } = useTranslation();
   const project = useProject();
+  const may = useMay();
   const format = useProjectFormat();
   usePageTitle(t('nav.exposure'), project.name);
   const search = Route.useSearch();
@@ -36,7 +39,7 @@ function Exposure() {
     }),
     [search.by, search.all, search.from, search.to, project.id],
   );
-  const { data, error, isPending } = useQuery(exposureQuery(question));
+  const { data, error, isPending } = useQuery({ ...exposureQuery(question), enabled: may('view_scope') });
   const change = (next: Partial<typeof search>) => navigate({ search: (before) => ({ ...before, ...next }) });
 
   // A scope is found by one account, or by all of them, in a time that has a beginning.
@@ -55,41 +58,46 @@ function Exposure() {
         <h1 className={classes.title}>{t('nav.exposure')}</h1>
         <p className={classes.lead}>{t('exposure.lead')}</p>
       </div>
-      <section className={classes.panel} aria-label={t('report.answer')} aria-busy={isPending}>
-        <ExposureQuestion search={search} onSearch={change} />
-        <ErrorNote error={error} />
-        {isPending && <Skeleton height={240} />}
-        {data && (
-          <>
-            <ExposureAnswer
-              exposure={data}
-              question={question}
-              isTable={search.view === 'table'}
-              onTable={(isTable) => change({ view: isTable ? 'table' : undefined })}
-            />
-            {data.sum.disclosures > 0 &&
-              (canOpen ? (
-                <Button
-                  mt="lg"
-                  component={Link}
-                  to="/p/$project/incidents"
-                  params={{ project: String(project.id) } as never}
-                  search={scope as never}
-                >
-                  {t('exposure.open_incident')}
-                </Button>
-              ) : (
-                <p className={classes.lead}>{t('exposure.open_needs')}</p>
-              ))}
-            <p className={classes.lead}>
-              {t('exposure.true_for', {
-                count: data.ledger_entries,
-                number: format.count(data.ledger_entries),
-              })}
-            </p>
-          </>
-        )}
-      </section>
+      {may('view_scope') ? (
+        <section className={classes.panel} aria-label={t('report.answer')} aria-busy={isPending}>
+          <ExposureQuestion search={search} onSearch={change} />
+          <ErrorNote error={error} />
+          {isPending && <Skeleton height={240} />}
+          {data && (
+            <>
+              <ExposureAnswer
+                exposure={data}
+                question={question}
+                isTable={search.view === 'table'}
+                onTable={(isTable) => change({ view: isTable ? 'table' : undefined })}
+              />
+              {data.sum.disclosures > 0 &&
+                may('declare_incident') &&
+                (canOpen ? (
+                  <Button
+                    mt="lg"
+                    component={Link}
+                    to="/p/$project/incidents"
+                    params={{ project: String(project.id) } as never}
+                    search={scope as never}
+                  >
+                    {t('exposure.open_incident')}
+                  </Button>
+                ) : (
+                  <p className={classes.lead}>{t('exposure.open_needs')}</p>
+                ))}
+              <p className={classes.lead}>
+                {t('exposure.true_for', {
+                  count: data.ledger_entries,
+                  number: format.count(data.ledger_entries),
+                })}
+              </p>
+            </>
+          )}
+        </section>
+      ) : (
+        <NotAllowed control="view_scope" />
+      )}
     </div>
   );
 }

@@ -5,6 +5,8 @@ import { createFileRoute, useNavigate } from '@tanstack/react-router';
 import { useTranslation } from '../i18n';
 import { Incidents as List, OpenIncident } from '../incidents/Incidents';
 import { readIncidentsSearch } from '../trust/search';
+import { useMay } from '../ui/may';
+import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
 
@@ -16,6 +18,7 @@ export const Route = createFileRoute('/p/$project/incidents/')({
 function Incidents() {
   const { t } = useTranslation();
   const project = useProject();
+  const may = useMay();
   usePageTitle(t('nav.incidents'), project.name);
   const { open, member, from, to } = Route.useSearch();
   const navigate = useNavigate({ from: Route.fullPath });
@@ -26,13 +29,15 @@ function Incidents() {
           <h1 className={classes.title}>{t('nav.incidents')}</h1>
           <p className={classes.lead}>{t('incidents.lead')}</p>
         </div>
-        <Button color="red" onClick={() => navigate({ search: (before) => ({ ...before, open: 'yes' }) })}>
-          {t('incidents.open')}
-        </Button>
+        {may('declare_incident') && (
+          <Button color="red" onClick={() => navigate({ search: (before) => ({ ...before, open: 'yes' }) })}>
+            {t('incidents.open')}
+          </Button>
+        )}
       </Group>
-      <List />
+      {may('view_scope') ? <List /> : <NotAllowed control="view_scope" />}
       <OpenIncident
-        opened={open === 'yes'}
+        opened={open === 'yes' && may('declare_incident')}
         from={from}
         to={to}
         hasMember={member !== undefined}

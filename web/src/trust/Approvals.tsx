@@ -8,13 +8,14 @@ import { approveDisclosure, closeTrip, denyDisclosure, disclosuresQuery, tripsQu
 import { projectsQuery } from '../api/queries';
 import type { Disclosure, Trip } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
-import { RequestText, useMemberName } from './request';
+import { RequestText } from './request';
 import classes from './Trust.module.css';
 
 const EVERY_MS = 15_000;
@@ -124,9 +125,9 @@ function Approve({ disclosure, onClose }: { disclosure: Disclosure; onClose: () 
   const { t } = useTranslation();
   const queryClient = useQueryClient();
   return (
-    <StepUp
+    <Confirm
       label={t('approvals.approve')}
-      act={(proof) => approveDisclosure(disclosure.id, disclosure.hash, proof)}
+      act={() => approveDisclosure(disclosure.id, disclosure.hash)}
       onDone={() => {
         queryClient.invalidateQueries({ queryKey: disclosuresQuery().queryKey });
         onClose();
@@ -135,7 +136,7 @@ function Approve({ disclosure, onClose }: { disclosure: Disclosure; onClose: () 
     >
       <Facts disclosure={disclosure} />
       <p className={page.lead}>{t('approvals.text')}</p>
-    </StepUp>
+    </Confirm>
   );
 }
 
@@ -211,9 +212,9 @@ function CloseTrip({ trip, onClose }: { trip: Trip; onClose: () => void }) {
   const { t } = useTranslation();
   const queryClient = useQueryClient();
   return (
-    <StepUp
+    <Confirm
       label={t('limits.close')}
-      act={(proof) => closeTrip(trip.id, proof)}
+      act={() => closeTrip(trip.id)}
       onDone={() => {
         queryClient.invalidateQueries({ queryKey: tripsQuery().queryKey });
         onClose();
@@ -222,6 +223,6 @@ function CloseTrip({ trip, onClose }: { trip: Trip; onClose: () => void }) {
     >
       <p className={page.lead}>{t(`limit_rules.${trip.rule}`)}</p>
       <p className={page.lead}>{t('limits.close_text')}</p>
-    </StepUp>
+    </Confirm>
   );
 }

@@ -16,12 +16,12 @@ import type {
   Purpose,
 } from '../api/types';
 import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
 import { ErrorNote } from '../ui/ErrorNote';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import classes from '../ui/Page.module.css';
 import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 
 /** The public part of an age key. */
 const RECIPIENT = /^age1[02-9ac-hj-np-z]{58}$/;
@@ -75,10 +75,10 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
   }, [kind, fields, who, cohorts, event, purpose, format, recipient, isRecipient, range]);
 
   return (
-    <StepUp
+    <Confirm
       label={t('exports.ask')}
       ready={request !== null}
-      act={(proof) => requestDisclosure(project.id, request as DisclosureRequest, proof)}
+      act={() => requestDisclosure(project.id, request as DisclosureRequest)}
       onDone={(made) => {
         queryClient.invalidateQueries({ queryKey: disclosuresQuery().queryKey });
         onDone(made);
@@ -163,7 +163,7 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
         onChange={(next) => setFormat(next as typeof format)}
       />
       {request ? <Plan request={request} /> : <p className={classes.lead}>{t('exports.plan_later')}</p>}
-    </StepUp>
+    </Confirm>
   );
 }
 

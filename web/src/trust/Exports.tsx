@@ -8,15 +8,16 @@ import { projectsQuery } from '../api/queries';
 import type { Disclosure } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Bar } from '../ui/Bar';
+import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { saveBytes } from '../ui/download';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { StepUp } from '../ui/StepUp';
 import { ProofButton } from './Proof';
-import { RequestText, useMemberName } from './request';
+import { RequestText } from './request';
 import classes from './Trust.module.css';
 
 const WAITING_EVERY_MS = 15_000;
@@ -184,12 +185,12 @@ function Run({ disclosure, onClose }: { disclosure: Disclosure; onClose: () => v
     );
   }
   return (
-    <StepUp
+    <Confirm
       label={t('exports.run')}
-      act={(proof) => {
+      act={() => {
         // The list says how far it is, from now on each second.
-        if (proof) setTimeout(refresh, RUNNING_EVERY_MS);
-        return runDisclosure(disclosure.id, disclosure.hash, proof);
+        setTimeout(refresh, RUNNING_EVERY_MS);
+        return runDisclosure(disclosure.id, disclosure.hash);
       }}
       onDone={(made) => {
         saveBytes(made.name, made.bytes);
@@ -205,7 +206,7 @@ function Run({ disclosure, onClose }: { disclosure: Disclosure; onClose: () => v
         {t(disclosure.request.recipient ? 'exports.run_text' : 'exports.run_clear')}
       </p>
       <Progress disclosure={disclosure.id} />
-    </StepUp>
+    </Confirm>
   );
 
   function refresh() {

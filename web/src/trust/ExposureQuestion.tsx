@@ -4,9 +4,9 @@ import { ActionIcon, Button, Select, Switch, TextInput } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { membersQuery } from '../api/oversight';
 import { useTranslation } from '../i18n';
 import { InstantInput } from '../ui/InstantInput';
+import { useMemberName, useMembers } from '../ui/members';
 import {
   CAUSE_KINDS,
   type CauseKind,
@@ -74,13 +74,9 @@ export function ExposureQuestion({ search, onSearch }: ExposureQuestionProps) {
 /** A cause in words: a member by name, everything else by its kind and the beginning of its pseudonym. */
 export function useCauseName(): (cause: NamedCause) => string {
   const { t } = useTranslation();
-  const { data: members = [] } = useQuery(membersQuery());
+  const memberName = useMemberName();
   return ({ kind, value }) => {
-    if (kind === 'member') {
-      return (
-        members.find(({ id }) => String(id) === value)?.name ?? t('causes.member_number', { number: value })
-      );
-    }
+    if (kind === 'member') return memberName(Number(value));
     return t('causes.one', {
       kind: t(`causes.${kind}`),
       value: isNumbered(kind) ? value : `${value.slice(0, 8)}…`,
@@ -90,7 +86,7 @@ export function useCauseName(): (cause: NamedCause) => string {
 
 function AddCause({ onAdd }: { onAdd: (cause: NamedCause) => void }) {
   const { t } = useTranslation();
-  const { data: members } = useQuery(membersQuery());
+  const members = useMembers();
   const [kind, setKind] = useState<CauseKind>('member');
   const [typed, setTyped] = useState('');
   const value = typed.trim();
@@ -116,7 +112,7 @@ function AddCause({ onAdd }: { onAdd: (cause: NamedCause) => void }) {
           setTyped('');
         }}
       />
-      {kind === 'member' && members ? (
+      {kind === 'member' && members.length > 0 ? (
         <Select
           label={t('exposure.which')}
           searchable

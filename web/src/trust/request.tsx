@@ -1,7 +1,6 @@
 // What somebody asked for, in words, and who they are.
 
 import { useQuery } from '@tanstack/react-query';
-import { membersQuery } from '../api/oversight';
 import { cohortsQuery } from '../api/queries';
 import type { CohortCondition, DateRange, DisclosureRequest } from '../api/types';
 import { useTranslation } from '../i18n';
@@ -9,14 +8,6 @@ import { useRuleText } from '../ui/cohorts';
 import { FieldChips } from '../ui/Personal';
 import { useProjectFormat } from '../ui/project';
 import classes from './Trust.module.css';
-
-/** Members by name; by number for those whom the reader may not see. */
-export function useMemberName(): (member: number) => string {
-  const { t } = useTranslation();
-  const { data: members = [] } = useQuery({ ...membersQuery(), retry: false });
-  return (member) =>
-    members.find(({ id }) => id === member)?.name ?? t('causes.member_number', { number: member });
-}
 
 function useRangeText(): (range: DateRange) => string {
   const { t } = useTranslation();

@@ -8,7 +8,8 @@ import { useEffect } from 'react';
 import { eventNamesQuery } from '../api/queries';
 import { useTranslation } from '../i18n';
 import classes from './CommandPalette.module.css';
-import { PAGES } from './pages';
+import { useMay } from './may';
+import { usePages } from './pages';
 import { useProject, useProjectFormat } from './project';
 
 interface PaletteProps {
@@ -30,12 +31,14 @@ export default function CommandPalette({ calls, onKeys, onNewProject, onEvent }:
   useEffect(() => {
     if (calls > 0) spotlight.open();
   }, [calls]);
+  const pages = usePages();
+  const may = useMay();
   const params = { project: String(project.id) };
 
   const groups: SpotlightActionGroupData[] = [
     {
       group: t('palette.pages'),
-      actions: PAGES.map(({ path, name, icon: Icon, key }) => ({
+      actions: pages.map(({ path, name, icon: Icon, key }) => ({
         id: path,
         label: t(name),
         leftSection: <Icon size={18} stroke={1.75} />,
@@ -46,12 +49,16 @@ export default function CommandPalette({ calls, onKeys, onNewProject, onEvent }:
     {
       group: t('palette.acts'),
       actions: [
-        {
-          id: 'new-project',
-          label: t('project.new'),
-          leftSection: <IconPlus size={18} stroke={1.75} />,
-          onClick: onNewProject,
-        },
+        ...(may('manage_projects')
+          ? [
+              {
+                id: 'new-project',
+                label: t('project.new'),
+                leftSection: <IconPlus size={18} stroke={1.75} />,
+                onClick: onNewProject,
+              },
+            ]
+          : []),
         {
           id: 'keys',
           label: t('keys.title'),

@@ -4,14 +4,15 @@ import { Kbd, Modal, Switch } from '@mantine/core';
 import { useTranslation } from '../i18n';
 import classes from './KeysDialog.module.css';
 import { useSingleKeysEnabled } from './keys';
-import { PAGES } from './pages';
+import { usePages } from './pages';
 
 export default function KeysDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
+  const pages = usePages();
   const [enabled, setEnabled] = useSingleKeysEnabled();
   const rows: [string[], string][] = [
     [['Ctrl / ⌘', 'K'], t('keys.palette')],
-    ...PAGES.map(({ key, name }): [string[], string] => [['g', key], t(name)]),
+    ...pages.map(({ key, name }): [string[], string] => [['g', key], t(name)]),
     [['/'], t('keys.filter')],
     [['t'], t('keys.table')],
     [['←', '→'], t('keys.cursor')],

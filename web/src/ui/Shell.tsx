@@ -11,6 +11,7 @@ import {
   IconSelector,
   IconSunMoon,
   IconUser,
+  IconUserShield,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
@@ -20,7 +21,8 @@ import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/querie
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
 import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
-import { PAGES, type PagePath } from './pages';
+import { useMay } from './may';
+import { type Page, type PagePath, usePages } from './pages';
 import { useProject, useProjectFormat } from './project';
 import classes from './Shell.module.css';
 import { useNow } from './time';
@@ -143,16 +145,16 @@ function Brand() {
 
 function Navigation({ onGo }: { onGo?: () => void }) {
   const { t } = useTranslation();
+  const pages = usePages();
   const project = useProject();
   return (
     <nav aria-label={t('shell.pages')} className={classes.nav}>
-      {PAGES.map((page, at) => {
+      {pages.map((page, at) => {
         const { path, name, icon: Icon } = page;
         const section = sectionOf(page);
-        const before = PAGES[at - 1];
         return (
           <Fragment key={path}>
-            {section && !(before && sectionOf(before)) && (
+            {section && section !== sectionOf(pages[at - 1]) && (
               <span className={classes.section} aria-hidden="true">
                 {t(`nav.${section}`)}
               </span>
@@ -176,7 +178,7 @@ function Navigation({ onGo }: { onGo?: () => void }) {
   );
 }
 
-const sectionOf = (page: (typeof PAGES)[number]) => ('section' in page ? page.section : undefined);
+const sectionOf = (page: Page | undefined) => (page && 'section' in page ? page.section : undefined);
 
 const WAITING_EVERY_MS = 60_000;
 
@@ -198,6 +200,7 @@ function ProjectMenu({ onCreate }: { onCreate: () => void }) {
   const { t } = useTranslation();
   const project = useProject();
   const navigate = useNavigate();
+  const may = useMay();
   const { data: projects = [project] } = useQuery(projectsQuery());
   return (
     <Menu position="bottom-start" width={260}>
@@ -223,10 +226,14 @@ function ProjectMenu({ onCreate }: { onCreate: () => void }) {
             </Menu.RadioItem>
           ))}
         </Menu.RadioGroup>
-        <Menu.Divider />
-        <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
-          {t('project.new')}
-        </Menu.Item>
+        {may('manage_projects') && (
+          <>
+            <Menu.Divider />
+            <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
+              {t('project.new')}
+            </Menu.Item>
+          </>
+        )}
       </Menu.Dropdown>
     </Menu>
   );
@@ -270,6 +277,7 @@ function Health() {
 function UserMenu({ onKeys }: { onKeys: () => void }) {
   const { t, language } = useTranslation();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const project = useProject();
   const navigate = useNavigate();
   const queryClient = useQueryClient();
   const { data: session } = useQuery(sessionQuery());
@@ -319,6 +327,13 @@ function UserMenu({ onKeys }: { onKeys: () => void }) {
           <Menu.RadioItem value="dark">{t('shell.scheme_dark')}</Menu.RadioItem>
         </Menu.RadioGroup>
         <Menu.Divider />
+        <Menu.Item
+          leftSection={<IconUserShield size={16} />}
+          closeMenuOnClick
+          onClick={() => navigate({ to: '/p/$project/account', params: { project: String(project.id) } })}
+        >
+          {t('nav.account')}
+        </Menu.Item>
         <Menu.Item
           leftSection={<IconKeyboard size={16} />}
           rightSection={<kbd className={classes.kbd}>?</kbd>}

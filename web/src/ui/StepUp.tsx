@@ -1,85 +1,85 @@
-// Showing a factor again before something that cannot be undone, opens personal values or decides for
-// others. The form says what is about to happen and that it is recorded; a refusal stays where it was
-// pressed.
-//
-// The act is tried first. Where it takes a factor the server answers with a challenge for exactly that
-// request: a passkey signs it, or, for whoever has none yet, password and code are asked for here.
+// The one dialog in which a factor is shown again: says what is about to happen and that it is recorded, then
+// asks the passkey, or where the server allows it the password and a code.
 
-import { Anchor, Button, Group, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Modal, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { IconFingerprint } from '@tabler/icons-react';
 import { useMutation } from '@tanstack/react-query';
-import { type ReactNode, useState } from 'react';
-import { ApiError } from '../api/client';
-import { PasskeyNotShown, signChallenge } from '../api/passkey';
-import type { StepUpProof } from '../api/types';
+import { useEffect, useState } from 'react';
+import { answerStepUps, Declined, type StepUpProof, type StepUpQuestion } from '../api/stepUp';
+import { hasPasskeys, sign } from '../api/webauthn';
 import { useTranslation } from '../i18n';
 import { ErrorNote } from './ErrorNote';
 import classes from './Page.module.css';
 
-interface StepUpProps<T> {
-  /** What is about to happen, and what else it needs to know. */
-  children: ReactNode;
-  /** What the button says. */
-  label: string;
-  color?: string;
-  /** Whether everything else is filled in. */
-  ready?: boolean;
-  /** Called without a proof first. */
-  act: (proof?: StepUpProof) => Promise<T>;
-  onDone: (made: T) => void;
-  /** Without it there is nothing to cancel: the form stands on a page. */
-  onCancel?: () => void;
+interface Open extends StepUpQuestion {
+  take: (proof: StepUpProof) => void;
+  decline: () => void;
 }
 
-/** What the form asks for. */
-type Asks = 'nothing' | 'password' | 'recovery';
+/** Above whatever asked. */
+const Z_INDEX = 400;
 
-export function StepUp<T>({ children, label, color, ready = true, act, onDone, onCancel }: StepUpProps<T>) {
+export default function StepUp() {
   const { t } = useTranslation();
-  const [asks, setAsks] = useState<Asks>('nothing');
+  const [open, setOpen] = useState<Open | null>(null);
+  useEffect(
+    () =>
+      answerStepUps(
+        (question) =>
+          new Promise((resolve, reject) => {
+            const end = (finish: () => void) => {
+              setOpen(null);
+              finish();
+            };
+            setOpen({
+              ...question,
+              take: (proof) => end(() => resolve(proof)),
+              decline: () => end(() => reject(new Declined())),
+            });
+          }),
+      ),
+    [],
+  );
+  return (
+    <Modal
+      opened={open !== null}
+      onClose={() => open?.decline()}
+      title={t('step_up.title')}
+      zIndex={Z_INDEX}
+      closeButtonProps={{ 'aria-label': t('shell.close') }}
+    >
+      {/* Another challenge is another form: nothing typed for the last one is sent for this one. */}
+      {open && <Question key={open.asked.challenge} open={open} />}
+    </Modal>
+  );
+}
+
+function Question({ open: { deed, asked, refusal, take, decline } }: { open: Open }) {
+  const { t } = useTranslation();
+  const withPasskey = asked.credentials.length > 0 && hasPasskeys();
+  const [typing, setTyping] = useState(!withPasskey && asked.takes_password_and_code);
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
-
-  const acting = useMutation({
-    mutationFn: async (): Promise<{ made: T } | null> => {
-      if (asks !== 'nothing')
-        return { made: await act({ kind: 'password_and_code', password, code: code.replaceAll(' ', '') }) };
-      try {
-        return { made: await act() };
-      } catch (error) {
-        const challenge = error instanceof ApiError ? error.stepUp : undefined;
-        if (!challenge) throw error;
-        if (challenge.credentials.length > 0) return { made: await act(await signChallenge(challenge)) };
-        setAsks('password');
-        return null;
-      }
-    },
-    onSuccess: (done) => {
-      if (!done) return;
-      setAsks('nothing');
-      setPassword('');
-      setCode('');
-      onDone(done.made);
-    },
-    // A code serves once, also a wrong one.
-    onError: () => setCode(''),
+  const signing = useMutation({
+    mutationFn: async () => ({ kind: 'passkey' as const, ...(await sign(asked)) }),
+    onSuccess: take,
   });
-  const notShown = acting.error instanceof PasskeyNotShown;
-
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        if (ready) acting.mutate();
+        if (typing) take({ kind: 'password_and_code', password, code: code.replaceAll(' ', '') });
+        else signing.mutate();
       }}
     >
       <Stack gap="md">
-        {children}
+        <p className={classes.lead}>{t(`deeds.${deed}`)}</p>
         <p className={classes.lead}>{t('step_up.text')}</p>
-        {asks !== 'nothing' && (
+        {!withPasskey && !asked.takes_password_and_code && (
+          <Alert variant="light">{t('step_up.passkey_elsewhere')}</Alert>
+        )}
+        {typing && (
           <>
-            <p className={classes.lead} role="status">
-              {t(asks === 'password' ? 'step_up.no_passkey' : 'step_up.recovery_text')}
-            </p>
             <PasswordInput
               label={t('account.password')}
               autoComplete="current-password"
@@ -90,34 +90,34 @@ export function StepUp<T>({ children, label, color, ready = true, act, onDone, o
               visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
             />
             <TextInput
-              label={t(asks === 'password' ? 'account.code' : 'step_up.recovery_code')}
-              inputMode={asks === 'password' ? 'numeric' : 'text'}
-              autoComplete={asks === 'password' ? 'one-time-code' : 'off'}
-              maxLength={asks === 'password' ? 7 : 64}
+              label={t('account.code')}
+              inputMode="numeric"
+              autoComplete="one-time-code"
+              maxLength={7}
               required
               value={code}
               onChange={(event) => setCode(event.currentTarget.value)}
             />
           </>
         )}
-        {notShown ? (
-          <p role="alert" className={classes.refusal}>
-            {t('step_up.not_shown')}{' '}
-            <Anchor component="button" type="button" inherit onClick={() => setAsks('recovery')}>
-              {t('step_up.lost')}
-            </Anchor>
-          </p>
-        ) : (
-          <ErrorNote error={acting.error} />
-        )}
+        <ErrorNote error={signing.error ?? refusal} />
         <Group justify="flex-end">
-          {onCancel && (
-            <Button variant="default" onClick={onCancel}>
-              {t('shell.cancel')}
+          {withPasskey && asked.takes_password_and_code && (
+            <Button variant="subtle" me="auto" onClick={() => setTyping(!typing)}>
+              {typing ? t('step_up.with_passkey') : t('step_up.with_password')}
             </Button>
           )}
-          <Button type="submit" color={color} disabled={!ready} loading={acting.isPending}>
-            {label}
+          <Button variant="default" onClick={decline}>
+            {t('shell.cancel')}
+          </Button>
+          <Button
+            type="submit"
+            data-autofocus={!typing || undefined}
+            disabled={!typing && !withPasskey}
+            loading={signing.isPending}
+            leftSection={typing ? undefined : <IconFingerprint size={16} aria-hidden="true" />}
+          >
+            {typing ? t('step_up.confirm') : t('step_up.use_passkey')}
           </Button>
         </Group>
       </Stack>

@@ -7,6 +7,7 @@
 //! - [`canary`]: nothing that identifies anybody is readable in files, logs, metrics or answers.
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
 //! - [`person`]: one person's own data, and erasing them everywhere.
+//! - [`access`]: roles, passkeys, sessions, tokens, locks, over every route and two organisations.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
@@ -15,9 +16,12 @@
 //!
 //! The tests deliberately share no types with the product: the wire is the contract.
 
+mod access;
+mod authenticator;
 mod bad_input;
 mod canary;
 mod cdnow;
+mod colleague;
 mod crash;
 mod demo;
 mod door;

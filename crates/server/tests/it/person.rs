@@ -6,8 +6,9 @@ use std::process::Command;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde_json::{Value, json};
 
+use crate::colleague::{Colleague, code_of};
 use crate::http::Reply;
-use crate::server::{PASSWORD, Server, binary, now_ms};
+use crate::server::{Server, binary, now_ms};
 
 fn path(server: &Server, rest: &str) -> String {
     format!("/api/v1/projects/{}/{rest}", server.project.id)
@@ -45,16 +46,18 @@ fn find(server: &Server, address: &str) -> Vec<String> {
     serde_json::from_value(reply.json()["persons"].clone()).expect("pseudonyms")
 }
 
-fn access(server: &Server, person: &str, format: &str, code: &str) -> Reply {
-    let body =
-        json!({"person": person, "purpose": "subject_access", "format": format, "password": PASSWORD, "code": code});
-    server.api("POST", &path(server, "persons/access")).json(&body).send()
+fn access_body(person: &str, format: &str) -> Value {
+    json!({"person": person, "purpose": "subject_access", "format": format})
 }
 
-fn erase(server: &Server, whom: Value, code: &str) -> Reply {
-    let mut body = json!({"reason": "request", "password": PASSWORD, "code": code});
+fn access(server: &Server, owner: &Colleague<'_>, person: &str, format: &str) -> Reply {
+    owner.act("POST", &path(server, "persons/access"), &access_body(person, format))
+}
+
+fn erasure(whom: Value) -> Value {
+    let mut body = json!({"reason": "request"});
     body.as_object_mut().expect("an object").extend(whom.as_object().expect("an object").clone());
-    server.api("POST", &path(server, "erasures")).json(&body).send()
+    body
 }
 
 /// Rows in all segment files.
@@ -79,7 +82,7 @@ fn run(arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn a_person_gets_their_own_data_after_the_ledger_has_it_and_only_with_both_factors() {
+fn a_person_gets_their_own_data_after_the_ledger_has_it_and_only_with_a_passkey() {
     let server = Server::start();
     world(&server);
     let ada = find(&server, " ADA@canary.EXAMPLE ");
@@ -87,12 +90,21 @@ fn a_person_gets_their_own_data_after_the_ledger_has_it_and_only_with_both_facto
     assert!(ada[0].starts_with("per_"));
     assert_eq!(find(&server, "nobody@canary.example"), Vec::<String>::new());
 
-    let refused = access(&server, &ada[0], "ndjson", "000000");
-    assert_eq!((refused.status, &refused.json()["error"]["code"]), (403, &json!("step_up_refused")));
+    let owner = Colleague::owner(&server);
+    let (target, body) = (path(&server, "persons/access"), access_body(&ada[0], "html"));
+    let asked = owner.challenge("POST", &target, &body);
+    assert_eq!((&asked["credentials"], &asked["takes_password_and_code"]), (&json!([]), &json!(true)));
+    let refused = owner.with("POST", &target, &body, &owner.password_and_code("000000"));
+    assert_eq!((refused.status, code_of(&refused)), (403, "step_up_refused".to_owned()));
     assert!(!refused.text().to_lowercase().contains("canary"));
 
-    let code = server.code();
-    let reply = access(&server, &ada[0], "html", &code);
+    let owner = owner.with_passkey();
+    let codes = owner.act("POST", "/api/v1/account/recovery-codes", &json!({})).json();
+    let recovery = codes["codes"][0].as_str().expect("a recovery code");
+    let refused = owner.with("POST", &target, &body, &owner.password_and_code(recovery));
+    assert_eq!((refused.status, code_of(&refused)), (403, "passkey_needed".to_owned()), "both right, and too little");
+    let proof = owner.sign(&owner.challenge("POST", &target, &body));
+    let reply = owner.with("POST", &target, &body, &proof);
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     let page = reply.text();
@@ -105,8 +117,7 @@ fn a_person_gets_their_own_data_after_the_ledger_has_it_and_only_with_both_facto
     assert!(!page.contains("grace") && !page.contains("src=") && !page.contains("href="), "{page}");
     assert_eq!(page.matches("<td>Visit</td>").count(), 10, "{page}");
 
-    let again = access(&server, &ada[0], "ndjson", &code);
-    assert_eq!(again.status, 403, "a code works once");
+    assert_eq!(owner.with("POST", &target, &body, &proof).status, 403, "a signature works once");
 }
 
 #[test]
@@ -114,7 +125,8 @@ fn an_export_for_programs_has_a_line_for_each_thing_and_says_when_it_is_whole() 
     let server = Server::start();
     world(&server);
     let ada = find(&server, "ada@canary.example");
-    let reply = access(&server, &ada[0], "ndjson", &server.code());
+    let owner = Colleague::owner(&server).with_passkey();
+    let reply = access(&server, &owner, &ada[0], "ndjson");
     let text = reply.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).cloned().collect::<Vec<Value>>();
@@ -140,10 +152,13 @@ fn a_merged_person_is_erased_whole_and_the_certificate_verifies_without_us() {
     let cohort = json!({"name": "Both", "rule": {"kind": "static"}, "ids": ["ada-7", "grace-1"]});
     let reply = server.api("POST", &path(&server, "cohorts")).json(&cohort).send();
     assert_eq!((reply.status, &reply.json()["cohort"]["listed"]), (201, &json!(2)), "{}", reply.text());
-    assert_eq!(erase(&server, json!({"persons": [ada]}), "000000").status, 403);
+    let owner = Colleague::owner(&server);
+    let (target, body) = (path(&server, "erasures"), erasure(json!({"persons": [ada]})));
+    assert_eq!(owner.with("POST", &target, &body, &owner.password_and_code("000000")).status, 403);
     assert_eq!(server.total("Visit"), 17, "nothing happened");
 
-    let reply = erase(&server, json!({"persons": [ada]}), &server.code());
+    // Nothing is opened: who has no passkey yet shows password and code.
+    let reply = owner.with("POST", &target, &body, &owner.password_and_code(&owner.code()));
     assert_eq!(reply.status, 200, "{}", reply.text());
     let made = reply.json();
     assert_eq!(made["erasure"]["is_done"], true);

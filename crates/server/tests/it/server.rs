@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::http::{Reply, Request};
 
 const SETUP_CODE: &str = "test-setup-code";
-const EMAIL: &str = "owner@coffer.example";
+pub(crate) const EMAIL: &str = "owner@coffer.example";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Starting includes migrations and, after a crash, replaying the log.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -108,6 +108,10 @@ impl Server {
         let cookie = reply.header("set-cookie").expect("a session");
         self.cookie = cookie.split(';').next().expect("a name and a value").to_owned();
         self.project = self.projects().remove(0);
+    }
+
+    pub(crate) fn totp(&self) -> &totp_rs::Totp {
+        self.totp.as_ref().expect("the server is set up")
     }
 
     /// Signs in anew, with the code of the next half minute: that of this one may be used up.

@@ -1,0 +1,200 @@
+//! What takes two people: somebody asks, somebody else agrees, then it happens.
+//!
+//! Who asked is never who agrees, nor is whom it is about, nor a second account with the same address. An organisation
+//! that has nobody else cannot find a second person: there an hour passes instead, in which everybody who looks can
+//! see what is about to happen, and the ledger says that it was agreed to by nobody else. It is never waived silently.
+
+use cofferdam_ledger::Kind;
+use cofferdam_model::policy::{Control, may};
+use cofferdam_model::{Class, Decision, Role, Roles, limits, sabotage};
+use cofferdam_query::calendar::utc_text;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::member::{Caller, SteppedUp};
+use crate::meta::WishRow;
+use crate::{Engine, Error, Member, Result, refused};
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Wish {
+    Unlock { lock: u64 },
+    Roles { member: u32, roles: Vec<Role> },
+    ExportToken { token: u64 },
+}
+
+impl Wish {
+    /// What the second person must be allowed.
+    fn control(&self) -> Control {
+        match self {
+            Wish::Unlock { .. } => Control::Unlock,
+            Wish::Roles { .. } => Control::ApproveRoles,
+            Wish::ExportToken { .. } => Control::ManageExportTokens,
+        }
+    }
+
+    /// In the ledger.
+    fn number(&self) -> u64 {
+        match self {
+            Wish::Unlock { .. } => 30,
+            Wish::Roles { .. } => 31,
+            Wish::ExportToken { .. } => 32,
+        }
+    }
+}
+
+/// That something waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub id: u64,
+    /// When it may happen without a second person, because there is none. Microseconds since 1970-01-01 UTC.
+    pub due_us: Option<i64>,
+}
+
+/// What waits for a second person, as the console shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Waiting {
+    pub id: u64,
+    pub wish: Wish,
+    pub asked_by: u32,
+    /// RFC 3339, UTC.
+    pub asked_at: String,
+    /// When whoever asked may carry it out alone; absent when somebody else can agree.
+    pub due_at: Option<String>,
+    /// The caller can agree.
+    pub can_agree: bool,
+}
+
+/// An address without what its mailbox ignores: the same for accounts that one person reads.
+fn mailbox(email: &str) -> String {
+    let email = email.to_lowercase();
+    match email.split_once('@') {
+        Some((local, domain)) => format!("{}@{domain}", local.split('+').next().unwrap_or_default()),
+        None => email,
+    }
+}
+
+/// Whether two members are one person as far as anybody can tell.
+pub fn is_same_person(one: &Member, other: &Member) -> bool {
+    one.id == other.id || mailbox(&one.email) == mailbox(&other.email)
+}
+
+impl Engine {
+    pub(crate) async fn ask_second(&self, caller: &Caller, wish: Wish, about: Option<u32>) -> Result<Asked> {
+        let org = caller.member.org;
+        if self.meta.wishes(org).await?.len() >= limits::WISHES_MAX {
+            return refused("too_many_waiting", "too much waits for a second person", Some("agree or withdraw first"));
+        }
+        let mut without = vec![caller.member.id];
+        without.extend(about);
+        let is_alone = self.who_may(org, wish.control(), &without).await?.is_empty();
+        let now_us = self.now_us();
+        let due_us = is_alone.then_some(now_us + limits::ALONE_SECONDS * 1_000_000);
+        let act = serde_json::to_string(&wish).map_err(|_| Error::Interrupted)?;
+        let row = WishRow { id: 0, act, asked_by: caller.member.id, about, asked_us: now_us, due_us };
+        let id = self.meta.insert_wish(org, &row).await?;
+        let mut entry = caller.entry(self, Kind::ApprovalAsked);
+        (entry.object, entry.purpose) = (id, wish.number());
+        self.ledger.append_async(entry).await?;
+        Ok(Asked { id, due_us })
+    }
+
+    /// What waits in the caller's organisation, oldest first.
+    pub async fn waiting(&self, caller: &Caller) -> Result<Vec<Waiting>> {
+        let rows = self.meta.wishes(caller.member.org).await?;
+        rows.into_iter()
+            .map(|row| {
+                let wish: Wish = serde_json::from_str(&row.act).map_err(|_| Error::Interrupted)?;
+                Ok(Waiting {
+                    id: row.id,
+                    asked_by: row.asked_by,
+                    asked_at: utc_text(row.asked_us),
+                    due_at: row.due_us.map(utc_text),
+                    can_agree: may_agree(caller, &row, &wish),
+                    wish,
+                })
+            })
+            .collect()
+    }
+
+    async fn wish(&self, caller: &Caller, id: u64) -> Result<(WishRow, Wish)> {
+        let rows = self.meta.wishes(caller.member.org).await?;
+        let row = rows.into_iter().find(|row| row.id == id).ok_or(Error::NotFound("request"))?;
+        let wish = serde_json::from_str(&row.act).map_err(|_| Error::Interrupted)?;
+        Ok((row, wish))
+    }
+
+    /// Agrees to what somebody else asked for: it happens.
+    pub async fn agree(&self, caller: &Caller, stepped_up: SteppedUp, id: u64) -> Result<()> {
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, Class::C0)?;
+        let (row, wish) = self.wish(caller, id).await?;
+        let asker = self.meta.member(row.asked_by).await?.ok_or(Error::NotFound("request"))?;
+        let asker = self.member_of(asker).await?;
+        if !may_agree(caller, &row, &wish) || is_same_person(&asker, &caller.member) {
+            return refused("not_a_second_person", "somebody else must agree to this", None);
+        }
+        self.carry_out(caller, &row, wish, Kind::ApprovalGiven).await
+    }
+
+    /// Does what the caller asked for and nobody else was there to agree to, once the hour is over.
+    pub async fn go_alone(&self, caller: &Caller, stepped_up: SteppedUp, id: u64) -> Result<()> {
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, Class::C0)?;
+        let (row, wish) = self.wish(caller, id).await?;
+        match row.due_us {
+            Some(due_us) if row.asked_by == caller.member.id && self.now_us() >= due_us => {
+                self.carry_out(caller, &row, wish, Kind::SelfApproved).await
+            }
+            _ => refused("not_due", "this waits for a second person, or for its time", None),
+        }
+    }
+
+    /// Takes back what the caller asked for, or declines what they could agree to.
+    pub async fn withdraw(&self, caller: &Caller, id: u64) -> Result<()> {
+        let (row, wish) = self.wish(caller, id).await?;
+        if row.asked_by != caller.member.id && !may_agree(caller, &row, &wish) {
+            return Err(Error::NotFound("request"));
+        }
+        self.meta.take_wish(id).await?;
+        let mut entry = caller.entry(self, Kind::ApprovalDeclined);
+        (entry.object, entry.purpose) = (id, wish.number());
+        self.ledger.append_async(entry).await?;
+        Ok(())
+    }
+
+    async fn carry_out(&self, caller: &Caller, row: &WishRow, wish: Wish, kind: Kind) -> Result<()> {
+        // Two who agree at once: one is enough.
+        if !self.meta.take_wish(row.id).await? {
+            return Err(Error::NotFound("request"));
+        }
+        let mut entry = caller.entry(self, kind);
+        (entry.object, entry.purpose) = (row.id, wish.number());
+        self.ledger.append_async(entry).await?;
+        match wish {
+            Wish::Unlock { lock } => self.open_lock(caller, lock).await,
+            Wish::Roles { member, roles } => {
+                self.apply_roles(caller, member, roles.into_iter().collect::<Roles>()).await
+            }
+            Wish::ExportToken { token } => Ok(self.meta.approve_token(token).await?),
+        }
+    }
+}
+
+fn may_agree(caller: &Caller, row: &WishRow, wish: &Wish) -> bool {
+    let is_other = row.asked_by != caller.member.id && row.about != Some(caller.member.id);
+    (is_other || sabotage::is_out(16)) && may(caller.member.roles, wish.control()) != Decision::Deny
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_one_person_reads_are_one_person() {
+        assert_eq!(mailbox("Ada+admin@Shop.example"), mailbox("ada@shop.example"));
+        assert_ne!(mailbox("ada@shop.example"), mailbox("ada@other.example"));
+        assert_ne!(mailbox("ada@shop.example"), mailbox("a.da@shop.example"));
+    }
+}

@@ -2,7 +2,6 @@
 
 import { ActionIcon, Button, Select, Switch, TextInput } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
-import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from '../i18n';
 import { InstantInput } from '../ui/InstantInput';

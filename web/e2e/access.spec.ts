@@ -138,7 +138,7 @@ test('an account: passkeys, recovery codes, where one is signed in', async ({ br
     await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
     const codes = page.getByRole('list', { name: 'Recovery codes' }).getByRole('listitem');
     await expect(codes.first()).toBeVisible();
-    const [code = ''] = await codes.allTextContents();
+    const [code = '', another = ''] = await codes.allTextContents();
     const made = await codes.count();
     await expectAccessible(page, 'recovery codes');
     await page.getByRole('button', { name: 'I have kept it' }).click();
@@ -170,7 +170,12 @@ test('an account: passkeys, recovery codes, where one is signed in', async ({ br
     await page.getByRole('button', { name: 'Remove Old laptop' }).click();
     await expect(page.getByText('It is your only one')).toBeVisible();
     await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
-    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    // As somebody would whose laptop is gone.
+    await stepUp(page).getByRole('button', { name: 'I lost my passkey' }).click();
+    await expectAccessible(page, 'a recovery code in place of the passkey');
+    await stepUp(page).getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
+    await stepUp(page).getByLabel('Recovery code').fill(another);
+    await stepUp(page).getByRole('button', { name: 'Confirm' }).click();
     await expect(page.getByText('No passkey yet')).toBeVisible();
     expect(problems.filter((one) => !isRefusedCode(one))).toEqual([]);
   } finally {

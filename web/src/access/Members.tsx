@@ -30,7 +30,9 @@ export function Members() {
   const acts = mayChange || mayRemove;
   const done = () => setDeed(null);
   const notesOf = ({ id, email, is_locked }: Member) =>
-    [email, id === session?.user?.id && t('people.you'), is_locked && t('people.locked')].filter(Boolean).join(', ');
+    [email, id === session?.user?.id && t('people.you'), is_locked && t('people.locked')]
+      .filter(Boolean)
+      .join(', ');
   return (
     <section className={classes.panel} aria-label={t('people.list')} aria-busy={isPending}>
       <h2 className={classes.subtitle}>{t('people.list')}</h2>

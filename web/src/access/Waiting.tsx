@@ -77,7 +77,11 @@ export function Waiting() {
           }))}
         />
       )}
-      <Dialog opened={deciding !== null} onClose={() => setDeciding(null)} title={deciding && t('waiting.agree_to', { what: what(deciding) })}>
+      <Dialog
+        opened={deciding !== null}
+        onClose={() => setDeciding(null)}
+        title={deciding && t('waiting.agree_to', { what: what(deciding) })}
+      >
         {deciding && (
           <Confirm
             label={t(deciding.can_agree ? 'waiting.agree' : 'waiting.alone')}

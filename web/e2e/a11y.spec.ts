@@ -82,6 +82,32 @@ for (const scheme of ['light', 'dark'] as const) {
     await expectAccessible(page, `new project, ${scheme}`);
   });
 
+  test(`layers of access, ${scheme}`, async ({ page, house }) => {
+    await page.emulateMedia({ colorScheme: scheme });
+    const again = page.getByRole('dialog', { name: 'Show again that it is you' });
+    for (const [name, open] of [
+      ['account', 'Add a passkey'],
+      ['account', 'Make new codes'],
+      ['members', 'Invite'],
+      ['members', 'Change the roles of Ana Ruiz'],
+      ['tokens', 'Make a token'],
+      ['data', 'Erase a person'],
+    ] as const) {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
+      await page.getByRole('button', { name: open }).click();
+      await expect(page.getByRole('dialog')).toBeVisible();
+      await expectAccessible(page, `${open}, ${scheme}`);
+    }
+    await page.goto(`${house.server.origin}/p/${house.project.id}/account`);
+    await page.getByRole('button', { name: 'Make new codes' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Make new codes' }).click();
+    await expect(again.getByLabel('Code from your authenticator')).toBeVisible();
+    await expectAccessible(page, `showing a factor again, ${scheme}`);
+    await page.keyboard.press('Escape');
+    await expect(again).toBeHidden();
+    await expect(page.getByRole('dialog').getByRole('alert')).toContainText('Nothing was done');
+  });
+
   test(`signed out, ${scheme}`, async ({ browser, house }) => {
     const context = await browser.newContext({ colorScheme: scheme, locale: 'en-GB' });
     const page = await context.newPage();
@@ -90,6 +116,12 @@ for (const scheme of ['light', 'dark'] as const) {
     await expect(page).toHaveURL(/\/login\?next=/);
     await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible();
     await expectAccessible(page, `sign in, ${scheme}`);
+    await page.getByRole('button', { name: 'Use password and code instead' }).click();
+    await page.getByRole('button', { name: 'I lost my authenticator' }).click();
+    await expectAccessible(page, `sign in with a recovery code, ${scheme}`);
+    await page.goto(`${house.server.origin}/join#code=0123456789abcdef`);
+    await expect(page.getByLabel('Invitation code')).toHaveValue('0123456789abcdef');
+    await expectAccessible(page, `join, ${scheme}`);
     expect(problems).toEqual([]);
     await context.close();
   });

@@ -11,6 +11,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod access;
+#[path = "../../server/tests/it/authenticator.rs"]
+mod authenticator;
 mod corpus;
 mod firewall;
 mod ledger;
@@ -46,6 +49,7 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
+    cases.extend(access::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
     cases.sort_by_key(|case| case.number);

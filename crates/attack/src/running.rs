@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 const SETUP_CODE: &str = "attack-setup-code";
-const EMAIL: &str = "owner@attacked.example";
+pub(crate) const EMAIL: &str = "owner@attacked.example";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Longer than any answer takes.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -21,9 +22,11 @@ pub(crate) struct Running {
     child: Child,
     address: SocketAddr,
     pub(crate) data: PathBuf,
-    cookie: String,
+    pub(crate) cookie: String,
     pub(crate) token: String,
     pub(crate) project: u64,
+    /// The first member's authenticator app.
+    pub(crate) totp: Option<totp_rs::Totp>,
 }
 
 impl Drop for Running {
@@ -36,7 +39,7 @@ impl Drop for Running {
 /// An answer: status, head, body.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    head: String,
+    pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -74,7 +77,8 @@ impl Running {
             .with_context(|| format!("could not start {}", binary.display()))?;
         let stdout = child.stdout.take().context("the server's output is a pipe")?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut running = Running { child, address, data, cookie: String::new(), token: String::new(), project: 0 };
+        let (cookie, token) = (String::new(), String::new());
+        let mut running = Running { child, address, data, cookie, token, project: 0, totp: None };
         let mut lines = BufReader::new(stdout).lines();
         running.address = loop {
             let line = lines.next().context("the server ended before it listened")??;
@@ -93,13 +97,14 @@ impl Running {
         let totp = totp_rs::Totp::from_url(uri).ok().context("an otpauth address that cannot be read")?;
         let body = json!({
             "setup_code": SETUP_CODE, "organisation": "Attacked", "name": "Olga Owner", "email": EMAIL,
-            "password": "correct horse battery staple", "totp_code": totp.generate(now_ms() / 1_000).to_string(),
+            "password": PASSWORD, "totp_code": totp.generate(now_ms() / 1_000).to_string(),
             "project": "Shop", "time_zone": "UTC",
         });
         let reply = self.call("POST", "/api/v1/setup", "application/json", body.to_string().as_bytes())?;
         let cookie = reply.head.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie:"));
         let cookie = cookie.and_then(|line| line[11..].trim().split(';').next()).context("no session")?;
         self.cookie = cookie.to_owned();
+        self.totp = Some(totp);
         let project = self.api("GET", "/api/v1/projects", &Value::Null)?["projects"][0].clone();
         self.project = project["id"].as_u64().context("no project")?;
         self.token = project["token"].as_str().context("a project without a token")?.to_owned();
@@ -111,13 +116,19 @@ impl Running {
     }
 
     fn request(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<TcpStream> {
-        let address = self.address;
-        let mut stream = TcpStream::connect(address)?;
+        let origin = format!("http://{}", self.address);
+        let headers = [("origin", &*origin), ("cookie", &self.cookie), ("content-type", content_type)];
+        self.request_with(method, path, &headers, body)
+    }
+
+    fn request_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(WAIT))?;
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\ncookie: {}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-            self.cookie,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{lines}content-length: {}\r\nconnection: close\r\n\r\n",
+            self.address,
             body.len()
         )?;
         // Whoever refuses a body may stop reading it.
@@ -127,15 +138,17 @@ impl Running {
 
     /// One request of the first member.
     pub(crate) fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Reply> {
-        let mut answer = Vec::new();
-        let ended = self.request(method, path, content_type, body)?.read_to_end(&mut answer);
-        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-            ended?;
-            bail!("{method} {path}: an answer without a head");
-        };
-        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-        let status = head.get(9..12).and_then(|status| status.parse().ok()).context("no status line")?;
-        Ok(Reply { status, head, body: answer.split_off(end + 4) })
+        read(self.request(method, path, content_type, body)?, method, path)
+    }
+
+    /// One request of anybody, with JSON in it and just these headers.
+    pub(crate) fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Reply> {
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        read(self.request_with(method, path, &headers, body.to_string().as_bytes())?, method, path)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A call of the console's API, whatever it answers; null for no body.
@@ -194,6 +207,18 @@ impl Running {
     pub(crate) fn log(&self) -> Vec<u8> {
         self.data.parent().and_then(|folder| std::fs::read(folder.join("server.log")).ok()).unwrap_or_default()
     }
+}
+
+fn read(mut stream: TcpStream, method: &str, path: &str) -> Result<Reply> {
+    let mut answer = Vec::new();
+    let ended = stream.read_to_end(&mut answer);
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        ended?;
+        bail!("{method} {path}: an answer without a head");
+    };
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).context("no status line")?;
+    Ok(Reply { status, head, body: answer.split_off(end + 4) })
 }
 
 /// Runs a command of the program on a folder.

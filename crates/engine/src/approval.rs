@@ -132,7 +132,8 @@ impl Engine {
         let (row, wish) = self.wish(caller, id).await?;
         let asker = self.meta.member(row.asked_by).await?.ok_or(Error::NotFound("request"))?;
         let asker = self.member_of(asker).await?;
-        if !may_agree(caller, &row, &wish) || is_same_person(&asker, &caller.member) {
+        let is_same = is_same_person(&asker, &caller.member) && !sabotage::is_out(16);
+        if !may_agree(caller, &row, &wish) || is_same {
             return refused("not_a_second_person", "somebody else must agree to this", None);
         }
         self.carry_out(caller, &row, wish, Kind::ApprovalGiven).await

@@ -283,6 +283,12 @@ impl Engine {
             let message = format!("one lock has 1 to {} targets", limits::LOCK_TARGETS_MAX);
             return refused("invalid_lock", message, None);
         }
+        let own = Who { member: None, session: None, ..caller.who() };
+        let theirs = Locks::default();
+        theirs.insert(own.org, targets, i64::MIN);
+        if theirs.refuse(&own).is_some() {
+            return refused("own_address", "you come from there yourself", Some("nobody there could open it again"));
+        }
         let org = caller.member.org;
         for target in targets {
             let is_ours = match target {

@@ -10,6 +10,8 @@ mod recovery;
 mod roles;
 mod session;
 mod step_up;
+#[cfg(test)]
+mod tests;
 pub(crate) mod webauthn;
 
 pub use caller::{Caller, Factor, Session, Who};

@@ -1,6 +1,6 @@
 // Inviting: a link that is shown once, for the inviter to hand over in whatever way they trust. No mail is sent.
 
-import { Button, Group, Modal, Stack } from '@mantine/core';
+import { Button, Group, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { invitationsQuery, invite, withdrawInvitation } from '../api/queries';
@@ -9,6 +9,7 @@ import { useFormat } from '../i18n/format';
 import { Confirm } from '../ui/Confirm';
 import { CopyButton } from '../ui/CopyButton';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import type { MemberRole } from '../ui/may';
@@ -53,6 +54,7 @@ export function Invitations() {
                 key="withdraw"
                 size="compact-xs"
                 variant="default"
+                aria-label={t('invitation.withdraw_of', { number: invitation.id })}
                 onClick={() => withdrawing.mutate(invitation.id)}
               >
                 {t('invitation.withdraw')}
@@ -61,12 +63,7 @@ export function Invitations() {
           }))}
         />
       )}
-      <Modal
-        opened={inviting}
-        onClose={() => setInviting(false)}
-        title={t('invitation.invite')}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
-      >
+      <Dialog opened={inviting} onClose={() => setInviting(false)} title={t('invitation.invite')}>
         {inviting && (
           <Invite
             onDone={() => {
@@ -75,7 +72,7 @@ export function Invitations() {
             }}
           />
         )}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

@@ -1,6 +1,6 @@
 // Who is a member, with which roles, and what changes that: roles, leaving.
 
-import { Button, Group, Modal, Skeleton } from '@mantine/core';
+import { Button, Group, Skeleton } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { membersQuery, removeMember, sessionQuery, setRoles, waitingQuery } from '../api/queries';
@@ -9,6 +9,7 @@ import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { ErrorNote } from '../ui/ErrorNote';
 import { type MemberRole, useMay } from '../ui/may';
 import classes from '../ui/Page.module.css';
@@ -28,8 +29,10 @@ export function Members() {
   const mayRemove = may('manage_members');
   const acts = mayChange || mayRemove;
   const done = () => setDeed(null);
-  const notesOf = ({ id, is_locked }: Member) =>
-    [id === session?.user?.id && t('people.you'), is_locked && t('people.locked')].filter(Boolean).join(', ');
+  const notesOf = ({ id, email, is_locked }: Member) =>
+    [email, id === session?.user?.id && t('people.you'), is_locked && t('people.locked')]
+      .filter(Boolean)
+      .join(', ');
   return (
     <section className={classes.panel} aria-label={t('people.list')} aria-busy={isPending}>
       <h2 className={classes.subtitle}>{t('people.list')}</h2>
@@ -41,7 +44,6 @@ export function Members() {
           caption={t('people.list')}
           head={[
             t('people.name'),
-            t('people.email'),
             t('people.roles'),
             t('people.passkeys'),
             t('people.joined'),
@@ -52,8 +54,9 @@ export function Members() {
             name: member.name,
             note: notesOf(member),
             cells: [
-              member.email,
-              member.roles.map((role) => t(`roles.${role as MemberRole}`)).join(', '),
+              <span key="roles" className={own.wraps}>
+                {member.roles.map((role) => t(`roles.${role as MemberRole}`)).join(', ')}
+              </span>,
               member.passkeys === 0 ? (
                 <span key="none" className={own.warn}>
                   {t('people.no_passkey')}
@@ -92,15 +95,14 @@ export function Members() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={deed !== null}
         onClose={done}
         title={deed && t(`people.${deed.act}_of`, { name: deed.member.name })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {deed?.act === 'roles' && <ChangeRoles member={deed.member} onDone={done} />}
         {deed?.act === 'remove' && <Remove member={deed.member} onDone={done} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

@@ -1,7 +1,7 @@
 // The caller's passkeys and security keys: what signs in without a password, and the only thing that opens
 // personal values.
 
-import { Alert, Button, Group, Modal, Skeleton, Stack, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Skeleton, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { beginPasskey, finishPasskey, passkeysQuery, removePasskey, renamePasskey } from '../api/queries';
@@ -11,6 +11,7 @@ import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import classes from '../ui/Page.module.css';
@@ -71,18 +72,17 @@ export function Passkeys() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={deed !== null}
         onClose={done}
         title={deed && (deed.act === 'add' ? t('passkey.add') : t(`passkey.${deed.act}_of`, deed.passkey))}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {deed?.act === 'add' && <AddPasskey onDone={done} onCancel={done} />}
         {deed?.act === 'rename' && <Rename passkey={deed.passkey} onDone={done} />}
         {deed?.act === 'remove' && (
           <Remove passkey={deed.passkey} isLast={data?.length === 1} onDone={done} />
         )}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

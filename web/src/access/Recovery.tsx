@@ -1,12 +1,13 @@
 // Recovery codes: the only way back in when phone and passkeys are lost. A new list is shown once.
 
-import { Button, Group, Modal, Stack } from '@mantine/core';
+import { Button, Group, Stack } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { makeRecoveryCodes, recoveryQuery } from '../api/queries';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { CopyButton } from '../ui/CopyButton';
+import { Dialog } from '../ui/Dialog';
 import { saveText } from '../ui/download';
 import { ErrorNote } from '../ui/ErrorNote';
 import classes from '../ui/Page.module.css';
@@ -31,14 +32,9 @@ export function Recovery() {
           {left === 0 ? t('recovery.none') : t('recovery.left', { count: left })}
         </p>
       )}
-      <Modal
-        opened={making}
-        onClose={() => setMaking(false)}
-        title={t('recovery.make')}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
-      >
+      <Dialog opened={making} onClose={() => setMaking(false)} title={t('recovery.make')}>
         {making && <Make onDone={() => setMaking(false)} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

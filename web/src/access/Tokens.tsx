@@ -1,6 +1,6 @@
 // Tokens of programs: for one kind of deed in this project, for a limited time, shown once.
 
-import { Button, Group, Modal, Select, Skeleton, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Select, Skeleton, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { makeToken, revokeToken, rotateToken, tokensQuery } from '../api/queries';
@@ -10,6 +10,7 @@ import { useFormat } from '../i18n/format';
 import { Confirm } from '../ui/Confirm';
 import { CopyButton } from '../ui/CopyButton';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useMay } from '../ui/may';
@@ -96,16 +97,15 @@ export function Tokens() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={deed !== null}
         onClose={done}
         title={deed && (deed.act === 'make' ? t('token.make') : t(`token.${deed.act}_of`, deed.token))}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {deed?.act === 'make' && <Make onDone={done} />}
         {deed?.act === 'rotate' && <Rotate token={deed.token} onDone={done} />}
         {deed?.act === 'revoke' && <Revoke token={deed.token} onDone={done} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

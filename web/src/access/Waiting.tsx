@@ -1,6 +1,6 @@
 // What waits for a second person: who asked for what, and whoever may agrees or declines.
 
-import { Button, Group, Modal } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { agree, goAlone, membersQuery, waitingQuery, withdrawWish } from '../api/queries';
@@ -9,6 +9,7 @@ import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { ErrorNote } from '../ui/ErrorNote';
 import type { MemberRole } from '../ui/may';
 import classes from '../ui/Page.module.css';
@@ -76,11 +77,10 @@ export function Waiting() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={deciding !== null}
         onClose={() => setDeciding(null)}
-        title={t('waiting.agree')}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
+        title={deciding && t('waiting.agree_to', { what: what(deciding) })}
       >
         {deciding && (
           <Confirm
@@ -95,7 +95,7 @@ export function Waiting() {
             <p className={classes.lead}>{what(deciding)}</p>
           </Confirm>
         )}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

@@ -1,7 +1,14 @@
 // An act that wants a factor is sent again with it, until it is taken or turned away.
 import { afterEach, describe, expect, it } from 'vitest';
 import { ApiError } from './client';
-import { answerStepUps, Declined, type StepUpProof, type StepUpQuestion, shownAgain } from './stepUp';
+import {
+  answerStepUps,
+  Declined,
+  isAsking,
+  type StepUpProof,
+  type StepUpQuestion,
+  shownAgain,
+} from './stepUp';
 
 const PROOF: StepUpProof = { kind: 'password_and_code', password: 'p', code: '123456' };
 const wanted = (challenge: string) =>
@@ -39,11 +46,13 @@ describe('showing a factor again', () => {
   it('sends again with what was shown, for the challenge of this request', async () => {
     const asked: StepUpQuestion[] = [];
     stop = answerStepUps(async (question) => {
+      expect(isAsking()).toBe(true);
       asked.push(question);
       return PROOF;
     });
     const { sent, send } = serverOf(wanted('a'));
     expect(await shownAgain('erase', send)).toBe('done');
+    expect(isAsking()).toBe(false);
     expect(sent).toEqual([undefined, PROOF]);
     expect(asked).toMatchObject([{ deed: 'erase', asked: { challenge: 'a' }, refusal: null }]);
   });

@@ -63,6 +63,22 @@ export function answerStepUps(next: Asker): () => void {
   };
 }
 
+let asking = false;
+const watchers = new Set<() => void>();
+
+/** Whether somebody is being asked for a factor right now. */
+export const isAsking = (): boolean => asking;
+
+export function onAsking(watcher: () => void): () => void {
+  watchers.add(watcher);
+  return () => watchers.delete(watcher);
+}
+
+function setAsking(now: boolean): void {
+  asking = now;
+  for (const watcher of watchers) watcher();
+}
+
 const dialog = (): Promise<Asker> => (asker ? Promise.resolve(asker) : new Promise((ask) => early.push(ask)));
 
 /** Sends; where a factor is wanted, has it shown and sends again until it is taken or turned away. */
@@ -76,7 +92,8 @@ export async function shownAgain<T>(deed: Deed, send: (proof?: StepUpProof) => P
       if (!(error instanceof ApiError)) throw error;
       if (error.stepUp) {
         const ask = await dialog();
-        proof = await ask({ deed, asked: error.stepUp, refusal });
+        setAsking(true);
+        proof = await ask({ deed, asked: error.stepUp, refusal }).finally(() => setAsking(false));
       } else if (error.code === 'step_up_refused' && proof) {
         // The challenge is spent: ask for another one.
         [refusal, proof] = [error, undefined];

@@ -1,12 +1,13 @@
 // Every property seen: its types, its class, and what the door does with it.
 
-import { Button, Group, Modal, Skeleton, Stack } from '@mantine/core';
+import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { propertiesQuery, raiseClass } from '../api/queries';
 import type { Class } from '../api/types';
 import { useTranslation } from '../i18n';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useMay } from '../ui/may';
@@ -67,14 +68,13 @@ export function Dictionary() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={raising !== null}
         onClose={() => setRaising(null)}
         title={raising && t('data.raise_of', { name: raising.name })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {raising && <Raise name={raising.name} from={raising.class} onDone={() => setRaising(null)} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

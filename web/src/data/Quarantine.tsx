@@ -1,12 +1,13 @@
 // What the door holds back: properties that the tracking plan does not know, as names and counts.
 
-import { Button, Group, Modal, Skeleton, Stack, Switch } from '@mantine/core';
+import { Button, Group, Skeleton, Stack, Switch } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { purgeQuarantined, quarantineQuery, releaseQuarantined, setPlanMode } from '../api/queries';
 import type { Class } from '../api/types';
 import { useTranslation } from '../i18n';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useMay } from '../ui/may';
@@ -83,15 +84,14 @@ export function Quarantine() {
           )}
         </Stack>
       )}
-      <Modal
+      <Dialog
         opened={deciding !== null}
         onClose={() => setDeciding(null)}
         title={deciding && t(`data.${deciding.act}_of`, { name: deciding.name })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {deciding?.act === 'release' && <Release name={deciding.name} onDone={() => setDeciding(null)} />}
         {deciding?.act === 'purge' && <Purge name={deciding.name} onDone={() => setDeciding(null)} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

@@ -1,13 +1,14 @@
 // Looking back: what the detectors of today find in events that are stored already, which disclosures have
 // carried it, and taking it out. Names and counts only; the page never receives a value.
 
-import { Button, Group, Loader, Modal, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Loader, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { propertiesQuery, removeFromHistory, scanQuery, statusQuery } from '../api/queries';
 import type { Class, Finding } from '../api/types';
 import { useTranslation } from '../i18n';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import classes from '../ui/Page.module.css';
@@ -96,16 +97,15 @@ export function Scan() {
         )}
         {scan?.is_cut && <p className={classes.lead}>{t('scan.cut')}</p>}
       </Stack>
-      <Modal
+      <Dialog
         opened={removing !== null}
         onClose={() => setRemoving(null)}
         title={removing && t('scan.remove_of', { name: removing.property })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {removing && (
           <Remove name={removing.property} least={removing.class} onDone={() => setRemoving(null)} />
         )}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

@@ -1,13 +1,14 @@
 // Erasing one person: what goes, why, their pseudonym typed out, a factor shown again; afterwards the
 // certificate.
 
-import { Button, Group, Modal, Select, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Select, Stack, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { erasePerson } from '../api/queries';
 import type { Erasure, ErasureReason, EventsQuery } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
+import { Dialog } from '../ui/Dialog';
 import classes from '../ui/Page.module.css';
 import { useProject } from '../ui/project';
 import { Certificate } from './Certificate';
@@ -33,14 +34,9 @@ export function ErasePerson({ opened, pseudonym, onClose }: ErasePersonProps) {
     onClose(isErased);
   };
   return (
-    <Modal
-      opened={opened}
-      onClose={close}
-      title={t('erasure.title')}
-      closeButtonProps={{ 'aria-label': t('shell.close') }}
-    >
+    <Dialog opened={opened} onClose={close} title={t('erasure.title')}>
       {opened && <EraseForm pseudonym={pseudonym} onErased={() => setErased(true)} onClose={close} />}
-    </Modal>
+    </Dialog>
   );
 }
 

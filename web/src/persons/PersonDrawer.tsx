@@ -27,17 +27,30 @@ interface PersonDrawerProps {
 
 export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerProps) {
   const { t } = useTranslation();
+  const [erasing, setErasing] = useState(false);
   return (
     <Drawer
       opened={pseudonym !== undefined}
       onClose={onClose}
+      // What stands above it is closed first.
+      closeOnEscape={!erasing}
       position="right"
       size="lg"
       title={<span className={classes.drawerTitle}>{pseudonym}</span>}
       classNames={{ content: classes.drawer, header: classes.drawer }}
       closeButtonProps={{ 'aria-label': t('shell.close') }}
     >
-      {pseudonym && <PersonDetails pseudonym={pseudonym} row={row} range={range} onGone={onClose} />}
+      {pseudonym && (
+        <PersonDetails pseudonym={pseudonym} row={row} range={range} onErase={() => setErasing(true)} />
+      )}
+      <ErasePerson
+        opened={erasing}
+        pseudonym={pseudonym}
+        onClose={(isErased) => {
+          setErasing(false);
+          if (isErased) onClose();
+        }}
+      />
     </Drawer>
   );
 }
@@ -46,15 +59,13 @@ interface PersonDetailsProps {
   pseudonym: string;
   row: PersonRow | undefined;
   range: DateRange;
-  /** The person was erased. */
-  onGone: () => void;
+  onErase: () => void;
 }
 
-function PersonDetails({ pseudonym, row, range, onGone }: PersonDetailsProps) {
+function PersonDetails({ pseudonym, row, range, onErase }: PersonDetailsProps) {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
-  const [erasing, setErasing] = useState(false);
   const answer = useQuery(
     answerQuery(project.id, { kind: 'events', range, matching: {}, person: pseudonym, limit: EVENTS_MAX }),
   );
@@ -64,19 +75,11 @@ function PersonDetails({ pseudonym, row, range, onGone }: PersonDetailsProps) {
     <div className={classes.details}>
       <Group gap="xs">
         <CopyButton value={pseudonym} label={t('persons.copy')} />
-        <Button size="xs" variant="default" onClick={() => setErasing(true)}>
+        <Button size="xs" variant="default" onClick={onErase}>
           {t('erasure.begin')}
         </Button>
         <Reveal pseudonym={pseudonym} />
       </Group>
-      <ErasePerson
-        opened={erasing}
-        pseudonym={pseudonym}
-        onClose={(isErased) => {
-          setErasing(false);
-          if (isErased) onGone();
-        }}
-      />
       {row && (
         <>
           <dl className={classes.facts}>

@@ -30,6 +30,7 @@ export const Route = createFileRoute('/login')({
   component: Login,
 });
 
+/** With what people type between its groups. */
 const RECOVERY_CHARS_MAX = 40;
 
 function Login() {

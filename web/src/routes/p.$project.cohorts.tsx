@@ -1,6 +1,6 @@
 // Cohorts: sets of persons, by what they did or as a list, to filter and split reports with.
 
-import { Button, Group, Modal, Skeleton, Stack } from '@mantine/core';
+import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, Link } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -10,6 +10,7 @@ import { useTranslation } from '../i18n';
 import { CohortForm } from '../query/CohortForm';
 import { useRuleText } from '../ui/cohorts';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useMay } from '../ui/may';
@@ -85,14 +86,13 @@ function Cohorts() {
         <h2 className={classes.subtitle}>{t('cohort.new')}</h2>
         {mayEdit ? <CohortForm /> : <NotAllowed slim control="edit_cohorts" />}
       </section>
-      <Modal
+      <Dialog
         opened={leaving !== null}
         onClose={() => setLeaving(null)}
         title={t('cohort.delete_of', { name: leaving?.name })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {leaving && <DeleteCohort cohort={leaving} onDone={() => setLeaving(null)} />}
-      </Modal>
+      </Dialog>
     </div>
   );
 }

@@ -1,7 +1,8 @@
 // Every key the console listens to, and the switch that turns the single ones off.
 
-import { Kbd, Modal, Switch } from '@mantine/core';
+import { Kbd, Switch } from '@mantine/core';
 import { useTranslation } from '../i18n';
+import { Dialog } from './Dialog';
 import classes from './KeysDialog.module.css';
 import { useSingleKeysEnabled } from './keys';
 import { usePages } from './pages';
@@ -19,12 +20,7 @@ export default function KeysDialog({ onClose }: { onClose: () => void }) {
     [['?'], t('keys.title')],
   ];
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={t('keys.title')}
-      closeButtonProps={{ 'aria-label': t('shell.close') }}
-    >
+    <Dialog opened onClose={onClose} title={t('keys.title')}>
       <dl className={classes.list}>
         {rows.map(([keys, what]) => (
           <div key={keys.join()} className={classes.row}>
@@ -45,6 +41,6 @@ export default function KeysDialog({ onClose }: { onClose: () => void }) {
         onChange={(event) => setEnabled(event.currentTarget.checked)}
         label={t('keys.single')}
       />
-    </Modal>
+    </Dialog>
   );
 }

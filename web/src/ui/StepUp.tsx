@@ -18,6 +18,8 @@ interface Open extends StepUpQuestion {
 
 /** Above whatever asked. */
 const Z_INDEX = 400;
+/** As long as a recovery code with what people type between its groups. */
+const CODE_CHARS_MAX = 40;
 
 export default function StepUp() {
   const { t } = useTranslation();
@@ -57,7 +59,9 @@ export default function StepUp() {
 function Question({ open: { deed, asked, refusal, take, decline } }: { open: Open }) {
   const { t } = useTranslation();
   const withPasskey = asked.credentials.length > 0 && hasPasskeys();
-  const [typing, setTyping] = useState(!withPasskey && asked.takes_password_and_code);
+  // Whoever has a passkey and lost it has the recovery codes, and nothing less is taken.
+  const onlyRecovery = !asked.takes_password_and_code;
+  const [typing, setTyping] = useState(!withPasskey && !onlyRecovery);
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const signing = useMutation({
@@ -75,9 +79,7 @@ function Question({ open: { deed, asked, refusal, take, decline } }: { open: Ope
       <Stack gap="md">
         <p className={classes.lead}>{t(`deeds.${deed}`)}</p>
         <p className={classes.lead}>{t('step_up.text')}</p>
-        {!withPasskey && !asked.takes_password_and_code && (
-          <Alert variant="light">{t('step_up.passkey_elsewhere')}</Alert>
-        )}
+        {!withPasskey && !typing && <Alert variant="light">{t('step_up.passkey_elsewhere')}</Alert>}
         {typing && (
           <>
             <PasswordInput
@@ -90,10 +92,11 @@ function Question({ open: { deed, asked, refusal, take, decline } }: { open: Ope
               visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
             />
             <TextInput
-              label={t('account.code')}
-              inputMode="numeric"
-              autoComplete="one-time-code"
-              maxLength={7}
+              label={onlyRecovery ? t('login.recovery_code') : t('account.code')}
+              description={onlyRecovery ? t('step_up.recovery_text') : t('step_up.code_text')}
+              autoComplete={onlyRecovery ? 'off' : 'one-time-code'}
+              spellCheck={false}
+              maxLength={CODE_CHARS_MAX}
               required
               value={code}
               onChange={(event) => setCode(event.currentTarget.value)}
@@ -102,9 +105,11 @@ function Question({ open: { deed, asked, refusal, take, decline } }: { open: Ope
         )}
         <ErrorNote error={signing.error ?? refusal} />
         <Group justify="flex-end">
-          {withPasskey && asked.takes_password_and_code && (
+          {(withPasskey || onlyRecovery) && (
             <Button variant="subtle" me="auto" onClick={() => setTyping(!typing)}>
-              {typing ? t('step_up.with_passkey') : t('step_up.with_password')}
+              {typing
+                ? t('step_up.with_passkey')
+                : t(onlyRecovery ? 'step_up.lost_passkey' : 'step_up.with_password')}
             </Button>
           )}
           <Button variant="default" onClick={decline}>

@@ -150,7 +150,7 @@ pub(crate) fn verify(
     challenge: &[u8; 32],
     party: &RelyingParty,
 ) -> Option<u32> {
-    if !is_ours(&assertion.client_data, "webauthn.get", challenge, party) && !sabotage::is_out(3) {
+    if !is_ours(&assertion.client_data, "webauthn.get", challenge, party) {
         return None;
     }
     let data = AuthenticatorData::read(&assertion.authenticator_data, party)?;

@@ -19,6 +19,8 @@ pub(crate) struct Authenticator {
     user: String,
     /// Goes up with each signature.
     pub(crate) count: u32,
+    /// As keys that a cloud carries from device to device are not.
+    pub(crate) is_counting: bool,
     pub(crate) flags: u8,
     /// The host it believes it signs for; what the server asks for when absent.
     pub(crate) host: Option<String>,
@@ -39,6 +41,7 @@ impl Authenticator {
             credential,
             user: String::new(),
             count: 0,
+            is_counting: true,
             flags: PRESENT_AND_VERIFIED,
             host: None,
             is_bogus: false,
@@ -72,7 +75,7 @@ impl Authenticator {
 
     /// What a browser answers when something is to be signed.
     pub(crate) fn sign(&mut self, asked: &Value, origin: &str) -> Value {
-        self.count += 1;
+        self.count += u32::from(self.is_counting);
         let client_data = Self::client_data("webauthn.get", text(&asked["challenge"]), origin);
         let data = self.data(text(&asked["rp_id"]), self.flags);
         let signed = [&data[..], digest(&SHA256, &client_data).as_ref()].concat();

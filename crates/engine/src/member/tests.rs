@@ -1,0 +1,155 @@
+//! What ends by itself, on a clock that the test moves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use cofferdam_model::{Role, Roles, limits};
+
+use super::*;
+use crate::lock::{LockReason, LockTarget};
+use crate::token::{NewToken, TokenKind, TokenMade};
+use crate::{Access, Engine, Error, Options, SetUp, Site};
+
+const PASSWORD: &str = "correct horse battery staple";
+const SECOND_US: i64 = 1_000_000;
+
+struct World {
+    engine: Engine,
+    now_us: Arc<AtomicI64>,
+    totp: totp_rs::Totp,
+    first: SignedIn,
+}
+
+impl World {
+    async fn new(folder: &Path) -> World {
+        let now_us = Arc::new(AtomicI64::new(1_800_000_000_000_000));
+        let clock = now_us.clone();
+        let options = Options {
+            site: Site::in_folder(folder),
+            root: None,
+            flush_events: 1_000,
+            setup_code: "a set-up code".to_owned(),
+            geoip: None,
+            clock: Arc::new(move || clock.load(Ordering::SeqCst)),
+            witnesses: Vec::new(),
+            access: Access::default(),
+        };
+        let engine = Engine::open(options).await.unwrap();
+        let enrolment = engine.begin_setup("a set-up code", "owner@clock.example").await.unwrap();
+        let totp = totp_rs::Totp::from_url(&enrolment.uri).unwrap();
+        let request = SetUp {
+            setup_code: "a set-up code".to_owned(),
+            organisation: "Clock".to_owned(),
+            name: "Olga".to_owned(),
+            email: "owner@clock.example".to_owned(),
+            password: PASSWORD.to_owned().into(),
+            totp_code: totp.generate(now_us.load(Ordering::SeqCst).cast_unsigned() / 1_000_000).to_string(),
+            project: "Shop".to_owned(),
+            time_zone: "UTC".to_owned(),
+        };
+        let first = engine.set_up(request, &Visitor::default()).await.unwrap();
+        World { engine, now_us, totp, first }
+    }
+
+    fn wait(&self, seconds: i64) {
+        self.now_us.fetch_add(seconds * SECOND_US, Ordering::SeqCst);
+    }
+
+    /// Shows password and code, of which there is a new one a minute later.
+    async fn shown(&self) -> SteppedUp {
+        self.wait(60);
+        let code = self.totp.generate(self.now_us.load(Ordering::SeqCst).cast_unsigned() / 1_000_000).to_string();
+        let proof = StepUpProof::PasswordAndCode { password: PASSWORD.to_owned().into(), code };
+        let shown = self.engine.finish_step_up(&self.first.caller, RequestHash::of(&[]), proof).await;
+        shown.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn code<T>(result: crate::Result<T>) -> &'static str {
+    match result {
+        Ok(_) => "fine",
+        Err(Error::Refused { code, .. }) => code,
+        Err(Error::NotSignedIn) => "not signed in",
+        Err(Error::NotFound(_)) => "not found",
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_exchanged_is_good_for_a_minute_more_and_none_beyond_its_day() {
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let (engine, caller) = (&world.engine, &world.first.caller);
+    let project = engine.project_of(caller.member.org, cofferdam_model::ProjectId(1)).unwrap();
+    let new = NewToken { name: "Nightly".to_owned(), kind: TokenKind::Query, days: 1, network: None };
+    let made = engine.make_token(caller, world.shown().await, &project, new).await.unwrap();
+    let TokenMade::Ready { number, token: old } = made else { panic!("a query token takes one person") };
+    let token = engine.rotate_token(caller, world.shown().await, &project, number).await.unwrap();
+    world.wait(limits::TOKEN_GRACE_SECONDS);
+    assert_eq!(code(engine.authenticate_token(&old, None).await), "fine");
+    world.wait(1);
+    assert_eq!(code(engine.authenticate_token(&old, None).await), "not signed in");
+    assert_eq!(code(engine.authenticate_token(&token, None).await), "fine");
+    world.wait(86_400);
+    assert_eq!(code(engine.authenticate_token(&token, None).await), "not signed in");
+}
+
+#[tokio::test]
+async fn where_nobody_else_can_agree_an_hour_passes_and_not_less() {
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let (engine, caller) = (&world.engine, &world.first.caller);
+    let target = LockTarget::Address([192, 0, 2, 9].into());
+    let locks = engine.lock(caller, world.shown().await, &[target], LockReason::Drill).await.unwrap();
+    let asked = engine.unlock(caller, world.shown().await, locks[0]).await.unwrap();
+    assert_eq!(asked.due_us, Some(engine.now_us() + limits::ALONE_SECONDS * SECOND_US));
+    assert_eq!(code(engine.go_alone(caller, world.shown().await, asked.id).await), "not_due");
+    assert_eq!(code(engine.agree(caller, world.shown().await, asked.id).await), "not_a_second_person");
+    world.wait(limits::ALONE_SECONDS);
+    assert_eq!(engine.locks(caller).await.unwrap().len(), 1);
+    assert_eq!(code(engine.go_alone(caller, world.shown().await, asked.id).await), "fine");
+    assert!(engine.locks(caller).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn sessions_and_invitations_end_by_themselves() {
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let (engine, caller) = (&world.engine, &world.first.caller);
+    let viewer = Roles::NONE.with(Role::Viewer);
+    let invited = engine.invite(caller, world.shown().await, viewer).await.unwrap();
+    // Long enough that its next use is noted.
+    world.wait(1);
+    let token = &world.first.token;
+    let days = limits::SESSION_SECONDS_MAX / limits::SESSION_IDLE_SECONDS_MAX;
+    for turn in 0..days {
+        assert_eq!(code(engine.authenticate(token, None).await), "fine", "turn {turn}");
+        let is_there = turn * limits::SESSION_IDLE_SECONDS_MAX < limits::INVITATION_SECONDS - 61;
+        let expected = if is_there { "fine" } else { "wrong_invitation" };
+        assert_eq!(code(engine.begin_join(&invited.code, "new@clock.example").await), expected, "turn {turn}");
+        world.wait(limits::SESSION_IDLE_SECONDS_MAX);
+    }
+    world.wait(1);
+    assert_eq!(code(engine.authenticate(token, None).await), "not signed in", "used all the time, and too old");
+
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    world.wait(limits::SESSION_IDLE_SECONDS_MAX + 1);
+    assert_eq!(code(world.engine.authenticate(&world.first.token, None).await), "not signed in", "not used");
+}
+
+#[tokio::test]
+async fn less_than_a_passkey_opens_nothing_and_what_was_shown_is_for_its_request() {
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let caller = &world.first.caller;
+    let request = RequestHash::of(&[]);
+    let opens = async |class| code(world.shown().await.spend(caller, request, class));
+    assert_eq!(opens(cofferdam_model::Class::C2).await, "fine");
+    assert_eq!(opens(cofferdam_model::Class::C3).await, "passkey_needed");
+    let elsewhere = world.shown().await.spend(caller, RequestHash::of(&[b"other"]), cofferdam_model::Class::C0);
+    assert_eq!(code(elsewhere), "step_up_refused");
+    let shown = world.shown().await;
+    assert_eq!(shown.newest_us(), caller.session.opened_us, "the browser is as young as this");
+}

@@ -1,6 +1,6 @@
 // The list of incidents, and opening one.
 
-import { Modal, SegmentedControl, Select, Skeleton, TextInput } from '@mantine/core';
+import { SegmentedControl, Select, Skeleton, TextInput } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -9,6 +9,7 @@ import type { AccountKind, Incident, IncidentCause } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { InstantInput } from '../ui/InstantInput';
@@ -83,14 +84,9 @@ interface OpenIncidentProps {
 export function OpenIncident(props: OpenIncidentProps) {
   const { t } = useTranslation();
   return (
-    <Modal
-      opened={props.opened}
-      onClose={props.onClose}
-      title={t('incidents.open')}
-      closeButtonProps={{ 'aria-label': t('shell.close') }}
-    >
+    <Dialog opened={props.opened} onClose={props.onClose} title={t('incidents.open')}>
       {props.opened && <OpenForm {...props} />}
-    </Modal>
+    </Dialog>
   );
 }
 

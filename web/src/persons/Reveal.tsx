@@ -1,12 +1,13 @@
 // One field of one person in clear, for five minutes: why, a factor shown again, what the ledger says of it.
 // What was opened is in this component's memory alone, and goes with it.
 
-import { Button, Group, Modal, Select, Stack } from '@mantine/core';
+import { Button, Group, Select, Stack } from '@mantine/core';
 import { useEffect, useState } from 'react';
 import { requestDisclosure, revealField } from '../api/oversight';
 import type { Purpose, Revealed } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
+import { Dialog } from '../ui/Dialog';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import page from '../ui/Page.module.css';
 import { FieldChips, PlainValue } from '../ui/Personal';
@@ -26,12 +27,7 @@ export function Reveal({ pseudonym }: { pseudonym: string }) {
         {t('reveal.begin')}
       </Button>
       {shown && <Shown key={shown.entry} revealed={shown} onHide={() => setShown(null)} />}
-      <Modal
-        opened={asking}
-        onClose={() => setAsking(false)}
-        title={t('reveal.title')}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
-      >
+      <Dialog opened={asking} onClose={() => setAsking(false)} title={t('reveal.title')}>
         {asking && (
           <RevealForm
             pseudonym={pseudonym}
@@ -42,7 +38,7 @@ export function Reveal({ pseudonym }: { pseudonym: string }) {
             onClose={() => setAsking(false)}
           />
         )}
-      </Modal>
+      </Dialog>
     </>
   );
 }

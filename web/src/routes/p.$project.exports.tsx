@@ -1,6 +1,6 @@
 // Exports: asking for one, and where each stands.
 
-import { Button, Group, Modal } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { createFileRoute } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -9,6 +9,7 @@ import { useTranslation } from '../i18n';
 import { DateRangePicker } from '../query/DateRangePicker';
 import { ExportForm } from '../trust/ExportForm';
 import { Exports as List } from '../trust/Exports';
+import { Dialog } from '../ui/Dialog';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
 
@@ -32,13 +33,7 @@ function Exports() {
         <Button onClick={ask.open}>{t('exports.new')}</Button>
       </Group>
       <List />
-      <Modal
-        opened={asking}
-        onClose={ask.close}
-        title={t('exports.new')}
-        size="lg"
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
-      >
+      <Dialog opened={asking} onClose={ask.close} title={t('exports.new')} size="lg">
         {asking && (
           <ExportForm
             range={range}
@@ -47,7 +42,7 @@ function Exports() {
             onCancel={ask.close}
           />
         )}
-      </Modal>
+      </Dialog>
     </div>
   );
 }

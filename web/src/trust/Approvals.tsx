@@ -1,7 +1,7 @@
 // What waits for a second person: requests of others, with everything that is asked for; and limits that
 // tripped, which two people close.
 
-import { Button, Group, Modal, Skeleton } from '@mantine/core';
+import { Button, Group, Skeleton } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { approveDisclosure, closeTrip, denyDisclosure, disclosuresQuery, tripsQuery } from '../api/oversight';
@@ -10,6 +10,7 @@ import type { Disclosure, Trip } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useMemberName } from '../ui/members';
@@ -40,14 +41,13 @@ export function Approvals() {
           <Request key={one.id} disclosure={one} onApprove={() => setApproving(one)} />
         ))}
       </div>
-      <Modal
+      <Dialog
         opened={approving !== null}
         onClose={() => setApproving(null)}
         title={t('approvals.approve_of', { number: approving?.id })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {approving && <Approve disclosure={approving} onClose={() => setApproving(null)} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }
@@ -196,14 +196,13 @@ export function Trips() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={closing !== null}
         onClose={() => setClosing(null)}
         title={t('limits.close_of', { number: closing?.id })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {closing && <CloseTrip trip={closing} onClose={() => setClosing(null)} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

@@ -1,6 +1,6 @@
 // What was asked for: where each request stands, how far it is while it leaves, its file and its proof.
 
-import { Button, Group, Modal, Skeleton, Stack } from '@mantine/core';
+import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type Download, disclosuresQuery, runDisclosure, withdrawDisclosure } from '../api/oversight';
@@ -10,6 +10,7 @@ import { useTranslation } from '../i18n';
 import { Bar } from '../ui/Bar';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { saveBytes } from '../ui/download';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
@@ -77,14 +78,13 @@ export function Exports() {
           }))}
         />
       )}
-      <Modal
+      <Dialog
         opened={running !== null}
         onClose={() => setRunning(null)}
         title={t('exports.run_of', { number: running?.id })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {running && <Run disclosure={running} onClose={() => setRunning(null)} />}
-      </Modal>
+      </Dialog>
     </section>
   );
 }

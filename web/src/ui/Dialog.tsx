@@ -9,10 +9,11 @@ interface DialogProps {
   opened: boolean;
   title: ReactNode;
   onClose: () => void;
+  size?: 'lg';
   children: ReactNode;
 }
 
-export function Dialog({ opened, title, onClose, children }: DialogProps) {
+export function Dialog({ opened, title, onClose, size, children }: DialogProps) {
   const { t } = useTranslation();
   const asking = useSyncExternalStore(onAsking, isAsking);
   return (
@@ -20,6 +21,7 @@ export function Dialog({ opened, title, onClose, children }: DialogProps) {
       opened={opened}
       onClose={onClose}
       title={title}
+      size={size}
       closeOnEscape={!asking}
       closeButtonProps={{ 'aria-label': t('shell.close') }}
     >

@@ -17,7 +17,13 @@ const PAGES = [
   'tokens',
   'members',
   'account',
+  'disclosures',
+  'exposure',
+  'exports',
+  'approvals',
+  'incidents',
 ];
+const TRUST = PAGES.slice(PAGES.indexOf('disclosures'));
 const REPORTS = PAGES.slice(0, PAGES.indexOf('cohorts'));
 const SHAPES = ['bars', 'stacked', 'number', 'table'];
 
@@ -124,6 +130,23 @@ for (const scheme of ['light', 'dark'] as const) {
     await expectAccessible(page, `join, ${scheme}`);
     expect(problems).toEqual([]);
     await context.close();
+  });
+}
+
+for (const language of ['es', 'it'] as const) {
+  test.describe(language, () => {
+    test.use({ language });
+    test('trust pages', async ({ page, house }) => {
+      for (const name of TRUST) {
+        await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
+        await expect(page.locator('h1')).toBeVisible();
+        await settled(page);
+        for (const scheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme: scheme });
+          await expectAccessible(page, `${name}, ${language}, ${scheme}`);
+        }
+      }
+    });
   });
 }
 

@@ -14,7 +14,7 @@ import {
   test,
   watch,
 } from './fixtures';
-import { verifies, withPasskeys } from './passkey';
+import { addPasskey, showPasswordAndCode, stepUp, verifies, withPasskeys } from './passkey';
 import { seedEvents } from './seed';
 import { Authenticator, SETUP_CODE, startServer } from './server';
 
@@ -327,22 +327,3 @@ test('a token is shown once, asks questions, and is revoked', async ({ browser }
 
 /** A code that was not taken, on purpose. */
 const isRefusedCode = (problem: string) => /^response: 403 /.test(problem);
-
-const stepUp = (page: Page) => page.getByRole('dialog', { name: 'Show again that it is you' });
-
-async function showPasswordAndCode(page: Page, phone: Authenticator): Promise<void> {
-  const dialog = stepUp(page);
-  await dialog.getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
-  await dialog.getByLabel('Code from your authenticator').fill(await phone.code());
-  await dialog.getByRole('button', { name: 'Confirm' }).click();
-}
-
-async function addPasskey(page: Page, house: House): Promise<void> {
-  await page.goto(`${house.server.origin}/p/${house.project.id}/account`);
-  await page.getByRole('button', { name: 'Add a passkey' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Continue' }).click();
-  await showPasswordAndCode(page, house.phone);
-  await page.getByRole('textbox', { name: 'Name' }).fill('Laptop');
-  await page.getByRole('button', { name: 'Make it' }).click();
-  await expect(page.getByRole('row', { name: /Laptop/ })).toBeVisible();
-}

@@ -14,16 +14,20 @@ export interface Server {
   /** Where its data lies. */
   folder: string;
   stop: () => Promise<void>;
-  /** Stops it and starts it again at the same address, having done something to the folder in between. */
-  restart: (between: () => void) => Promise<void>;
+  /**
+   * Stops it and starts it again at the same address, having done something to the folder in between; from then
+   * on with more options.
+   */
+  restart: (between: () => void, more?: string[]) => Promise<void>;
 }
 
-const binary = () => resolve(process.env.COFFERDAM_BIN ?? '../target/debug/cofferdam');
+export const binary = () => resolve(process.env.COFFERDAM_BIN ?? '../target/debug/cofferdam');
 
 export async function startServer(): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'cofferdam-e2e-'));
+  let options: string[] = [];
   const start = (at: string) =>
-    spawn(binary(), ['serve', '--data', folder, '--listen', `127.0.0.1:${at}`], {
+    spawn(binary(), ['serve', '--data', folder, '--listen', `127.0.0.1:${at}`, ...options], {
       env: { ...process.env, COFFERDAM_SETUP_CODE: SETUP_CODE },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -41,9 +45,10 @@ export async function startServer(): Promise<Server> {
       await end();
       rmSync(folder, { recursive: true, force: true });
     },
-    restart: async (between) => {
+    restart: async (between, more = []) => {
       await end();
       between();
+      options = [...options, ...more];
       child = start(port);
       await portOf(child);
     },
@@ -52,7 +57,12 @@ export async function startServer(): Promise<Server> {
 
 /** A command of whoever runs the server, on the data of the one that runs. */
 export function command(server: Server, ...words: string[]): void {
-  execFileSync(binary(), [...words, '--data', server.folder], { stdio: 'pipe' });
+  output(server, ...words);
+}
+
+/** The same, and what it says. */
+export function output(server: Server, ...words: string[]): string {
+  return execFileSync(binary(), [...words, '--data', server.folder], { stdio: 'pipe' }).toString();
 }
 
 function portOf(child: ChildProcess): Promise<string> {

@@ -3,12 +3,14 @@
 import { tanstackRouter } from '@tanstack/router-plugin/vite';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
+import { policyTable } from './scripts/policy';
 
 // The development server forwards to a running `cofferdam serve`.
 const backend = process.env.COFFERDAM_URL ?? 'http://localhost:8000';
 
 export default defineConfig({
   plugins: [
+    policyTable(),
     tanstackRouter({
       target: 'react',
       autoCodeSplitting: true,
@@ -21,6 +23,8 @@ export default defineConfig({
   ],
   server: {
     port: 5173,
+    // The policy's table lies with the server.
+    fs: { allow: ['..'] },
     proxy: {
       '/api': backend,
       '/track': backend,

@@ -2,7 +2,29 @@
 // and without scrolling sideways on a narrow phone.
 import { expect, expectAccessible, settled, test, watch } from './fixtures';
 
-const PAGES = ['insights', 'funnels', 'retention', 'flows', 'persons', 'cohorts', 'live', 'data', 'start'];
+const PAGES = [
+  'insights',
+  'funnels',
+  'retention',
+  'flows',
+  'frequency',
+  'sessions',
+  'persons',
+  'cohorts',
+  'live',
+  'data',
+  'start',
+  'tokens',
+  'members',
+  'account',
+  'disclosures',
+  'exposure',
+  'exports',
+  'approvals',
+  'incidents',
+];
+const TRUST = PAGES.slice(PAGES.indexOf('disclosures'));
+const REPORTS = PAGES.slice(0, PAGES.indexOf('cohorts'));
 const SHAPES = ['bars', 'stacked', 'number', 'table'];
 
 for (const scheme of ['light', 'dark'] as const) {
@@ -11,8 +33,13 @@ for (const scheme of ['light', 'dark'] as const) {
     for (const name of PAGES) {
       await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
       await expect(page.locator('h1')).toBeVisible();
-      if (!['cohorts', 'live', 'data', 'start'].includes(name)) await settled(page);
+      if (REPORTS.includes(name)) await settled(page);
       await expectAccessible(page, `${name}, ${scheme}`);
+    }
+    for (const address of ['frequency?view=table', 'sessions?by=plan&chart=table&range=30d&unit=day']) {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/${address}`);
+      await settled(page);
+      await expectAccessible(page, `${address}, ${scheme}`);
     }
     for (const shape of SHAPES) {
       await page.goto(
@@ -61,6 +88,32 @@ for (const scheme of ['light', 'dark'] as const) {
     await expectAccessible(page, `new project, ${scheme}`);
   });
 
+  test(`layers of access, ${scheme}`, async ({ page, house }) => {
+    await page.emulateMedia({ colorScheme: scheme });
+    const again = page.getByRole('dialog', { name: 'Show again that it is you' });
+    for (const [name, open] of [
+      ['account', 'Add a passkey'],
+      ['account', 'Make new codes'],
+      ['members', 'Invite'],
+      ['members', 'Change the roles of Ana Ruiz'],
+      ['tokens', 'Make a token'],
+      ['data', 'Erase a person'],
+    ] as const) {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
+      await page.getByRole('button', { name: open }).click();
+      await expect(page.getByRole('dialog')).toBeVisible();
+      await expectAccessible(page, `${open}, ${scheme}`);
+    }
+    await page.goto(`${house.server.origin}/p/${house.project.id}/account`);
+    await page.getByRole('button', { name: 'Make new codes' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Make new codes' }).click();
+    await expect(again.getByLabel('Code from your authenticator')).toBeVisible();
+    await expectAccessible(page, `showing a factor again, ${scheme}`);
+    await page.keyboard.press('Escape');
+    await expect(again).toBeHidden();
+    await expect(page.getByRole('dialog').getByRole('alert')).toContainText('Nothing was done');
+  });
+
   test(`signed out, ${scheme}`, async ({ browser, house }) => {
     const context = await browser.newContext({ colorScheme: scheme, locale: 'en-GB' });
     const page = await context.newPage();
@@ -69,8 +122,31 @@ for (const scheme of ['light', 'dark'] as const) {
     await expect(page).toHaveURL(/\/login\?next=/);
     await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible();
     await expectAccessible(page, `sign in, ${scheme}`);
+    await page.getByRole('button', { name: 'Use password and code instead' }).click();
+    await page.getByRole('button', { name: 'I lost my authenticator' }).click();
+    await expectAccessible(page, `sign in with a recovery code, ${scheme}`);
+    await page.goto(`${house.server.origin}/join#code=0123456789abcdef`);
+    await expect(page.getByLabel('Invitation code')).toHaveValue('0123456789abcdef');
+    await expectAccessible(page, `join, ${scheme}`);
     expect(problems).toEqual([]);
     await context.close();
+  });
+}
+
+for (const language of ['es', 'it'] as const) {
+  test.describe(language, () => {
+    test.use({ language });
+    test('trust pages', async ({ page, house }) => {
+      for (const name of TRUST) {
+        await page.goto(`${house.server.origin}/p/${house.project.id}/${name}`);
+        await expect(page.locator('h1')).toBeVisible();
+        await settled(page);
+        for (const scheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme: scheme });
+          await expectAccessible(page, `${name}, ${language}, ${scheme}`);
+        }
+      }
+    });
   });
 }
 

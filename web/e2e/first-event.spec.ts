@@ -46,6 +46,7 @@ test('from an empty server to the first event', async ({ browser }) => {
       await expect(page.getByRole('combobox', { name: 'Time zone' })).toHaveValue('Europe/Madrid');
       await expectAccessible(page, 'set-up, project');
       await page.getByRole('button', { name: 'Finish' }).click();
+      await page.getByRole('button', { name: 'Later' }).click();
     });
 
     await expect(page).toHaveURL(/\/p\/\d+\/start/);

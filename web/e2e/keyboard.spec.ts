@@ -7,6 +7,8 @@ test('goes places', async ({ page, house }) => {
   for (const [key, place] of [
     ['f', 'funnels'],
     ['r', 'retention'],
+    ['q', 'frequency'],
+    ['e', 'sessions'],
     ['p', 'persons'],
     ['l', 'live'],
     ['i', 'insights'],

@@ -82,6 +82,66 @@ for (const language of ['en', 'es', 'it'] as const) {
         }
       }
     });
+
+    test('frequency', async ({ page, house }) => {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/frequency`);
+      await expect(page).toHaveURL(/range=8w&did=\*&period=week/);
+      await settled(page);
+      await page.keyboard.press('t');
+      await expect(page).toHaveURL(/view=table/);
+      const table = await ask(page, house.project.id, {
+        kind: 'frequency',
+        range: { kind: 'last', count: 8, unit: 'week' },
+        period: 'week',
+      });
+      const all = table.periods.reduce((sum, { persons }) => sum + persons, 0);
+      // Everybody comes on one day of a week; every fourth comes again a week later, on one day as well.
+      expect(table.overall[0]).toBe(all);
+      expect(all).toBe(PERSONS + PERSONS / 4);
+      const rows = page.locator('section[aria-busy] tbody tr');
+      await expect(rows).toHaveCount(table.periods.length + 1);
+      await expect(rows.nth(0).locator('td').nth(0)).toHaveText(number(all));
+      for (const [at, period] of table.periods.entries()) {
+        const cells = rows.nth(at + 1).locator('td');
+        await expect(cells.nth(0)).toHaveText(number(period.persons));
+        const share = period.persons === 0 ? '–' : percent((period.counts[0] ?? 0) / period.persons, 1);
+        await expect(cells.nth(1)).toContainText(share);
+      }
+    });
+
+    test('sessions', async ({ page, house }) => {
+      await page.goto(
+        `${house.server.origin}/p/${house.project.id}/sessions?range=30d&unit=day&session=90min`,
+      );
+      await settled(page);
+      const table = await ask(page, house.project.id, {
+        kind: 'sessions',
+        range: LAST_30_DAYS,
+        unit: 'day',
+        sessions: { kind: 'timeout', minutes: 90 },
+      });
+      const total = table.series[0]?.total;
+      // With pauses of an hour in one session: two hours for who signs up, three for who buys as well, and a
+      // visit of a single event a week later.
+      expect(total).toMatchObject({
+        sessions: PERSONS + PERSONS / 4,
+        persons: PERSONS,
+        bounced: PERSONS / 4,
+      });
+      const figures = page.locator('section[aria-busy] ul button');
+      await expect(figures.nth(0)).toContainText(number(PERSONS + PERSONS / 4));
+      await expect(figures.nth(1)).toContainText(number(PERSONS));
+      await expect(figures.nth(5)).toContainText(percent(0.2));
+      await figures.nth(5).click();
+      await expect(page).toHaveURL(/figure=bounced/);
+      await page.keyboard.press('t');
+      await expect(page).toHaveURL(/chart=table/);
+      const shown = await page.locator('tbody tr').first().locator('td').allTextContents();
+      expect(shown.slice(0, 2)).toEqual([
+        number(table.series[0]?.values[0]?.sessions ?? -1),
+        number(table.series[0]?.values[0]?.persons ?? -1),
+      ]);
+    });
   });
 }
 
@@ -177,6 +237,57 @@ test('a measure of a property, a formula and the period before', async ({ page, 
   await page.getByRole('option', { name: 'compared with the period before' }).click();
   await expect(page).toHaveURL(/compare=previous/);
   await expect(page.getByRole('columnheader', { name: 'Before' })).toBeVisible();
+});
+
+test('when a session ends is part of the question', async ({ page, house }) => {
+  await page.goto(`${house.server.origin}/p/${house.project.id}/insights?range=30d&unit=day&show=sessions~*`);
+  await settled(page);
+  const ask30 = (minutes: number) =>
+    ask(page, house.project.id, {
+      kind: 'insights',
+      range: LAST_30_DAYS,
+      unit: 'day',
+      metrics: [{ measure: 'sessions', matching: {} }],
+      sessions: { kind: 'timeout', minutes },
+    });
+  const legend = page.getByRole('row', { name: /Any event/ });
+  const [short, long] = [await ask30(30), await ask30(120)];
+  // Every event is an hour after the one before it.
+  expect(short.series[0]?.total).toBe(3 * PERSONS + PERSONS / 2 + PERSONS / 4);
+  expect(long.series[0]?.total).toBe(PERSONS + PERSONS / 4);
+  await expect(legend).toContainText(String(short.series[0]?.total));
+  await page.getByRole('spinbutton', { name: 'Minutes without an event' }).fill('120');
+  await expect(page).toHaveURL(/session=120min/);
+  await expect(legend).toContainText(String(long.series[0]?.total));
+
+  await page.getByRole('button', { name: 'When a session ends: after a pause of' }).click();
+  await page.getByRole('option', { name: 'at an event' }).click();
+  await expect(page).toHaveURL(/opens=.*&closes=/);
+  await expect(page).not.toHaveURL(/session=/);
+  await page.getByRole('button', { name: 'When a session ends: at an event' }).click();
+  await page.getByRole('option', { name: 'when this changes' }).click();
+  await expect(page).toHaveURL(/session=by~/);
+  await expect(page.getByRole('region', { name: 'Answer' })).toHaveAttribute('aria-busy', 'false');
+});
+
+test('sessions are split by their first event', async ({ page, house }) => {
+  await page.goto(
+    `${house.server.origin}/p/${house.project.id}/sessions?range=30d&unit=day&session=90min&by=plan&figure=median`,
+  );
+  await settled(page);
+  const { series } = await ask(page, house.project.id, {
+    kind: 'sessions',
+    range: LAST_30_DAYS,
+    unit: 'day',
+    sessions: { kind: 'timeout', minutes: 90 },
+    breakdown: { by: [{ property: 'plan' }], limit: 10 },
+  });
+  expect(series.reduce((sum, { total }) => sum + total.sessions, 0)).toBe(PERSONS + PERSONS / 4);
+  const rows = page.getByRole('region', { name: 'Sessions by segment' }).locator('tbody tr');
+  await expect(rows).toHaveCount(series.length);
+  for (const [at, one] of series.entries()) {
+    await expect(rows.nth(at).locator('td').first()).toHaveText(String(one.total.sessions));
+  }
 });
 
 test('a cohort is made, narrows a report, and goes', async ({ page, house }) => {

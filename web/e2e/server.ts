@@ -1,5 +1,5 @@
 // The real binary on a folder of its own, and the two computations a person's phone would do.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,26 +11,58 @@ const START_MS_MAX = 20_000;
 export interface Server {
   /** As the browser sees it. `localhost`, since secure cookies work there without TLS. */
   origin: string;
+  /** Where its data lies. */
+  folder: string;
   stop: () => Promise<void>;
+  /**
+   * Stops it and starts it again at the same address, having done something to the folder in between; from then
+   * on with more options.
+   */
+  restart: (between: () => void, more?: string[]) => Promise<void>;
 }
 
+export const binary = () => resolve(process.env.COFFERDAM_BIN ?? '../target/debug/cofferdam');
+
 export async function startServer(): Promise<Server> {
-  const binary = resolve(process.env.COFFERDAM_BIN ?? '../target/debug/cofferdam');
   const folder = mkdtempSync(join(tmpdir(), 'cofferdam-e2e-'));
-  const child = spawn(binary, ['serve', '--data', folder, '--listen', '127.0.0.1:0'], {
-    env: { ...process.env, COFFERDAM_SETUP_CODE: SETUP_CODE },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  let options: string[] = [];
+  const start = (at: string) =>
+    spawn(binary(), ['serve', '--data', folder, '--listen', `127.0.0.1:${at}`, ...options], {
+      env: { ...process.env, COFFERDAM_SETUP_CODE: SETUP_CODE },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  let child = start('0');
   const port = await portOf(child);
+  const end = async () => {
+    const ended = new Promise((done) => child.once('exit', done));
+    child.kill('SIGTERM');
+    await ended;
+  };
   return {
     origin: `http://localhost:${port}`,
+    folder,
     stop: async () => {
-      const ended = new Promise((done) => child.once('exit', done));
-      child.kill('SIGTERM');
-      await ended;
+      await end();
       rmSync(folder, { recursive: true, force: true });
     },
+    restart: async (between, more = []) => {
+      await end();
+      between();
+      options = [...options, ...more];
+      child = start(port);
+      await portOf(child);
+    },
   };
+}
+
+/** A command of whoever runs the server, on the data of the one that runs. */
+export function command(server: Server, ...words: string[]): void {
+  output(server, ...words);
+}
+
+/** The same, and what it says. */
+export function output(server: Server, ...words: string[]): string {
+  return execFileSync(binary(), [...words, '--data', server.folder], { stdio: 'pipe' }).toString();
 }
 
 function portOf(child: ChildProcess): Promise<string> {
@@ -56,6 +88,23 @@ function portOf(child: ChildProcess): Promise<string> {
 
 const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const STEP_SECONDS = 30;
+const STEP_MS = STEP_SECONDS * 1_000;
+/** The server takes the code before and after the current one, too. */
+const SKEW_STEPS = 1;
+
+/** The codes of one authenticator, each given out once, as the server takes each once. */
+export class Authenticator {
+  private used = 0;
+
+  constructor(private readonly secret: string) {}
+
+  async code(): Promise<string> {
+    const now = () => Math.floor(Date.now() / STEP_MS);
+    this.used = Math.max(this.used + 1, now() - SKEW_STEPS);
+    while (this.used > now() + SKEW_STEPS) await new Promise((over) => setTimeout(over, 500));
+    return totpCode(this.secret, this.used * STEP_MS);
+  }
+}
 
 /** The code an authenticator shows now (RFC 6238: SHA-1, six digits, thirty seconds). */
 export function totpCode(secret: string, at = Date.now()): string {

@@ -10,23 +10,40 @@
 
 import { Route as rootRouteImport } from './routes/__root';
 import { Route as IndexRouteImport } from './routes/index';
+import { Route as JoinRouteImport } from './routes/join';
 import { Route as LoginRouteImport } from './routes/login';
 import { Route as SetupRouteImport } from './routes/setup';
 import { Route as PProjectRouteImport } from './routes/p.$project';
 import { Route as PProjectIndexRouteImport } from './routes/p.$project.index';
+import { Route as PProjectAccountRouteImport } from './routes/p.$project.account';
+import { Route as PProjectApprovalsRouteImport } from './routes/p.$project.approvals';
 import { Route as PProjectCohortsRouteImport } from './routes/p.$project.cohorts';
 import { Route as PProjectDataRouteImport } from './routes/p.$project.data';
+import { Route as PProjectDisclosuresRouteImport } from './routes/p.$project.disclosures';
+import { Route as PProjectExportsRouteImport } from './routes/p.$project.exports';
+import { Route as PProjectExposureRouteImport } from './routes/p.$project.exposure';
 import { Route as PProjectFlowsRouteImport } from './routes/p.$project.flows';
+import { Route as PProjectFrequencyRouteImport } from './routes/p.$project.frequency';
 import { Route as PProjectFunnelsRouteImport } from './routes/p.$project.funnels';
 import { Route as PProjectInsightsRouteImport } from './routes/p.$project.insights';
 import { Route as PProjectLiveRouteImport } from './routes/p.$project.live';
+import { Route as PProjectMembersRouteImport } from './routes/p.$project.members';
 import { Route as PProjectPersonsRouteImport } from './routes/p.$project.persons';
 import { Route as PProjectRetentionRouteImport } from './routes/p.$project.retention';
+import { Route as PProjectSessionsRouteImport } from './routes/p.$project.sessions';
 import { Route as PProjectStartRouteImport } from './routes/p.$project.start';
+import { Route as PProjectTokensRouteImport } from './routes/p.$project.tokens';
+import { Route as PProjectIncidentsIndexRouteImport } from './routes/p.$project.incidents.index';
+import { Route as PProjectIncidentsIncidentRouteImport } from './routes/p.$project.incidents.$incident';
 
 const IndexRoute = IndexRouteImport.update({
   id: '/',
   path: '/',
+  getParentRoute: () => rootRouteImport,
+} as any);
+const JoinRoute = JoinRouteImport.update({
+  id: '/join',
+  path: '/join',
   getParentRoute: () => rootRouteImport,
 } as any);
 const LoginRoute = LoginRouteImport.update({
@@ -49,6 +66,16 @@ const PProjectIndexRoute = PProjectIndexRouteImport.update({
   path: '/',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectAccountRoute = PProjectAccountRouteImport.update({
+  id: '/account',
+  path: '/account',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectApprovalsRoute = PProjectApprovalsRouteImport.update({
+  id: '/approvals',
+  path: '/approvals',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectCohortsRoute = PProjectCohortsRouteImport.update({
   id: '/cohorts',
   path: '/cohorts',
@@ -59,9 +86,29 @@ const PProjectDataRoute = PProjectDataRouteImport.update({
   path: '/data',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectDisclosuresRoute = PProjectDisclosuresRouteImport.update({
+  id: '/disclosures',
+  path: '/disclosures',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectExportsRoute = PProjectExportsRouteImport.update({
+  id: '/exports',
+  path: '/exports',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectExposureRoute = PProjectExposureRouteImport.update({
+  id: '/exposure',
+  path: '/exposure',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectFlowsRoute = PProjectFlowsRouteImport.update({
   id: '/flows',
   path: '/flows',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectFrequencyRoute = PProjectFrequencyRouteImport.update({
+  id: '/frequency',
+  path: '/frequency',
   getParentRoute: () => PProjectRoute,
 } as any);
 const PProjectFunnelsRoute = PProjectFunnelsRouteImport.update({
@@ -79,6 +126,11 @@ const PProjectLiveRoute = PProjectLiveRouteImport.update({
   path: '/live',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectMembersRoute = PProjectMembersRouteImport.update({
+  id: '/members',
+  path: '/members',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectPersonsRoute = PProjectPersonsRouteImport.update({
   id: '/persons',
   path: '/persons',
@@ -89,112 +141,206 @@ const PProjectRetentionRoute = PProjectRetentionRouteImport.update({
   path: '/retention',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectSessionsRoute = PProjectSessionsRouteImport.update({
+  id: '/sessions',
+  path: '/sessions',
+  getParentRoute: () => PProjectRoute,
+} as any);
 const PProjectStartRoute = PProjectStartRouteImport.update({
   id: '/start',
   path: '/start',
   getParentRoute: () => PProjectRoute,
 } as any);
+const PProjectTokensRoute = PProjectTokensRouteImport.update({
+  id: '/tokens',
+  path: '/tokens',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectIncidentsIndexRoute = PProjectIncidentsIndexRouteImport.update({
+  id: '/incidents/',
+  path: '/incidents/',
+  getParentRoute: () => PProjectRoute,
+} as any);
+const PProjectIncidentsIncidentRoute =
+  PProjectIncidentsIncidentRouteImport.update({
+    id: '/incidents/$incident',
+    path: '/incidents/$incident',
+    getParentRoute: () => PProjectRoute,
+  } as any);
 
 export interface FileRoutesByFullPath {
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/account': typeof PProjectAccountRoute;
+  '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
+  '/p/$project/disclosures': typeof PProjectDisclosuresRoute;
+  '/p/$project/exports': typeof PProjectExportsRoute;
+  '/p/$project/exposure': typeof PProjectExposureRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
+  '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
+  '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project/': typeof PProjectIndexRoute;
+  '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
+  '/p/$project/incidents/': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRoutesByTo {
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
+  '/p/$project/account': typeof PProjectAccountRoute;
+  '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
+  '/p/$project/disclosures': typeof PProjectDisclosuresRoute;
+  '/p/$project/exports': typeof PProjectExportsRoute;
+  '/p/$project/exposure': typeof PProjectExposureRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
+  '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
+  '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project': typeof PProjectIndexRoute;
+  '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
+  '/p/$project/incidents': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport;
   '/': typeof IndexRoute;
+  '/join': typeof JoinRoute;
   '/login': typeof LoginRoute;
   '/setup': typeof SetupRoute;
   '/p/$project': typeof PProjectRouteWithChildren;
+  '/p/$project/account': typeof PProjectAccountRoute;
+  '/p/$project/approvals': typeof PProjectApprovalsRoute;
   '/p/$project/cohorts': typeof PProjectCohortsRoute;
   '/p/$project/data': typeof PProjectDataRoute;
+  '/p/$project/disclosures': typeof PProjectDisclosuresRoute;
+  '/p/$project/exports': typeof PProjectExportsRoute;
+  '/p/$project/exposure': typeof PProjectExposureRoute;
   '/p/$project/flows': typeof PProjectFlowsRoute;
+  '/p/$project/frequency': typeof PProjectFrequencyRoute;
   '/p/$project/funnels': typeof PProjectFunnelsRoute;
   '/p/$project/insights': typeof PProjectInsightsRoute;
   '/p/$project/live': typeof PProjectLiveRoute;
+  '/p/$project/members': typeof PProjectMembersRoute;
   '/p/$project/persons': typeof PProjectPersonsRoute;
   '/p/$project/retention': typeof PProjectRetentionRoute;
+  '/p/$project/sessions': typeof PProjectSessionsRoute;
   '/p/$project/start': typeof PProjectStartRoute;
+  '/p/$project/tokens': typeof PProjectTokensRoute;
   '/p/$project/': typeof PProjectIndexRoute;
+  '/p/$project/incidents/$incident': typeof PProjectIncidentsIncidentRoute;
+  '/p/$project/incidents/': typeof PProjectIncidentsIndexRoute;
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath;
   fullPaths:
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/account'
+    | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
+    | '/p/$project/disclosures'
+    | '/p/$project/exports'
+    | '/p/$project/exposure'
     | '/p/$project/flows'
+    | '/p/$project/frequency'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
+    | '/p/$project/sessions'
     | '/p/$project/start'
-    | '/p/$project/';
+    | '/p/$project/tokens'
+    | '/p/$project/'
+    | '/p/$project/incidents/$incident'
+    | '/p/$project/incidents/';
   fileRoutesByTo: FileRoutesByTo;
   to:
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
+    | '/p/$project/account'
+    | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
+    | '/p/$project/disclosures'
+    | '/p/$project/exports'
+    | '/p/$project/exposure'
     | '/p/$project/flows'
+    | '/p/$project/frequency'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
+    | '/p/$project/sessions'
     | '/p/$project/start'
-    | '/p/$project';
+    | '/p/$project/tokens'
+    | '/p/$project'
+    | '/p/$project/incidents/$incident'
+    | '/p/$project/incidents';
   id:
     | '__root__'
     | '/'
+    | '/join'
     | '/login'
     | '/setup'
     | '/p/$project'
+    | '/p/$project/account'
+    | '/p/$project/approvals'
     | '/p/$project/cohorts'
     | '/p/$project/data'
+    | '/p/$project/disclosures'
+    | '/p/$project/exports'
+    | '/p/$project/exposure'
     | '/p/$project/flows'
+    | '/p/$project/frequency'
     | '/p/$project/funnels'
     | '/p/$project/insights'
     | '/p/$project/live'
+    | '/p/$project/members'
     | '/p/$project/persons'
     | '/p/$project/retention'
+    | '/p/$project/sessions'
     | '/p/$project/start'
-    | '/p/$project/';
+    | '/p/$project/tokens'
+    | '/p/$project/'
+    | '/p/$project/incidents/$incident'
+    | '/p/$project/incidents/';
   fileRoutesById: FileRoutesById;
 }
 export interface RootRouteChildren {
   IndexRoute: typeof IndexRoute;
+  JoinRoute: typeof JoinRoute;
   LoginRoute: typeof LoginRoute;
   SetupRoute: typeof SetupRoute;
   PProjectRoute: typeof PProjectRouteWithChildren;
@@ -207,6 +353,13 @@ declare module '@tanstack/react-router' {
       path: '/';
       fullPath: '/';
       preLoaderRoute: typeof IndexRouteImport;
+      parentRoute: typeof rootRouteImport;
+    };
+    '/join': {
+      id: '/join';
+      path: '/join';
+      fullPath: '/join';
+      preLoaderRoute: typeof JoinRouteImport;
       parentRoute: typeof rootRouteImport;
     };
     '/login': {
@@ -237,6 +390,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectIndexRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/account': {
+      id: '/p/$project/account';
+      path: '/account';
+      fullPath: '/p/$project/account';
+      preLoaderRoute: typeof PProjectAccountRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/approvals': {
+      id: '/p/$project/approvals';
+      path: '/approvals';
+      fullPath: '/p/$project/approvals';
+      preLoaderRoute: typeof PProjectApprovalsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/cohorts': {
       id: '/p/$project/cohorts';
       path: '/cohorts';
@@ -251,11 +418,39 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectDataRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/disclosures': {
+      id: '/p/$project/disclosures';
+      path: '/disclosures';
+      fullPath: '/p/$project/disclosures';
+      preLoaderRoute: typeof PProjectDisclosuresRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/exports': {
+      id: '/p/$project/exports';
+      path: '/exports';
+      fullPath: '/p/$project/exports';
+      preLoaderRoute: typeof PProjectExportsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/exposure': {
+      id: '/p/$project/exposure';
+      path: '/exposure';
+      fullPath: '/p/$project/exposure';
+      preLoaderRoute: typeof PProjectExposureRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/flows': {
       id: '/p/$project/flows';
       path: '/flows';
       fullPath: '/p/$project/flows';
       preLoaderRoute: typeof PProjectFlowsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/frequency': {
+      id: '/p/$project/frequency';
+      path: '/frequency';
+      fullPath: '/p/$project/frequency';
+      preLoaderRoute: typeof PProjectFrequencyRouteImport;
       parentRoute: typeof PProjectRoute;
     };
     '/p/$project/funnels': {
@@ -279,6 +474,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectLiveRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/members': {
+      id: '/p/$project/members';
+      path: '/members';
+      fullPath: '/p/$project/members';
+      preLoaderRoute: typeof PProjectMembersRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/persons': {
       id: '/p/$project/persons';
       path: '/persons';
@@ -293,6 +495,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectRetentionRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/sessions': {
+      id: '/p/$project/sessions';
+      path: '/sessions';
+      fullPath: '/p/$project/sessions';
+      preLoaderRoute: typeof PProjectSessionsRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
     '/p/$project/start': {
       id: '/p/$project/start';
       path: '/start';
@@ -300,33 +509,76 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof PProjectStartRouteImport;
       parentRoute: typeof PProjectRoute;
     };
+    '/p/$project/tokens': {
+      id: '/p/$project/tokens';
+      path: '/tokens';
+      fullPath: '/p/$project/tokens';
+      preLoaderRoute: typeof PProjectTokensRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/incidents/': {
+      id: '/p/$project/incidents/';
+      path: '/incidents';
+      fullPath: '/p/$project/incidents/';
+      preLoaderRoute: typeof PProjectIncidentsIndexRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
+    '/p/$project/incidents/$incident': {
+      id: '/p/$project/incidents/$incident';
+      path: '/incidents/$incident';
+      fullPath: '/p/$project/incidents/$incident';
+      preLoaderRoute: typeof PProjectIncidentsIncidentRouteImport;
+      parentRoute: typeof PProjectRoute;
+    };
   }
 }
 
 interface PProjectRouteChildren {
+  PProjectAccountRoute: typeof PProjectAccountRoute;
+  PProjectApprovalsRoute: typeof PProjectApprovalsRoute;
   PProjectCohortsRoute: typeof PProjectCohortsRoute;
   PProjectDataRoute: typeof PProjectDataRoute;
+  PProjectDisclosuresRoute: typeof PProjectDisclosuresRoute;
+  PProjectExportsRoute: typeof PProjectExportsRoute;
+  PProjectExposureRoute: typeof PProjectExposureRoute;
   PProjectFlowsRoute: typeof PProjectFlowsRoute;
+  PProjectFrequencyRoute: typeof PProjectFrequencyRoute;
   PProjectFunnelsRoute: typeof PProjectFunnelsRoute;
   PProjectInsightsRoute: typeof PProjectInsightsRoute;
   PProjectLiveRoute: typeof PProjectLiveRoute;
+  PProjectMembersRoute: typeof PProjectMembersRoute;
   PProjectPersonsRoute: typeof PProjectPersonsRoute;
   PProjectRetentionRoute: typeof PProjectRetentionRoute;
+  PProjectSessionsRoute: typeof PProjectSessionsRoute;
   PProjectStartRoute: typeof PProjectStartRoute;
+  PProjectTokensRoute: typeof PProjectTokensRoute;
   PProjectIndexRoute: typeof PProjectIndexRoute;
+  PProjectIncidentsIncidentRoute: typeof PProjectIncidentsIncidentRoute;
+  PProjectIncidentsIndexRoute: typeof PProjectIncidentsIndexRoute;
 }
 
 const PProjectRouteChildren: PProjectRouteChildren = {
+  PProjectAccountRoute: PProjectAccountRoute,
+  PProjectApprovalsRoute: PProjectApprovalsRoute,
   PProjectCohortsRoute: PProjectCohortsRoute,
   PProjectDataRoute: PProjectDataRoute,
+  PProjectDisclosuresRoute: PProjectDisclosuresRoute,
+  PProjectExportsRoute: PProjectExportsRoute,
+  PProjectExposureRoute: PProjectExposureRoute,
   PProjectFlowsRoute: PProjectFlowsRoute,
+  PProjectFrequencyRoute: PProjectFrequencyRoute,
   PProjectFunnelsRoute: PProjectFunnelsRoute,
   PProjectInsightsRoute: PProjectInsightsRoute,
   PProjectLiveRoute: PProjectLiveRoute,
+  PProjectMembersRoute: PProjectMembersRoute,
   PProjectPersonsRoute: PProjectPersonsRoute,
   PProjectRetentionRoute: PProjectRetentionRoute,
+  PProjectSessionsRoute: PProjectSessionsRoute,
   PProjectStartRoute: PProjectStartRoute,
+  PProjectTokensRoute: PProjectTokensRoute,
   PProjectIndexRoute: PProjectIndexRoute,
+  PProjectIncidentsIncidentRoute: PProjectIncidentsIncidentRoute,
+  PProjectIncidentsIndexRoute: PProjectIncidentsIndexRoute,
 };
 
 const PProjectRouteWithChildren = PProjectRoute._addFileChildren(
@@ -335,6 +587,7 @@ const PProjectRouteWithChildren = PProjectRoute._addFileChildren(
 
 const rootRouteChildren: RootRouteChildren = {
   IndexRoute: IndexRoute,
+  JoinRoute: JoinRoute,
   LoginRoute: LoginRoute,
   SetupRoute: SetupRoute,
   PProjectRoute: PProjectRouteWithChildren,

@@ -1,6 +1,7 @@
 // The one door to the server: typed by its OpenAPI document, and every refusal becomes an ApiError.
 import createClient from 'openapi-fetch';
-import type { paths } from './schema.gen';
+import type { components, paths } from './schema.gen';
+import type { TrustPaths } from './trust';
 
 /** What the server said when it refused: a code to translate, and its own words to fall back on. */
 export class ApiError extends Error {
@@ -10,13 +11,17 @@ export class ApiError extends Error {
     message: string,
     readonly hint?: string,
     readonly retryAfterSeconds?: number,
+    /** What must be shown before the same request is taken. */
+    readonly stepUp?: components['schemas']['ChallengeBody'],
   ) {
     super(message);
     this.name = 'ApiError';
   }
 }
 
-export const client = createClient<paths>({ credentials: 'same-origin' });
+export const client = createClient<Omit<paths, keyof TrustPaths> & TrustPaths>({
+  credentials: 'same-origin',
+});
 
 client.use({
   async onResponse({ response }) {
@@ -33,6 +38,7 @@ client.use({
       typeof error.message === 'string' ? error.message : response.statusText,
       typeof error.hint === 'string' ? error.hint : undefined,
       Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : undefined,
+      error.code === 'step_up_required' ? error.step_up : undefined,
     );
   },
 });

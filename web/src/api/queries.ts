@@ -1,9 +1,11 @@
 // One query-options function or one act per endpoint. Components name these and never a path, so the
 // contract with the server is read in this file alone.
-import { queryOptions } from '@tanstack/react-query';
+import { queryOptions, skipToken } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
-import type { Class, NewCohort, Query } from './types';
+import { shownAgain } from './stepUp';
+import type { Assertion, Class, ErasureReason, NewCohort, Query, Role, TokenKind } from './types';
+import type { Attestation } from './webauthn';
 
 const SECOND_MS = 1_000;
 
@@ -94,6 +96,63 @@ export async function purgeQuarantined(project: number, property: string) {
   );
 }
 
+/** Reads every stored event anew: asked for by a person, never by a page. */
+export const scanQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'scan'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/projects/{project}/scan', { params: { path: { project } }, signal })),
+    enabled: false,
+    retry: false,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export async function removeFromHistory(project: number, property: string, to: Class) {
+  await client.POST('/api/v1/projects/{project}/scan/remove', {
+    params: { path: { project } },
+    body: { property, class: to },
+  });
+}
+
+export const erasuresQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'erasures'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/projects/{project}/erasures', { params: { path: { project } }, signal }),
+      ).erasures,
+    staleTime: 30 * SECOND_MS,
+  });
+
+export const erasePerson = (project: number, pseudonym: string, reason: ErasureReason) =>
+  shownAgain('erase', async (step_up) =>
+    bodyOf(
+      await client.POST('/api/v1/projects/{project}/erasures', {
+        params: { path: { project } },
+        body: { persons: [pseudonym], reason, step_up },
+      }),
+    ),
+  );
+
+export async function certificateOf(project: number, erasure: number): Promise<string> {
+  return bodyOf(
+    await client.GET('/api/v1/projects/{project}/erasures/{erasure}/certificate', {
+      params: { path: { project, erasure } },
+      parseAs: 'text',
+    }),
+  );
+}
+
+/** Whether keys are out of reach. Nobody fetches it: refusals set it, and the first answer after them clears it. */
+export type Sealed = 'organisation' | 'server';
+export const sealedQuery = () =>
+  queryOptions<Sealed | null>({
+    queryKey: ['sealed'],
+    queryFn: skipToken,
+    initialData: null,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
 const SUGGESTIONS_MAX = 50;
 
 export const propertyValuesQuery = (project: number, property: string, search: string) =>
@@ -115,14 +174,17 @@ export const propertyValuesQuery = (project: number, property: string, search: s
 export const answerQuery = (project: number, query: Query) =>
   queryOptions({
     queryKey: ['project', project, 'answer', query],
-    // The signal closes the request when the question changes, which stops the work on the server too.
-    queryFn: async ({ signal }) =>
-      bodyOf(
-        await client.POST('/api/v1/projects/{project}/query', {
-          params: { path: { project } },
-          body: query as components['schemas']['Query'],
-          signal,
-        }),
+    // Some roles see single persons only after showing a factor again; everything else is asked once.
+    queryFn: ({ signal }) =>
+      shownAgain('rows', async (step_up) =>
+        bodyOf(
+          await client.POST('/api/v1/projects/{project}/query', {
+            params: { path: { project } },
+            body: { ...query, ...(step_up ? { step_up } : {}) } as components['schemas']['Query'],
+            // The signal closes the request when the question changes, which stops the work on the server too.
+            signal,
+          }),
+        ),
       ),
     staleTime: 15 * SECOND_MS,
   });
@@ -191,3 +253,179 @@ export async function createProject(body: NewProject) {
 
 /** The stream of what arrives, as server-sent events. */
 export const liveUrl = (project: number) => `/api/v1/projects/${project}/live`;
+
+// ---------------------------------------------------------------- the caller's own account
+
+export const beginPasskeySignIn = async () => bodyOf(await client.POST('/api/v1/session/passkey/begin'));
+
+export const finishPasskeySignIn = async (body: Assertion) =>
+  bodyOf(await client.POST('/api/v1/session/passkey', { body }));
+
+export const passkeysQuery = () =>
+  queryOptions({
+    queryKey: ['passkeys'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/account/passkeys', { signal })).passkeys,
+  });
+
+export const beginPasskey = () =>
+  shownAgain('add_passkey', async (step_up) =>
+    bodyOf(await client.POST('/api/v1/account/passkeys/begin', { body: { step_up } })),
+  );
+
+export async function finishPasskey(attestation: Attestation, name: string) {
+  await client.POST('/api/v1/account/passkeys', { body: { ...attestation, name } });
+}
+
+export async function renamePasskey(passkey: number, name: string) {
+  await client.PUT('/api/v1/account/passkeys/{passkey}', { params: { path: { passkey } }, body: { name } });
+}
+
+export const removePasskey = (passkey: number) =>
+  shownAgain('remove_passkey', (step_up) =>
+    client.POST('/api/v1/account/passkeys/{passkey}/remove', {
+      params: { path: { passkey } },
+      body: { step_up },
+    }),
+  );
+
+export const recoveryQuery = () =>
+  queryOptions({
+    queryKey: ['recovery-codes'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/account/recovery-codes', { signal })).left,
+  });
+
+export const makeRecoveryCodes = () =>
+  shownAgain('recovery_codes', async (step_up) =>
+    bodyOf(await client.POST('/api/v1/account/recovery-codes', { body: { step_up } })),
+  );
+
+export const sessionsQuery = () =>
+  queryOptions({
+    queryKey: ['sessions'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/account/sessions', { signal })).sessions,
+  });
+
+export async function endSession(session: number) {
+  await client.DELETE('/api/v1/account/sessions/{session}', { params: { path: { session } } });
+}
+
+export async function endOtherSessions() {
+  await client.DELETE('/api/v1/account/sessions');
+}
+
+// ---------------------------------------------------------------- the organisation
+
+export const membersQuery = () =>
+  queryOptions({
+    queryKey: ['members'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/members', { signal })).members,
+  });
+
+/** Answers what waits for a second person; nothing, where it is done. */
+export const setRoles = (member: number, roles: Role[]) =>
+  shownAgain('roles', async (step_up) => {
+    const { data } = await client.PUT('/api/v1/members/{member}/roles', {
+      params: { path: { member } },
+      body: { roles, step_up },
+    });
+    return data ?? null;
+  });
+
+export const removeMember = (member: number) =>
+  shownAgain('remove_member', (step_up) =>
+    client.POST('/api/v1/members/{member}/remove', { params: { path: { member } }, body: { step_up } }),
+  );
+
+export const invitationsQuery = () =>
+  queryOptions({
+    queryKey: ['invitations'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/invitations', { signal })).invitations,
+  });
+
+export const invite = (roles: Role[]) =>
+  shownAgain('invite', async (step_up) =>
+    bodyOf(await client.POST('/api/v1/invitations', { body: { roles, step_up } })),
+  );
+
+export const withdrawInvitation = (invitation: number) =>
+  shownAgain('withdraw_invitation', (step_up) =>
+    client.POST('/api/v1/invitations/{invitation}/withdraw', {
+      params: { path: { invitation } },
+      body: { step_up },
+    }),
+  );
+
+export async function openInvitation(body: { code: string; email: string }) {
+  return bodyOf(await client.POST('/api/v1/invitations/open', { body }));
+}
+
+export interface JoinRequest {
+  code: string;
+  name: string;
+  email: string;
+  password: string;
+  totp_code: string;
+}
+
+export async function join(body: JoinRequest) {
+  return bodyOf(await client.POST('/api/v1/invitations/accept', { body }));
+}
+
+export const waitingQuery = () =>
+  queryOptions({
+    queryKey: ['waiting'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/waiting', { signal })).waiting,
+  });
+
+export const agree = (waiting: number) =>
+  shownAgain('agree', (step_up) =>
+    client.POST('/api/v1/waiting/{waiting}/agree', { params: { path: { waiting } }, body: { step_up } }),
+  );
+
+export const goAlone = (waiting: number) =>
+  shownAgain('alone', (step_up) =>
+    client.POST('/api/v1/waiting/{waiting}/alone', { params: { path: { waiting } }, body: { step_up } }),
+  );
+
+export async function withdrawWish(waiting: number) {
+  await client.POST('/api/v1/waiting/{waiting}/withdraw', { params: { path: { waiting } } });
+}
+
+export const tokensQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'tokens'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/projects/{project}/tokens', { params: { path: { project } }, signal }))
+        .tokens,
+  });
+
+export const makeToken = (
+  project: number,
+  kind: TokenKind,
+  asked: { name: string; days: number; network?: string },
+) =>
+  shownAgain('make_token', async (step_up) =>
+    bodyOf(
+      await client.POST(`/api/v1/projects/{project}/tokens/${kind}`, {
+        params: { path: { project } },
+        body: { ...asked, step_up },
+      }),
+    ),
+  );
+
+export const rotateToken = (project: number, token: number) =>
+  shownAgain('rotate_token', async (step_up) =>
+    bodyOf(
+      await client.POST('/api/v1/projects/{project}/tokens/{token}/rotate', {
+        params: { path: { project, token } },
+        body: { step_up },
+      }),
+    ),
+  );
+
+export async function revokeToken(project: number, token: number) {
+  await client.POST('/api/v1/projects/{project}/tokens/{token}/revoke', {
+    params: { path: { project, token } },
+  });
+}

@@ -28,6 +28,8 @@ export type Query = Exclude<Schemas['Query'], { kind: 'retention' }> | Retention
 export type InsightsQuery = Extract<Query, { kind: 'insights' }>;
 export type FunnelQuery = Extract<Query, { kind: 'funnel' }>;
 export type FlowsQuery = Extract<Query, { kind: 'flows' }>;
+export type SessionsQuery = Extract<Query, { kind: 'sessions' }>;
+export type FrequencyQuery = Extract<Query, { kind: 'frequency' }>;
 export type PersonsQuery = Extract<Query, { kind: 'persons' }>;
 export type EventsQuery = Extract<Query, { kind: 'events' }>;
 
@@ -41,6 +43,7 @@ export type Breakdown = Schemas['Breakdown'];
 export type BreakdownBy = Schemas['BreakdownBy'];
 export type ValueBuckets = Schemas['ValueBuckets'];
 export type Holder = Schemas['Holder'];
+export type SessionRule = Schemas['SessionRule'];
 export type Measure = Schemas['Measure'];
 export type PersonMeasure = Schemas['PersonMeasure'];
 export type Aggregate = Schemas['Aggregate'];
@@ -73,13 +76,63 @@ export type TimeToConvert = Schemas['TimeToConvert'];
 export type Flow = Schemas['Flow'];
 export type FlowName = Schemas['FlowName'];
 export type FlowsTable = Schemas['FlowsTable'];
+export type SessionsTable = Schemas['SessionsTable'];
+export type SessionsCell = Schemas['SessionsCell'];
+export type FrequencyTable = Schemas['FrequencyTable'];
 export type RetentionTable = Schemas['RetentionTable'];
 export type PersonRow = Schemas['PersonRow'];
 export type EventRow = Schemas['EventRow'];
 export type SealedProperty = Schemas['SealedProperty'];
+
+export type Erasure = Schemas['Erasure'];
+export type ErasureReason = Schemas['ErasureReason'];
+export type Finding = Schemas['Finding'];
+export type Role = Schemas['Role'];
+export type Member = Schemas['MemberView'];
+export type Invitation = Schemas['Invitation'];
+export type Waiting = Schemas['Waiting'];
+export type Passkey = Schemas['PasskeyView'];
+export type PasskeyAsked = Schemas['NewPasskeyBody'];
+export type Assertion = Schemas['AssertionBody'];
+export type Token = Schemas['TokenView'];
+export type TokenKind = Schemas['TokenKind'];
+export type TokenMade = Schemas['TokenBody'];
 
 export type Class = Schemas['Class'];
 export type Action = Schemas['Action'];
 export type Detector = Schemas['Detector'];
 export type LiveEvent = Schemas['LiveEvent'];
 export type LiveProperty = LiveEvent['properties'][number];
+
+// What personal values are about, and for what they are opened.
+export type {
+  AccountKind,
+  Deadline,
+  Disclosed,
+  Disclosure,
+  DisclosureRequest,
+  DisclosureState,
+  Exposure,
+  ExposureCause,
+  ExposureQuestion,
+  FieldExposure,
+  Incident,
+  IncidentCause,
+  IncidentMeasure,
+  NoticeProgress,
+  OpenIncident,
+  PersonalField,
+  PersonsQuestion,
+  Purpose,
+  Revealed,
+  ScopeOf,
+  ScopeVersion,
+  Trip,
+  UpdateIncident,
+  Verification,
+} from './trust';
+export type Lock = Schemas['LockBody'];
+export type LockReason = Schemas['LockReason'];
+export type LockTarget = Schemas['TargetBody'];
+/** What notices are written in. */
+export type Language = 'en' | 'es' | 'it';

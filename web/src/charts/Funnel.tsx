@@ -4,9 +4,9 @@
 import { IconArrowDown } from '@tabler/icons-react';
 import type { FunnelQuery, FunnelResult, FunnelTable } from '../api/types';
 import { useTranslation } from '../i18n';
+import { DataTable } from '../ui/DataTable';
 import { useProjectFormat } from '../ui/project';
 import { breakdownName, segmentKey, useSegmentName } from '../ui/segments';
-import { DataTable } from './DataTable';
 import classes from './Funnel.module.css';
 import { Plot } from './Plot';
 

@@ -2,9 +2,9 @@
 
 import type { RetentionQuery, RetentionTable } from '../api/types';
 import { useTranslation } from '../i18n';
+import { DataTable } from '../ui/DataTable';
 import { useProjectFormat } from '../ui/project';
 import { breakdownName, segmentKey, useSegmentName } from '../ui/segments';
-import { DataTable } from './DataTable';
 import { Plot } from './Plot';
 import classes from './Retention.module.css';
 

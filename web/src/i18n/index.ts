@@ -77,7 +77,15 @@ export async function changeLanguage(language: Language): Promise<void> {
 
 /** Translates a code the server sent (an error, a reason, …); a code it does not know comes back as given. */
 export function translateCode(
-  group: 'errors' | 'reasons' | 'outcomes' | 'types',
+  group:
+    | 'errors'
+    | 'reasons'
+    | 'outcomes'
+    | 'types'
+    | 'fields'
+    | 'field_groups'
+    | 'notice_reasons'
+    | 'audiences',
   code: string,
   fallback = code,
 ): string {

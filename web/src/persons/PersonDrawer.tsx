@@ -1,7 +1,9 @@
 // One person: what is known without opening the vault, and what they did, newest first, day by day.
 
-import { Drawer, Skeleton } from '@mantine/core';
+import { Button, Drawer, Group, Skeleton } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { useState } from 'react';
 import { answerQuery } from '../api/queries';
 import type { DateRange, EventRow, PersonRow } from '../api/types';
 import { useTranslation } from '../i18n';
@@ -9,7 +11,9 @@ import { CopyButton } from '../ui/CopyButton';
 import { ErrorNote } from '../ui/ErrorNote';
 import { PlainValue, SealedValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
+import { ErasePerson } from './ErasePerson';
 import classes from './Persons.module.css';
+import { Reveal } from './Reveal';
 
 const EVENTS_MAX = 200;
 
@@ -23,23 +27,42 @@ interface PersonDrawerProps {
 
 export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerProps) {
   const { t } = useTranslation();
+  const [erasing, setErasing] = useState(false);
   return (
     <Drawer
       opened={pseudonym !== undefined}
       onClose={onClose}
+      // What stands above it is closed first.
+      closeOnEscape={!erasing}
       position="right"
       size="lg"
       title={<span className={classes.drawerTitle}>{pseudonym}</span>}
       classNames={{ content: classes.drawer, header: classes.drawer }}
       closeButtonProps={{ 'aria-label': t('shell.close') }}
     >
-      {pseudonym && <PersonDetails pseudonym={pseudonym} row={row} range={range} />}
+      {pseudonym && (
+        <PersonDetails pseudonym={pseudonym} row={row} range={range} onErase={() => setErasing(true)} />
+      )}
+      <ErasePerson
+        opened={erasing}
+        pseudonym={pseudonym}
+        onClose={(isErased) => {
+          setErasing(false);
+          if (isErased) onClose();
+        }}
+      />
     </Drawer>
   );
 }
 
-function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; range: DateRange }) {
-  const { pseudonym, row, range } = props;
+interface PersonDetailsProps {
+  pseudonym: string;
+  row: PersonRow | undefined;
+  range: DateRange;
+  onErase: () => void;
+}
+
+function PersonDetails({ pseudonym, row, range, onErase }: PersonDetailsProps) {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
@@ -50,7 +73,13 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
 
   return (
     <div className={classes.details}>
-      <CopyButton value={pseudonym} label={t('persons.copy')} />
+      <Group gap="xs">
+        <CopyButton value={pseudonym} label={t('persons.copy')} />
+        <Button size="xs" variant="default" onClick={onErase}>
+          {t('erasure.begin')}
+        </Button>
+        <Reveal pseudonym={pseudonym} />
+      </Group>
       {row && (
         <>
           <dl className={classes.facts}>
@@ -77,6 +106,16 @@ function PersonDetails(props: { pseudonym: string; row: PersonRow | undefined; r
           {row.sealed.length > 0 && <p className={classes.soft}>{t('persons.sealed_note')}</p>}
         </>
       )}
+      <p className={classes.soft}>
+        <Link
+          to="/p/$project/disclosures"
+          params={{ project: String(project.id) }}
+          search={{ person: pseudonym }}
+          className={classes.open}
+        >
+          {t('reveal.history')}
+        </Link>
+      </p>
       <h3 className={classes.heading}>{t('persons.timeline')}</h3>
       <ErrorNote error={answer.error} />
       {answer.isPending && <Skeleton height={160} />}

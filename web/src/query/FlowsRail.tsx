@@ -14,6 +14,7 @@ import { COUNTS, FLOW_AFTER_MAX, FLOW_BEFORE_MAX, FLOW_NODES, FLOW_NODES_MAX } f
 import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
 import { Clause, orNone, Rail, WhereClause } from './Rail';
+import { countsSessions, SessionClause } from './SessionClause';
 import { WindowPicker } from './WindowPicker';
 
 interface FlowsRailProps {
@@ -98,6 +99,9 @@ export function FlowsRail({ query, onChange }: FlowsRailProps) {
           onChange={(window) => onChange({ ...query, window })}
         />
       </Clause>
+      {countsSessions(query) && (
+        <SessionClause rule={query.sessions} onChange={(sessions) => onChange({ ...query, sessions })} />
+      )}
       <Clause name={t('query.hidden')}>
         <HiddenEvents hidden={query.hidden ?? []} onChange={(hidden) => onChange({ ...query, hidden })} />
       </Clause>

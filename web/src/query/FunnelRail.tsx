@@ -12,6 +12,7 @@ import { EventPicker } from './EventPicker';
 import { Filters } from './Filters';
 import { FunnelAttribution, FunnelCounting, FunnelExclusions, FunnelHeld } from './FunnelOptions';
 import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
+import { countsSessions, SessionClause } from './SessionClause';
 import { WindowPicker } from './WindowPicker';
 
 interface FunnelRailProps {
@@ -108,6 +109,9 @@ export function FunnelRail({ query, onChange }: FunnelRailProps) {
         />
       </Clause>
       <FunnelCounting query={query} onChange={onChange} />
+      {countsSessions(query) && (
+        <SessionClause rule={query.sessions} onChange={(sessions) => onChange({ ...query, sessions })} />
+      )}
       <FunnelExclusions query={query} onChange={onChange} />
       <FunnelHeld query={query} onChange={onChange} />
       <WhereClause

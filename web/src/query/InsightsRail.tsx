@@ -14,6 +14,7 @@ import { Filters } from './Filters';
 import { isFormula } from './formula';
 import { MeasurePicker } from './MeasurePicker';
 import { ByClause, Clause, orNone, Rail, WhereClause } from './Rail';
+import { SessionClause } from './SessionClause';
 
 interface InsightsRailProps {
   query: InsightsQuery;
@@ -89,6 +90,9 @@ export function InsightsRail({ query, onChange }: InsightsRailProps) {
         onChange={(filters) => onChange({ ...query, filters: orNone(filters) })}
       />
       <ByClause breakdown={query.breakdown} onChange={(breakdown) => onChange({ ...query, breakdown })} />
+      {query.metrics.some(({ measure }) => measure === 'sessions') && (
+        <SessionClause rule={query.sessions} onChange={(sessions) => onChange({ ...query, sessions })} />
+      )}
       <OverTime query={query} onChange={onChange} />
     </Rail>
   );

@@ -9,30 +9,39 @@ import type {
   EventMatch,
   Filter,
   FlowsQuery,
+  FrequencyQuery,
   FunnelQuery,
   InsightsQuery,
   Measure,
   RetentionQuery,
+  SessionRule,
+  SessionsQuery,
   ValueBuckets,
 } from '../api/types';
 import {
   decodeFlows,
+  decodeFrequency,
   decodeFunnel,
   decodeInsights,
   decodePersons,
   decodeRetention,
+  decodeSessions,
   encodeFlows,
+  encodeFrequency,
   encodeFunnel,
   encodeInsights,
   encodePersons,
   encodeRetention,
+  encodeSessions,
   PERSONS_PAGE,
   parseSearch,
   readFlowsSearch,
+  readFrequencySearch,
   readFunnelSearch,
   readInsightsSearch,
   readPersonsSearch,
   readRetentionSearch,
+  readSessionsSearch,
   stringifySearch,
 } from './codec';
 
@@ -95,6 +104,12 @@ const breakdown: fc.Arbitrary<Breakdown> = fc.record(
   },
   { requiredKeys: ['by', 'limit'] },
 );
+// Half an hour is usual, and what is usual is not written.
+const sessions: fc.Arbitrary<SessionRule> = fc.oneof(
+  fc.record({ kind: fc.constant('timeout' as const), minutes: fc.integer({ min: 31, max: 1_440 }) }),
+  fc.record({ kind: fc.constant('property' as const), property: anyText }),
+  fc.record({ kind: fc.constant('events' as const), start: matching, end: matching }),
+);
 const percent = fc.double({ min: 0, max: 100, noNaN: true }).map((n) => (n === 0 ? 0 : n));
 const ofProperty = fc
   .tuple(fc.constantFrom('sum', 'average', 'min', 'max', 'distinct'), anyText)
@@ -143,6 +158,7 @@ describe('a query in the address bar', () => {
         ),
         filters,
         breakdown,
+        sessions,
       },
       { requiredKeys: ['kind', 'range', 'unit', 'metrics'] },
     );
@@ -185,6 +201,7 @@ describe('a query in the address bar', () => {
         }),
         filters,
         breakdown,
+        sessions,
       },
       { requiredKeys: ['kind', 'range', 'steps', 'window'] },
     );
@@ -252,6 +269,7 @@ describe('a query in the address bar', () => {
         hidden: fc.array(anyText, { minLength: 1, maxLength: 3 }),
         collapse_repeats: fc.constant(true),
         filters,
+        sessions,
       },
       { requiredKeys: ['kind', 'range', 'anchor', 'after'] },
     );
@@ -259,6 +277,49 @@ describe('a query in the address bar', () => {
       fc.property(flows, (query) => {
         const search = readFlowsSearch(throughAddress(encodeFlows(query)));
         expect(decodeFlows(search)).toEqual(query);
+      }),
+    );
+  });
+
+  it('carries sessions', () => {
+    const asked: fc.Arbitrary<SessionsQuery> = fc.record(
+      {
+        kind: fc.constant('sessions' as const),
+        range,
+        unit: fc.constantFrom('minute' as const, 'hour' as const, 'day' as const, 'week' as const),
+        matching: fc.oneof(
+          fc.record({ event: anyText, filters }, { requiredKeys: ['event'] }),
+          fc.record({ filters }),
+        ),
+        sessions,
+        breakdown,
+      },
+      { requiredKeys: ['kind', 'range', 'unit'] },
+    );
+    fc.assert(
+      fc.property(asked, (query) => {
+        const search = readSessionsSearch(throughAddress(encodeSessions(query)));
+        expect(decodeSessions(search)).toEqual(query);
+      }),
+    );
+  });
+
+  it('carries frequency', () => {
+    const asked: fc.Arbitrary<FrequencyQuery> = fc.record(
+      {
+        kind: fc.constant('frequency' as const),
+        range,
+        matching,
+        period: fc.constantFrom('day' as const, 'week' as const, 'month' as const),
+        cumulative: fc.constant(true),
+        filters,
+      },
+      { requiredKeys: ['kind', 'range', 'matching', 'period'] },
+    );
+    fc.assert(
+      fc.property(asked, (query) => {
+        const search = readFrequencySearch(throughAddress(encodeFrequency(query)));
+        expect(decodeFrequency(search)).toEqual(query);
       }),
     );
   });
@@ -326,6 +387,9 @@ describe('a query in the address bar', () => {
         );
         decodeFlows(readFlowsSearch({ range: '7d', anchor: a, after: b, hide: c }));
         decodeRetention(readRetentionSearch({ range: '7d', born: a, returned: b, unit: 'day', mode: c }));
+        decodeSessions(readSessionsSearch({ range: '7d', unit: 'day', did: a, session: b, by: c }));
+        decodeSessions(readSessionsSearch({ range: '7d', unit: 'day', opens: a, closes: b }));
+        decodeFrequency(readFrequencySearch({ range: '7d', period: 'week', did: a, days: b, where: c }));
       }),
     );
   });

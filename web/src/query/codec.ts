@@ -9,6 +9,7 @@
 //   not=1~2~Refund                 what must not happen between two steps
 //   where=plan~equals~pro          a filter over everything; `@profile~plan~…` looks at the person's profile
 //   by=country&by=amount~width~10  a breakdown, with `top=25` when the limit is not ten
+//   session=45min                  when a session ends; `by~tab` cuts by a property, `opens=…&closes=…` by events
 //
 // What is left out has its usual value.
 //
@@ -28,6 +29,7 @@ import type {
   Exclusion,
   Filter,
   FlowsQuery,
+  FrequencyQuery,
   FunnelMatch,
   FunnelQuery,
   FunnelWindow,
@@ -39,11 +41,14 @@ import type {
   PersonsQuery,
   RetentionQuery,
   Scalar,
+  SessionRule,
+  SessionsQuery,
   Transform,
   Unit,
   ValueBuckets,
   WindowUnit,
 } from '../api/types';
+import { SESSION_FIGURES } from '../ui/figures';
 
 export const METRICS_MAX = 40;
 export const FORMULAS_MAX = 10;
@@ -62,6 +67,8 @@ export const FLOW_NODES_MAX = 50;
 export const BREAKDOWN_LIMIT = 10;
 const BREAKDOWN_LIMIT_MAX = 200;
 export const PERSONS_PAGE = 50;
+export const SESSION_MINUTES = 30;
+export const SESSION_MINUTES_MAX = 1_440;
 
 // ---------------------------------------------------------------- the address bar, as flat text
 
@@ -121,7 +128,12 @@ const choice = <const T extends string>(choices: readonly T[]) =>
 export const CHARTS = ['line', 'bars', 'stacked', 'number', 'table'] as const;
 export type Chart = (typeof CHARTS)[number];
 
+/** The shapes of a report that counts one thing at a time. */
+export const PLAIN_CHARTS = ['line', 'bars', 'table'] as const;
+export type PlainChart = (typeof PLAIN_CHARTS)[number];
+
 const splits = { by: texts, top: text, touch: text };
+const cuts = { session: text, opens: text, closes: text };
 
 const insightsSearch = z.object({
   range: text,
@@ -132,6 +144,7 @@ const insightsSearch = z.object({
   ...splits,
   line: text,
   compare: text,
+  ...cuts,
   chart: choice(CHARTS),
 });
 const funnelSearch = z.object({
@@ -146,6 +159,7 @@ const funnelSearch = z.object({
   ...splits,
   credit: text,
   trend: text,
+  ...cuts,
   view: choice(['chart', 'table']),
 });
 const retentionSearch = z.object({
@@ -173,6 +187,24 @@ const flowsSearch = z.object({
   hide: texts,
   repeats: text,
   where: texts,
+  ...cuts,
+});
+const sessionsSearch = z.object({
+  range: text,
+  unit: text,
+  did: text,
+  ...cuts,
+  ...splits,
+  figure: choice(SESSION_FIGURES),
+  chart: choice(PLAIN_CHARTS),
+});
+const frequencySearch = z.object({
+  range: text,
+  did: text,
+  period: text,
+  days: text,
+  where: texts,
+  view: choice(['bars', 'table']),
 });
 const personsSearch = z.object({ range: text, did: text, page: text, person: text });
 
@@ -180,6 +212,8 @@ export type InsightsSearch = z.output<typeof insightsSearch>;
 export type FunnelSearch = z.output<typeof funnelSearch>;
 export type RetentionSearch = z.output<typeof retentionSearch>;
 export type FlowsSearch = z.output<typeof flowsSearch>;
+export type SessionsSearch = z.output<typeof sessionsSearch>;
+export type FrequencySearch = z.output<typeof frequencySearch>;
 export type PersonsSearch = z.output<typeof personsSearch>;
 
 export const readInsightsSearch = (raw: Record<string, unknown>): InsightsSearch => insightsSearch.parse(raw);
@@ -187,6 +221,9 @@ export const readFunnelSearch = (raw: Record<string, unknown>): FunnelSearch => 
 export const readRetentionSearch = (raw: Record<string, unknown>): RetentionSearch =>
   retentionSearch.parse(raw);
 export const readFlowsSearch = (raw: Record<string, unknown>): FlowsSearch => flowsSearch.parse(raw);
+export const readSessionsSearch = (raw: Record<string, unknown>): SessionsSearch => sessionsSearch.parse(raw);
+export const readFrequencySearch = (raw: Record<string, unknown>): FrequencySearch =>
+  frequencySearch.parse(raw);
 export const readPersonsSearch = (raw: Record<string, unknown>): PersonsSearch => personsSearch.parse(raw);
 
 // ---------------------------------------------------------------- Query ⇄ search
@@ -201,6 +238,7 @@ export function encodeInsights(query: InsightsQuery): InsightsSearch {
     ...encodeBreakdown(query.breakdown),
     line: encodeTransform(query.transform),
     compare: encodeCompare(query.compare),
+    ...encodeSessionRule(query.sessions),
   };
 }
 
@@ -220,6 +258,7 @@ export function decodeInsights(search: InsightsSearch): InsightsQuery | null {
       ...breakdownPart(search),
       ...(transform ? { transform } : {}),
       ...(compare ? { compare } : {}),
+      ...sessionsPart(search),
     };
   });
 }
@@ -237,6 +276,7 @@ export function encodeFunnel(query: FunnelQuery): FunnelSearch {
     ...encodeBreakdown(query.breakdown),
     credit: encodeAttribution(query.attribution),
     trend: query.trend ?? undefined,
+    ...encodeSessionRule(query.sessions),
   };
 }
 
@@ -258,6 +298,7 @@ export function decodeFunnel(search: FunnelSearch): FunnelQuery | null {
       ...breakdownPart(search),
       ...(attribution ? { attribution } : {}),
       ...(search.trend === undefined ? {} : { trend: oneOf(UNITS, search.trend) }),
+      ...sessionsPart(search),
     };
   });
 }
@@ -312,6 +353,7 @@ export function encodeFlows(query: FlowsQuery): FlowsSearch {
     hide: orNone(query.hidden),
     repeats: query.collapse_repeats ? 'once' : undefined,
     where: encodeFilters(query.filters),
+    ...encodeSessionRule(query.sessions),
   };
 }
 
@@ -334,8 +376,54 @@ export function decodeFlows(search: FlowsSearch): FlowsQuery | null {
         ? {}
         : { collapse_repeats: oneOf(['once'] as const, search.repeats) === 'once' }),
       ...filtersPart(search.where),
+      ...sessionsPart(search),
     };
   });
+}
+
+export function encodeSessions(query: SessionsQuery): SessionsSearch {
+  const did = encodeMatch(query.matching ?? {});
+  return {
+    range: encodeRange(query.range),
+    unit: query.unit,
+    did: did === '*' ? undefined : did,
+    ...encodeSessionRule(query.sessions),
+    ...encodeBreakdown(query.breakdown),
+  };
+}
+
+export function decodeSessions(search: SessionsSearch): SessionsQuery | null {
+  return attempt(() => ({
+    kind: 'sessions',
+    range: decodeRange(search.range),
+    unit: oneOf(UNITS, search.unit),
+    ...(search.did === undefined ? {} : { matching: decodeMatch(search.did) }),
+    ...sessionsPart(search),
+    ...breakdownPart(search),
+  }));
+}
+
+export function encodeFrequency(query: FrequencyQuery): FrequencySearch {
+  return {
+    range: encodeRange(query.range),
+    did: encodeMatch(query.matching ?? {}),
+    period: query.period,
+    days: query.cumulative ? 'at_least' : undefined,
+    where: encodeFilters(query.filters),
+  };
+}
+
+export function decodeFrequency(search: FrequencySearch): FrequencyQuery | null {
+  return attempt(() => ({
+    kind: 'frequency',
+    range: decodeRange(search.range),
+    matching: decodeMatch(search.did ?? fail()),
+    period: oneOf(FREQUENCY_PERIODS, search.period),
+    ...(search.days === undefined
+      ? {}
+      : { cumulative: oneOf(['at_least'] as const, search.days) === 'at_least' }),
+    ...filtersPart(search.where),
+  }));
 }
 
 export function encodePersons(query: PersonsQuery): PersonsSearch {
@@ -368,6 +456,7 @@ export function eventsOfPerson(range: DateRange, person: string, limit: number):
 // ---------------------------------------------------------------- pieces
 
 export const UNITS = ['minute', 'hour', 'day', 'week', 'month'] as const satisfies Unit[];
+export const FREQUENCY_PERIODS = ['day', 'week', 'month'] as const satisfies Unit[];
 export const RETENTION_UNITS = ['day', 'week', 'month'] as const satisfies Unit[];
 export const RETENTION_MODES = ['on', 'on_or_after', 'on_or_before', 'streak'] as const;
 export const COUNTS = ['unique', 'total', 'sessions'] as const;
@@ -408,6 +497,41 @@ function isCivilDate(candidate: string): boolean {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(candidate)) return false;
   const time = Date.parse(`${candidate}T00:00:00Z`);
   return !Number.isNaN(time) && new Date(time).toISOString().startsWith(candidate);
+}
+
+interface CutSearch {
+  session?: string | undefined;
+  opens?: string | undefined;
+  closes?: string | undefined;
+}
+
+function encodeSessionRule(rule: SessionRule | undefined): CutSearch {
+  const none = { session: undefined, opens: undefined, closes: undefined };
+  switch (rule?.kind) {
+    case 'timeout':
+      return rule.minutes === SESSION_MINUTES ? none : { ...none, session: `${rule.minutes}min` };
+    case 'property':
+      return { ...none, session: `by~${escaped(rule.property)}` };
+    case 'events':
+      return { ...none, opens: encodeMatch(rule.start), closes: encodeMatch(rule.end) };
+    default:
+      return none;
+  }
+}
+
+function sessionsPart({ session, opens, closes }: CutSearch): { sessions?: SessionRule } {
+  if (opens !== undefined || closes !== undefined) {
+    if (session !== undefined) fail();
+    const [start, end] = [decodeMatch(opens ?? fail()), decodeMatch(closes ?? fail())];
+    return { sessions: { kind: 'events', start, end } };
+  }
+  if (session === undefined) return {};
+  const [word, property, more] = splitParts(session);
+  if (word === 'by' && property !== undefined && more === undefined) {
+    return { sessions: { kind: 'property', property: plainText(property) } };
+  }
+  const minutes = wholeNumber(/^(\d+)min$/.exec(session)?.[1], 1, SESSION_MINUTES_MAX);
+  return { sessions: { kind: 'timeout', minutes } };
 }
 
 export function encodeMatch(matching: EventMatch): string {

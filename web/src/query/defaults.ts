@@ -5,10 +5,12 @@ import type {
   EventMatch,
   EventName,
   FlowsQuery,
+  FrequencyQuery,
   FunnelQuery,
   InsightsQuery,
   PersonsQuery,
   RetentionQuery,
+  SessionsQuery,
   Unit,
 } from '../api/types';
 import { PERSONS_PAGE } from './codec';
@@ -52,6 +54,19 @@ export function firstRetention(): RetentionQuery {
     mode: 'on',
     alignment: 'calendar',
     cohorts: 'first_time',
+  };
+}
+
+export function firstSessions(): SessionsQuery {
+  return { kind: 'sessions', range: LAST_30_DAYS, unit: 'day' };
+}
+
+export function firstFrequency(): FrequencyQuery {
+  return {
+    kind: 'frequency',
+    range: { kind: 'last', count: 8, unit: 'week' },
+    matching: {},
+    period: 'week',
   };
 }
 

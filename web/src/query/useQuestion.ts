@@ -24,7 +24,7 @@ export function useQuestion<Q, S extends object>(options: QuestionOptions<Q, S>)
   const decoded = decode(search);
   const missing = decoded === null && first !== null;
 
-  // The router types searches per route; this hook serves four of them.
+  // The router types searches per route; this hook serves all of them.
   const put = useCallback(
     (next: object, replace: boolean) => navigate({ to: '.', search: next as never, replace }),
     [navigate],

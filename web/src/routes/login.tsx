@@ -1,11 +1,15 @@
-// Sign in: mail, password and the code of the authenticator, in one form.
+// Sign in: with a passkey, which asks for nothing to be typed; or with mail, password and a code, of which the
+// last may be a recovery code.
 
-import { Button, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Button, Divider, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { IconFingerprint } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, redirect, useRouter } from '@tanstack/react-router';
 import { useState } from 'react';
 import * as z from 'zod/mini';
-import { sessionQuery, signIn } from '../api/queries';
+import { beginPasskeySignIn, finishPasskeySignIn, sessionQuery, signIn } from '../api/queries';
+import type { Session } from '../api/types';
+import { hasPasskeys, sign } from '../api/webauthn';
 import { useTranslation } from '../i18n';
 import { DoorPage } from '../ui/DoorPage';
 import { ErrorNote } from '../ui/ErrorNote';
@@ -26,66 +30,125 @@ export const Route = createFileRoute('/login')({
   component: Login,
 });
 
+/** With what people type between its groups. */
+const RECOVERY_CHARS_MAX = 40;
+
 function Login() {
   const { t } = useTranslation();
   usePageTitle(t('login.title'));
   const { next } = Route.useSearch();
   const router = useRouter();
   const queryClient = useQueryClient();
+  const [typing, setTyping] = useState(!hasPasskeys());
+  const [recovering, setRecovering] = useState(false);
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
+  const goOn = (session: Session) => {
+    queryClient.setQueryData(sessionQuery().queryKey, session);
+    router.history.replace(next ?? '/');
+  };
+  const withPasskey = useMutation({
+    mutationFn: async () => finishPasskeySignIn(await sign(await beginPasskeySignIn())),
+    onSuccess: goOn,
+  });
   const enter = useMutation({
     mutationFn: () => signIn({ email: email.trim(), password, code: code.replaceAll(' ', '') }),
-    onSuccess: (session) => {
-      queryClient.setQueryData(sessionQuery().queryKey, session);
-      router.history.replace(next ?? '/');
-    },
+    onSuccess: goOn,
     // A code is spent or wrong; either way the next try needs a new one.
     onError: () => setCode(''),
   });
 
   return (
-    <DoorPage title={t('login.title')} lead={t('login.lead')}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          enter.mutate();
-        }}
-      >
-        <Stack gap="md">
-          <TextInput
-            label={t('account.email')}
-            type="email"
-            autoComplete="username"
-            required
-            value={email}
-            onChange={(event) => setEmail(event.currentTarget.value)}
-          />
-          <PasswordInput
-            label={t('account.password')}
-            autoComplete="current-password"
-            required
-            value={password}
-            onChange={(event) => setPassword(event.currentTarget.value)}
-            visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
-          />
-          <TextInput
-            label={t('account.code')}
-            description={t('account.code_text')}
-            inputMode="numeric"
-            autoComplete="one-time-code"
-            maxLength={7}
-            required
-            value={code}
-            onChange={(event) => setCode(event.currentTarget.value)}
-          />
-          <ErrorNote error={enter.error} />
-          <Button type="submit" size="md" loading={enter.isPending}>
-            {t('login.enter')}
+    <DoorPage title={t('login.title')} lead={typing ? t('login.lead') : t('login.passkey_lead')}>
+      <Stack gap="md">
+        {hasPasskeys() && (
+          <>
+            <Button
+              size="md"
+              variant={typing ? 'default' : 'filled'}
+              leftSection={<IconFingerprint size={20} aria-hidden="true" />}
+              loading={withPasskey.isPending}
+              onClick={() => withPasskey.mutate()}
+            >
+              {t('login.passkey')}
+            </Button>
+            <ErrorNote error={withPasskey.error} />
+            <Divider label={t('login.or')} />
+          </>
+        )}
+        {!typing && (
+          <Button variant="subtle" onClick={() => setTyping(true)}>
+            {t('login.with_password')}
           </Button>
-        </Stack>
-      </form>
+        )}
+      </Stack>
+      {typing && (
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            enter.mutate();
+          }}
+        >
+          <Stack gap="md">
+            <TextInput
+              label={t('account.email')}
+              type="email"
+              autoComplete="username"
+              required
+              value={email}
+              onChange={(event) => setEmail(event.currentTarget.value)}
+            />
+            <PasswordInput
+              label={t('account.password')}
+              autoComplete="current-password"
+              required
+              value={password}
+              onChange={(event) => setPassword(event.currentTarget.value)}
+              visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
+            />
+            {recovering ? (
+              <TextInput
+                key="recovery"
+                label={t('login.recovery_code')}
+                description={t('login.recovery_text')}
+                autoComplete="off"
+                spellCheck={false}
+                maxLength={RECOVERY_CHARS_MAX}
+                required
+                value={code}
+                onChange={(event) => setCode(event.currentTarget.value)}
+              />
+            ) : (
+              <TextInput
+                key="code"
+                label={t('account.code')}
+                description={t('account.code_text')}
+                inputMode="numeric"
+                autoComplete="one-time-code"
+                maxLength={7}
+                required
+                value={code}
+                onChange={(event) => setCode(event.currentTarget.value)}
+              />
+            )}
+            <ErrorNote error={enter.error} />
+            <Button type="submit" size="md" loading={enter.isPending}>
+              {t('login.enter')}
+            </Button>
+            <Button
+              variant="subtle"
+              size="compact-sm"
+              onClick={() => {
+                setRecovering(!recovering);
+                setCode('');
+              }}
+            >
+              {recovering ? t('login.use_code') : t('login.use_recovery')}
+            </Button>
+          </Stack>
+        </form>
+      )}
     </DoorPage>
   );
 }

@@ -1,19 +1,22 @@
 // Cohorts: sets of persons, by what they did or as a list, to filter and split reports with.
 
-import { Button, Group, Modal, Skeleton, Stack } from '@mantine/core';
+import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { cohortsQuery, deleteCohort } from '../api/queries';
 import type { Cohort } from '../api/types';
-import { DataTable } from '../charts/DataTable';
 import { useTranslation } from '../i18n';
 import { CohortForm } from '../query/CohortForm';
 import { useRuleText } from '../ui/cohorts';
+import { DataTable } from '../ui/DataTable';
+import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
+import { NotAllowed } from '../ui/NotAllowed';
+import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
-import classes from './Page.module.css';
 
 export const Route = createFileRoute('/p/$project/cohorts')({ component: Cohorts });
 
@@ -22,6 +25,7 @@ function Cohorts() {
   const project = useProject();
   const format = useProjectFormat();
   const ruleText = useRuleText();
+  const mayEdit = useMay()('edit_cohorts');
   usePageTitle(t('nav.cohorts'), project.name);
   const { data: cohorts, error, isPending } = useQuery(cohortsQuery(project.id));
   const [leaving, setLeaving] = useState<Cohort | null>(null);
@@ -36,7 +40,7 @@ function Cohorts() {
         <ErrorNote error={error} />
         {isPending && <Skeleton height={120} />}
         {cohorts?.length === 0 && (
-          <EmptyState compact title={t('cohort.none')}>
+          <EmptyState slim title={t('cohort.none')}>
             {t('cohort.none_text')}
           </EmptyState>
         )}
@@ -62,14 +66,16 @@ function Cohorts() {
                   >
                     {t('cohort.size')}
                   </Button>
-                  <Button
-                    size="compact-xs"
-                    variant="default"
-                    aria-label={t('cohort.delete_of', { name: cohort.name })}
-                    onClick={() => setLeaving(cohort)}
-                  >
-                    {t('cohort.delete')}
-                  </Button>
+                  {mayEdit && (
+                    <Button
+                      size="compact-xs"
+                      variant="default"
+                      aria-label={t('cohort.delete_of', { name: cohort.name })}
+                      onClick={() => setLeaving(cohort)}
+                    >
+                      {t('cohort.delete')}
+                    </Button>
+                  )}
                 </Group>,
               ],
             }))}
@@ -78,16 +84,15 @@ function Cohorts() {
       </section>
       <section className={classes.panel} aria-label={t('cohort.new')}>
         <h2 className={classes.subtitle}>{t('cohort.new')}</h2>
-        <CohortForm />
+        {mayEdit ? <CohortForm /> : <NotAllowed slim control="edit_cohorts" />}
       </section>
-      <Modal
+      <Dialog
         opened={leaving !== null}
         onClose={() => setLeaving(null)}
         title={t('cohort.delete_of', { name: leaving?.name })}
-        closeButtonProps={{ 'aria-label': t('shell.close') }}
       >
         {leaving && <DeleteCohort cohort={leaving} onDone={() => setLeaving(null)} />}
-      </Modal>
+      </Dialog>
     </div>
   );
 }

@@ -5,8 +5,8 @@ import { useTranslation } from '../i18n';
 import { LiveFeed } from '../live/LiveFeed';
 import { Outcomes } from '../live/Outcomes';
 import { useLiveStream } from '../live/stream';
+import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
-import classes from './Page.module.css';
 
 export const Route = createFileRoute('/p/$project/live')({ component: Live });
 

@@ -16,9 +16,9 @@ import { useAnswer } from '../query/useAnswer';
 import { useQuestion } from '../query/useQuestion';
 import { EmptyState } from '../ui/EmptyState';
 import { NoEvents } from '../ui/NoEvents';
+import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
 import { Report } from '../ui/Report';
-import classes from './Page.module.css';
 
 export const Route = createFileRoute('/p/$project/persons')({
   validateSearch: readPersonsSearch,

@@ -4,8 +4,8 @@ import { createFileRoute } from '@tanstack/react-router';
 import { useTranslation } from '../i18n';
 import { FirstEvent } from '../live/FirstEvent';
 import { Snippets } from '../live/Snippets';
+import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
-import classes from './Page.module.css';
 
 export const Route = createFileRoute('/p/$project/start')({ component: Start });
 

@@ -1,9 +1,10 @@
 // Everything under one project: who is not signed in is turned away here, once, for all its pages.
+import { useQuery } from '@tanstack/react-query';
 import { createFileRoute, notFound, Outlet, redirect, useNavigate } from '@tanstack/react-router';
-import { projectsQuery, sessionQuery } from '../api/queries';
+import { projectsQuery, sealedQuery, sessionQuery } from '../api/queries';
 import { encodeInsights } from '../query/codec';
 import { insightsOf } from '../query/defaults';
-import { PageMissing } from '../ui/PageStates';
+import { PageMissing, PageSealed } from '../ui/PageStates';
 import { ProjectProvider } from '../ui/project';
 import { Shell } from '../ui/Shell';
 
@@ -26,6 +27,7 @@ export const Route = createFileRoute('/p/$project')({
 function ProjectFrame() {
   const project = Route.useLoaderData();
   const navigate = useNavigate();
+  const { data: sealed } = useQuery(sealedQuery());
   return (
     // Keyed, so that no page carries its state from one project into another.
     <ProjectProvider value={project} key={project.id}>
@@ -38,7 +40,7 @@ function ProjectFrame() {
           })
         }
       >
-        <Outlet />
+        {sealed ? <PageSealed by={sealed} /> : <Outlet />}
       </Shell>
     </ProjectProvider>
   );

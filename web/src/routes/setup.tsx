@@ -1,22 +1,26 @@
 // First run: prove that one may read the server's terminal, make the owner's account with a second factor,
-// and the first project. Three steps, of which each can be gone back to without typing again.
+// and the first project; then offer a passkey. Until the account is made, each step can be gone back to
+// without typing again.
 
 import { Button, Group, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, redirect, useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import * as z from 'zod/mini';
+import { AddPasskey } from '../access/Passkeys';
 import { ApiError } from '../api/client';
 import { type SetupRequest, sessionQuery, setUp, startTotp } from '../api/queries';
 import type { TotpSecret } from '../api/types';
+import { hasPasskeys } from '../api/webauthn';
 import { useTranslation } from '../i18n';
-import { CopyButton } from '../ui/CopyButton';
 import { DoorPage } from '../ui/DoorPage';
 import { ErrorNote } from '../ui/ErrorNote';
 import { passwordStrength } from '../ui/password';
 import { usePageTitle } from '../ui/project';
+import classes from '../ui/Setup.module.css';
+import { Strength } from '../ui/Strength';
 import { browserTimeZone, TimeZoneSelect } from '../ui/TimeZoneSelect';
-import classes from './Setup.module.css';
+import { TotpEnrolment } from '../ui/TotpEnrolment';
 
 const setupSearch = z.object({ code: z.catch(z.optional(z.string()), undefined) });
 
@@ -29,7 +33,7 @@ export const Route = createFileRoute('/setup')({
   component: Setup,
 });
 
-const STEPS = ['account', 'second_factor', 'project'] as const;
+const STEPS = ['account', 'second_factor', 'project', 'passkey'] as const;
 type Step = (typeof STEPS)[number];
 
 /** Which step holds the field that a refusal is about. */
@@ -90,7 +94,9 @@ function Setup() {
     onSuccess: async (session) => {
       queryClient.clear();
       queryClient.setQueryData(sessionQuery().queryKey, session);
-      await navigate({ to: '/', replace: true });
+      setForm((before) => ({ ...before, password: '', totp_code: '' }));
+      if (hasPasskeys()) setStep('passkey');
+      else await navigate({ to: '/', replace: true });
     },
     onError: (error) => {
       const back = error instanceof ApiError ? STEP_OF_ERROR[error.code] : undefined;
@@ -107,6 +113,7 @@ function Setup() {
     account: toSecondFactor,
     second_factor: () => setStep('project'),
     project: finish.mutate,
+    passkey: () => undefined,
   };
 
   return (
@@ -150,16 +157,7 @@ function Setup() {
               visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
               {...field('password')}
             />
-            {form.password !== '' && (
-              <div className={classes.strength} data-score={strength.score} role="status">
-                <span className={classes.meter} aria-hidden="true">
-                  <span />
-                  <span />
-                  <span />
-                </span>
-                {t(`strength.${strength.score}`)}
-              </div>
-            )}
+            <Strength password={form.password} />
             <ErrorNote error={totp.error ?? finish.error} />
             <Button type="submit" size="md" loading={totp.isPending}>
               {t('setup.next')}
@@ -168,22 +166,7 @@ function Setup() {
         )}
         {step === 'second_factor' && secret && (
           <Stack gap="md">
-            <div className={classes.factor}>
-              <img
-                className={classes.qr}
-                alt={t('setup.qr')}
-                width={164}
-                height={164}
-                src={`data:image/svg+xml;utf8,${encodeURIComponent(secret.qr_svg)}`}
-              />
-              <div>
-                <p className={classes.hint}>{t('setup.secret_text')}</p>
-                <code className={classes.secret} data-testid="totp-secret">
-                  {secret.secret}
-                </code>
-                <CopyButton value={secret.secret} label={t('setup.copy_secret')} />
-              </div>
-            </div>
+            <TotpEnrolment secret={secret} />
             <TextInput
               label={t('account.code')}
               description={t('account.code_text')}
@@ -214,7 +197,25 @@ function Setup() {
           </Stack>
         )}
       </form>
+      {step === 'passkey' && <OfferPasskey onDone={() => navigate({ to: '/', replace: true })} />}
     </DoorPage>
+  );
+}
+
+/** The account is made; whoever wants adds a passkey at once, with the factors that were just set up. */
+function OfferPasskey({ onDone }: { onDone: () => void }) {
+  const { t } = useTranslation();
+  const [adding, setAdding] = useState(false);
+  if (adding) return <AddPasskey onDone={onDone} onCancel={() => setAdding(false)} />;
+  return (
+    <Group justify="space-between">
+      <Button variant="subtle" color="gray" size="md" onClick={onDone}>
+        {t('setup.passkey_later')}
+      </Button>
+      <Button size="md" onClick={() => setAdding(true)}>
+        {t('setup.passkey_add')}
+      </Button>
+    </Group>
   );
 }
 

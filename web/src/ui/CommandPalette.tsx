@@ -4,29 +4,15 @@ import { Spotlight, type SpotlightActionGroupData, spotlight } from '@mantine/sp
 import { IconBolt, IconKeyboard, IconPlus, IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { type ComponentType, useEffect } from 'react';
+import { useEffect } from 'react';
 import { eventNamesQuery } from '../api/queries';
 import { useTranslation } from '../i18n';
 import classes from './CommandPalette.module.css';
-import type { PagePath } from './keys';
+import { useMay } from './may';
+import { usePages } from './pages';
 import { useProject, useProjectFormat } from './project';
 
 interface PaletteProps {
-  pages: readonly {
-    path: PagePath;
-    name:
-      | 'nav.insights'
-      | 'nav.funnels'
-      | 'nav.retention'
-      | 'nav.flows'
-      | 'nav.persons'
-      | 'nav.cohorts'
-      | 'nav.data'
-      | 'nav.live'
-      | 'nav.start';
-    icon: ComponentType<{ size?: number; stroke?: number }>;
-    keys: string;
-  }[];
   /** Grows each time somebody calls for the palette. */
   calls: number;
   onKeys: () => void;
@@ -36,7 +22,7 @@ interface PaletteProps {
 
 const EVENTS_MAX = 200;
 
-export default function CommandPalette({ pages, calls, onKeys, onNewProject, onEvent }: PaletteProps) {
+export default function CommandPalette({ calls, onKeys, onNewProject, onEvent }: PaletteProps) {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
@@ -45,28 +31,34 @@ export default function CommandPalette({ pages, calls, onKeys, onNewProject, onE
   useEffect(() => {
     if (calls > 0) spotlight.open();
   }, [calls]);
+  const pages = usePages();
+  const may = useMay();
   const params = { project: String(project.id) };
 
   const groups: SpotlightActionGroupData[] = [
     {
       group: t('palette.pages'),
-      actions: pages.map(({ path, name, icon: Icon, keys }) => ({
+      actions: pages.map(({ path, name, icon: Icon, key }) => ({
         id: path,
         label: t(name),
         leftSection: <Icon size={18} stroke={1.75} />,
-        rightSection: <kbd className={classes.kbd}>{keys}</kbd>,
+        rightSection: <kbd className={classes.kbd}>G {key.toUpperCase()}</kbd>,
         onClick: () => navigate({ to: path, params }),
       })),
     },
     {
       group: t('palette.acts'),
       actions: [
-        {
-          id: 'new-project',
-          label: t('project.new'),
-          leftSection: <IconPlus size={18} stroke={1.75} />,
-          onClick: onNewProject,
-        },
+        ...(may('manage_projects')
+          ? [
+              {
+                id: 'new-project',
+                label: t('project.new'),
+                leftSection: <IconPlus size={18} stroke={1.75} />,
+                onClick: onNewProject,
+              },
+            ]
+          : []),
         {
           id: 'keys',
           label: t('keys.title'),

@@ -6,13 +6,15 @@ interface EmptyStateProps {
   title: string;
   children?: ReactNode;
   action?: ReactNode;
-  /** Within a panel rather than as a whole page. */
+  /** Within a report rather than as a whole page. */
   compact?: boolean;
+  /** Within a section that has more to say. */
+  slim?: boolean;
 }
 
-export function EmptyState({ title, children, action, compact }: EmptyStateProps) {
+export function EmptyState({ title, children, action, compact, slim }: EmptyStateProps) {
   return (
-    <div className={classes.root} data-compact={compact || undefined}>
+    <div className={classes.root} data-compact={compact || undefined} data-slim={slim || undefined}>
       <h2 className={classes.title}>{title}</h2>
       {children && <div className={classes.text}>{children}</div>}
       {action && <div className={classes.action}>{action}</div>}

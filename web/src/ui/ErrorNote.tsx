@@ -3,9 +3,13 @@ import { Alert } from '@mantine/core';
 import { IconAlertTriangle } from '@tabler/icons-react';
 import i18n from 'i18next';
 import { ApiError } from '../api/client';
+import { Declined } from '../api/stepUp';
+import { PasskeyDeclined } from '../api/webauthn';
 import { translateCode } from '../i18n';
 
 export function messageOf(error: unknown): string {
+  if (error instanceof Declined) return i18n.t('errors.declined');
+  if (error instanceof PasskeyDeclined) return i18n.t('errors.passkey_declined');
   if (!(error instanceof ApiError)) return i18n.t('errors.unreachable');
   const message = translateCode('errors', error.code, error.message);
   if (error.retryAfterSeconds === undefined) return message;

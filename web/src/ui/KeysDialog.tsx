@@ -1,33 +1,26 @@
 // Every key the console listens to, and the switch that turns the single ones off.
 
-import { Kbd, Modal, Switch } from '@mantine/core';
+import { Kbd, Switch } from '@mantine/core';
 import { useTranslation } from '../i18n';
+import { Dialog } from './Dialog';
 import classes from './KeysDialog.module.css';
 import { useSingleKeysEnabled } from './keys';
+import { usePages } from './pages';
 
 export default function KeysDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
+  const pages = usePages();
   const [enabled, setEnabled] = useSingleKeysEnabled();
   const rows: [string[], string][] = [
     [['Ctrl / ⌘', 'K'], t('keys.palette')],
-    [['g', 'i'], t('nav.insights')],
-    [['g', 'f'], t('nav.funnels')],
-    [['g', 'r'], t('nav.retention')],
-    [['g', 'p'], t('nav.persons')],
-    [['g', 'l'], t('nav.live')],
-    [['g', 's'], t('nav.start')],
+    ...pages.map(({ key, name }): [string[], string] => [['g', key], t(name)]),
     [['/'], t('keys.filter')],
     [['t'], t('keys.table')],
     [['←', '→'], t('keys.cursor')],
     [['?'], t('keys.title')],
   ];
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={t('keys.title')}
-      closeButtonProps={{ 'aria-label': t('shell.close') }}
-    >
+    <Dialog opened onClose={onClose} title={t('keys.title')}>
       <dl className={classes.list}>
         {rows.map(([keys, what]) => (
           <div key={keys.join()} className={classes.row}>
@@ -48,6 +41,6 @@ export default function KeysDialog({ onClose }: { onClose: () => void }) {
         onChange={(event) => setEnabled(event.currentTarget.checked)}
         label={t('keys.single')}
       />
-    </Modal>
+    </Dialog>
   );
 }

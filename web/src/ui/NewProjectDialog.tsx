@@ -1,25 +1,21 @@
 // Makes a project: a name, the zone its days are cut in, and how identities are joined.
 
-import { Button, Group, Modal, Radio, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Radio, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { createProject, type NewProject, projectsQuery } from '../api/queries';
 import { useTranslation } from '../i18n';
+import { Dialog } from './Dialog';
 import { ErrorNote } from './ErrorNote';
 import { browserTimeZone, TimeZoneSelect } from './TimeZoneSelect';
 
 export default function NewProjectDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={t('project.new')}
-      closeButtonProps={{ 'aria-label': t('shell.close') }}
-    >
+    <Dialog opened onClose={onClose} title={t('project.new')}>
       <NewProjectForm onClose={onClose} />
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -2,47 +2,30 @@
 import { ActionIcon, Drawer, Menu, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure, useHotkeys } from '@mantine/hooks';
 import {
-  IconActivity,
-  IconChartLine,
-  IconFilter2,
   IconKeyboard,
   IconLanguage,
   IconLogout,
   IconMenu2,
-  IconPlug,
   IconPlus,
-  IconRepeat,
-  IconRoute,
   IconSearch,
   IconSelector,
-  IconShieldLock,
   IconSunMoon,
   IconUser,
-  IconUsers,
-  IconUsersGroup,
+  IconUserShield,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
+import { Fragment, lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
+import { disclosuresQuery } from '../api/oversight';
 import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
-import { type PagePath, useSingleKeys } from './keys';
+import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
+import { useMay } from './may';
+import { type Page, type PagePath, usePages } from './pages';
 import { useProject, useProjectFormat } from './project';
 import classes from './Shell.module.css';
 import { useNow } from './time';
-
-export const PAGES = [
-  { path: '/p/$project/insights', name: 'nav.insights', icon: IconChartLine, keys: 'G I' },
-  { path: '/p/$project/funnels', name: 'nav.funnels', icon: IconFilter2, keys: 'G F' },
-  { path: '/p/$project/retention', name: 'nav.retention', icon: IconRepeat, keys: 'G R' },
-  { path: '/p/$project/flows', name: 'nav.flows', icon: IconRoute, keys: 'G W' },
-  { path: '/p/$project/persons', name: 'nav.persons', icon: IconUsers, keys: 'G P' },
-  { path: '/p/$project/cohorts', name: 'nav.cohorts', icon: IconUsersGroup, keys: 'G C' },
-  { path: '/p/$project/live', name: 'nav.live', icon: IconActivity, keys: 'G L' },
-  { path: '/p/$project/data', name: 'nav.data', icon: IconShieldLock, keys: 'G D' },
-  { path: '/p/$project/start', name: 'nav.start', icon: IconPlug, keys: 'G S' },
-] as const;
 
 // Layers that most visits never open wait until the page stands; the palette must open at once when asked,
 // so it is fetched before anybody asks.
@@ -128,7 +111,6 @@ export function Shell({ children, onEvent }: ShellProps) {
       <Suspense>
         {(settled || paletteCalls > 0) && (
           <CommandPalette
-            pages={PAGES}
             calls={paletteCalls}
             onKeys={keys.open}
             onNewProject={newProject.open}
@@ -163,24 +145,54 @@ function Brand() {
 
 function Navigation({ onGo }: { onGo?: () => void }) {
   const { t } = useTranslation();
+  const pages = usePages();
   const project = useProject();
   return (
     <nav aria-label={t('shell.pages')} className={classes.nav}>
-      {PAGES.map(({ path, name, icon: Icon }) => (
-        <Link
-          key={path}
-          to={path}
-          params={{ project: String(project.id) }}
-          className={classes.link}
-          activeProps={{ 'data-active': true, 'aria-current': 'page' }}
-          activeOptions={{ includeSearch: false }}
-          onClick={onGo}
-        >
-          <Icon size={18} stroke={1.75} aria-hidden="true" />
-          {t(name)}
-        </Link>
-      ))}
+      {pages.map((page, at) => {
+        const { path, name, icon: Icon } = page;
+        const section = sectionOf(page);
+        return (
+          <Fragment key={path}>
+            {section && section !== sectionOf(pages[at - 1]) && (
+              <span className={classes.section} aria-hidden="true">
+                {t(`nav.${section}`)}
+              </span>
+            )}
+            <Link
+              to={path}
+              params={{ project: String(project.id) }}
+              className={classes.link}
+              activeProps={{ 'data-active': true, 'aria-current': 'page' }}
+              activeOptions={{ includeSearch: false }}
+              onClick={onGo}
+            >
+              <Icon size={18} stroke={1.75} aria-hidden="true" />
+              {t(name)}
+              {path === '/p/$project/approvals' && <Waiting />}
+            </Link>
+          </Fragment>
+        );
+      })}
     </nav>
+  );
+}
+
+const sectionOf = (page: Page | undefined) => (page && 'section' in page ? page.section : undefined);
+
+const WAITING_EVERY_MS = 60_000;
+
+/** How many requests wait for the reader to decide. */
+function Waiting() {
+  const { t } = useTranslation();
+  const { data = [] } = useQuery({ ...disclosuresQuery(), refetchInterval: WAITING_EVERY_MS, retry: false });
+  const count = data.filter(({ is_for_me }) => is_for_me).length;
+  if (count === 0) return null;
+  return (
+    <span className={classes.badge} title={t('approvals.waiting', { count })}>
+      {count}
+      <span className={classes.hidden}>{t('approvals.waiting', { count })}</span>
+    </span>
   );
 }
 
@@ -188,6 +200,7 @@ function ProjectMenu({ onCreate }: { onCreate: () => void }) {
   const { t } = useTranslation();
   const project = useProject();
   const navigate = useNavigate();
+  const may = useMay();
   const { data: projects = [project] } = useQuery(projectsQuery());
   return (
     <Menu position="bottom-start" width={260}>
@@ -213,10 +226,14 @@ function ProjectMenu({ onCreate }: { onCreate: () => void }) {
             </Menu.RadioItem>
           ))}
         </Menu.RadioGroup>
-        <Menu.Divider />
-        <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
-          {t('project.new')}
-        </Menu.Item>
+        {may('manage_projects') && (
+          <>
+            <Menu.Divider />
+            <Menu.Item leftSection={<IconPlus size={16} />} onClick={onCreate}>
+              {t('project.new')}
+            </Menu.Item>
+          </>
+        )}
       </Menu.Dropdown>
     </Menu>
   );
@@ -260,6 +277,7 @@ function Health() {
 function UserMenu({ onKeys }: { onKeys: () => void }) {
   const { t, language } = useTranslation();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const project = useProject();
   const navigate = useNavigate();
   const queryClient = useQueryClient();
   const { data: session } = useQuery(sessionQuery());
@@ -309,6 +327,13 @@ function UserMenu({ onKeys }: { onKeys: () => void }) {
           <Menu.RadioItem value="dark">{t('shell.scheme_dark')}</Menu.RadioItem>
         </Menu.RadioGroup>
         <Menu.Divider />
+        <Menu.Item
+          leftSection={<IconUserShield size={16} />}
+          closeMenuOnClick
+          onClick={() => navigate({ to: '/p/$project/account', params: { project: String(project.id) } })}
+        >
+          {t('nav.account')}
+        </Menu.Item>
         <Menu.Item
           leftSection={<IconKeyboard size={16} />}
           rightSection={<kbd className={classes.kbd}>?</kbd>}

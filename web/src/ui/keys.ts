@@ -3,20 +3,7 @@
 // fields and can be switched off, as WCAG 2.1.4 asks.
 import { useLocalStorage } from '@mantine/hooks';
 import { useEffect, useRef } from 'react';
-
-export const PAGE_KEYS = {
-  i: '/p/$project/insights',
-  f: '/p/$project/funnels',
-  r: '/p/$project/retention',
-  w: '/p/$project/flows',
-  p: '/p/$project/persons',
-  c: '/p/$project/cohorts',
-  l: '/p/$project/live',
-  d: '/p/$project/data',
-  s: '/p/$project/start',
-} as const;
-
-export type PagePath = (typeof PAGE_KEYS)[keyof typeof PAGE_KEYS];
+import { PAGES, type PagePath } from './pages';
 
 const SEQUENCE_MS = 1_200;
 
@@ -51,9 +38,10 @@ export function useSingleKeys({ goTo, showKeys }: KeyHandlers): void {
         return;
       const follows = Date.now() - pending.current < SEQUENCE_MS;
       pending.current = 0;
-      if (follows && event.key in PAGE_KEYS) {
+      const page = follows && PAGES.find(({ key }) => key === event.key);
+      if (page) {
         event.preventDefault();
-        goTo(PAGE_KEYS[event.key as keyof typeof PAGE_KEYS]);
+        goTo(page.path);
       } else if (event.key === 'g') {
         pending.current = Date.now();
       } else if (event.key === '?') {

@@ -8,13 +8,15 @@ interface DataTableProps {
   head: ReactNode[];
   rows: { key: string; name: ReactNode; note?: string; cells: ReactNode[] }[];
   foot?: { name: ReactNode; cells: ReactNode[] };
+  /** Cells are words: they begin at the left. The last column, which acts, ends at the right. */
+  texts?: boolean;
 }
 
-export function DataTable({ caption, head, rows, foot }: DataTableProps) {
+export function DataTable({ caption, head, rows, foot, texts }: DataTableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard.
     <section className={classes.scroll} tabIndex={0} aria-label={caption}>
-      <table className={classes.table}>
+      <table className={classes.table} data-texts={texts || undefined}>
         <caption className={classes.caption}>{caption}</caption>
         <thead>
           <tr>
@@ -30,7 +32,7 @@ export function DataTable({ caption, head, rows, foot }: DataTableProps) {
             <tr key={row.key}>
               <th scope="row">
                 {row.name}
-                {row.note && <span className={classes.note}>{row.note}</span>}
+                {row.note && <span className={classes.note}> {row.note}</span>}
               </th>
               {row.cells.map((cell, at) => (
                 <td key={at}>{cell}</td>

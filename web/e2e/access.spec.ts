@@ -1,0 +1,329 @@
+// Coming in and what one may do: from sign-up with a passkey to the first report, one's own account, members
+// and their roles, tokens. Each on a server of its own.
+import type { Page } from '@playwright/test';
+import {
+  ask,
+  call,
+  closeHouse,
+  expect,
+  expectAccessible,
+  type House,
+  OWNER,
+  openHouse,
+  settled,
+  test,
+  watch,
+} from './fixtures';
+import { addPasskey, showPasswordAndCode, stepUp, verifies, withPasskeys } from './passkey';
+import { seedEvents } from './seed';
+import { Authenticator, SETUP_CODE, startServer } from './server';
+
+const LAST_30_DAYS = { kind: 'last', count: 30, unit: 'day' } as const;
+
+test('from sign-up with a passkey to the first report', async ({ browser }) => {
+  test.slow();
+  const server = await startServer();
+  const context = await browser.newContext({
+    locale: 'en-GB',
+    timezoneId: 'Europe/Madrid',
+    reducedMotion: 'reduce',
+  });
+  try {
+    const page = await context.newPage();
+    const problems = watch(page);
+    const passkeys = await withPasskeys(page);
+
+    await page.goto(`${server.origin}/#code=${SETUP_CODE}`);
+    await page.getByLabel('Setup code').fill(SETUP_CODE);
+    await page.getByLabel('Organisation').fill(OWNER.organisation);
+    await page.getByLabel('Your name').fill(OWNER.name);
+    await page.getByLabel('Email').fill(OWNER.email);
+    await page.getByRole('textbox', { name: /^Password/ }).fill(OWNER.password);
+    await page.getByRole('button', { name: 'Continue' }).click();
+    const phone = new Authenticator((await page.getByTestId('totp-secret').textContent()) ?? '');
+    await page.getByLabel('Code from your authenticator').fill(await phone.code());
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByLabel('Project name').fill('Shop');
+    await page.getByRole('button', { name: 'Finish' }).click();
+
+    await expectAccessible(page, 'set-up, passkey');
+    await page.getByRole('button', { name: 'Add a passkey' }).click();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await showPasswordAndCode(page, phone);
+    await page.getByRole('textbox', { name: 'Name' }).fill('Laptop');
+    // A finger that does not fit makes nothing.
+    await verifies(passkeys, false);
+    await page.getByRole('button', { name: 'Make it' }).click();
+    await expect(page.getByRole('alert')).toContainText('No passkey was used.');
+    await verifies(passkeys, true);
+    await page.getByRole('button', { name: 'Make it' }).click();
+    await expect(page).toHaveURL(/\/p\/\d+\/start/);
+
+    const project = Number(/\/p\/(\d+)\//.exec(page.url())?.[1]);
+    const { projects } = await call<{ projects: { token: string }[] }>(page, 'GET', '/api/v1/projects');
+    const sent = await fetch(`${server.origin}/import?strict=1`, {
+      method: 'POST',
+      headers: {
+        authorization: `Basic ${Buffer.from(`${projects[0]?.token}:`).toString('base64')}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify(seedEvents(Date.now())),
+    });
+    expect(sent.status).toBe(200);
+
+    await page.getByRole('button', { name: 'Account' }).click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible();
+    await expectAccessible(page, 'sign in with a passkey');
+    await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+    await expect(page).toHaveURL(new RegExp(`/p/${project}/`));
+
+    await page.goto(`${server.origin}/p/${project}/insights?range=30d&unit=day&show=total~Purchase`);
+    await settled(page);
+    const table = await ask(page, project, {
+      kind: 'insights',
+      range: LAST_30_DAYS,
+      unit: 'day',
+      metrics: [{ measure: 'total', matching: { event: 'Purchase' } }],
+    });
+    expect(table.series[0]?.total).toBe(20);
+    await expect(page.getByRole('row', { name: /Purchase/ })).toContainText('20');
+    expect(problems).toEqual([]);
+  } finally {
+    await context.close();
+    await server.stop();
+  }
+});
+
+test('an account: passkeys, recovery codes, where one is signed in', async ({ browser }) => {
+  test.slow();
+  const house = await openHouse(browser);
+  try {
+    const page = await house.context.newPage();
+    const problems = watch(page);
+    await withPasskeys(page);
+    await page.goto(`${house.server.origin}/p/${house.project.id}/account`);
+    await expect(page.getByText('No passkey yet')).toBeVisible();
+    await expectAccessible(page, 'account');
+
+    await page.getByRole('button', { name: 'Add a passkey' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Continue' }).click();
+    const dialog = stepUp(page);
+    await expect(dialog).toContainText('A passkey is about to be added to your account.');
+    await expect(dialog).toContainText('It is recorded in the ledger');
+    await expectAccessible(page, 'showing a factor again');
+    // A wrong code is said where it was typed, and the next one is taken.
+    await dialog.getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
+    await dialog.getByLabel('Code from your authenticator').fill('000000');
+    await dialog.getByRole('button', { name: 'Confirm' }).click();
+    await expect(stepUp(page).getByRole('alert')).toContainText('This could not be confirmed.');
+    await showPasswordAndCode(page, house.phone);
+    await page.getByRole('textbox', { name: 'Name' }).fill('Laptop');
+    await page.getByRole('button', { name: 'Make it' }).click();
+    const row = page.getByRole('row', { name: /Laptop/ });
+    await expect(row).toContainText('never');
+
+    await row.getByRole('button', { name: 'Rename Laptop' }).click();
+    await page.getByRole('textbox', { name: 'Name' }).fill('Old laptop');
+    await page.getByRole('dialog').getByRole('button', { name: 'Rename', exact: true }).click();
+    await expect(page.getByRole('row', { name: /Old laptop/ })).toBeVisible();
+
+    // Whoever has a passkey is asked for it, and for nothing less.
+    await page.getByRole('button', { name: 'Make new codes' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Make new codes' }).click();
+    await expect(stepUp(page).getByRole('textbox')).toHaveCount(0);
+    await stepUp(page).getByRole('button', { name: 'Cancel' }).click();
+    await expect(page.getByRole('dialog').getByRole('alert')).toContainText('Nothing was done');
+    await page.getByRole('dialog').getByRole('button', { name: 'Make new codes' }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    const codes = page.getByRole('list', { name: 'Recovery codes' }).getByRole('listitem');
+    await expect(codes.first()).toBeVisible();
+    const [code = '', another = ''] = await codes.allTextContents();
+    const made = await codes.count();
+    await expectAccessible(page, 'recovery codes');
+    await page.getByRole('button', { name: 'I have kept it' }).click();
+    await expect(page.getByText(`${made} codes are left.`)).toBeVisible();
+    expect(await page.content()).not.toContain(code);
+
+    // Another browser comes in with one of them, is seen here, and is sent away.
+    const elsewhere = await browser.newContext({ locale: 'en-GB' });
+    const other = await elsewhere.newPage();
+    await other.goto(`${house.server.origin}/login`);
+    await other.getByRole('button', { name: 'Use password and code instead' }).click();
+    await other.getByRole('button', { name: 'I lost my authenticator' }).click();
+    await other.getByLabel('Email').fill(OWNER.email);
+    await other.getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
+    await other.getByLabel('Recovery code').fill(code);
+    await other.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await expect(other).toHaveURL(/\/p\/1\//);
+    await page.reload();
+    await expect(page.getByText(`${made - 1} codes are left.`)).toBeVisible();
+    const theirs = page.getByRole('row', { name: /recovery code/ });
+    await expect(theirs).toBeVisible();
+    await expectAccessible(page, 'sessions');
+    await theirs.getByRole('button', { name: /^Sign out/ }).click();
+    await expect(theirs).toBeHidden();
+    await other.reload();
+    await expect(other).toHaveURL(/\/login/);
+    await elsewhere.close();
+
+    await page.getByRole('button', { name: 'Remove Old laptop' }).click();
+    await expect(page.getByText('It is your only one')).toBeVisible();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
+    // As somebody would whose laptop is gone.
+    await stepUp(page).getByRole('button', { name: 'I lost my passkey' }).click();
+    await expectAccessible(page, 'a recovery code in place of the passkey');
+    await stepUp(page).getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
+    await stepUp(page).getByLabel('Recovery code').fill(another);
+    await stepUp(page).getByRole('button', { name: 'Confirm' }).click();
+    await expect(page.getByText('No passkey yet')).toBeVisible();
+    expect(problems.filter((one) => !isRefusedCode(one))).toEqual([]);
+  } finally {
+    await closeHouse(house);
+  }
+});
+
+test('somebody is invited, joins, sees what their roles open, and leaves', async ({ browser }) => {
+  test.slow();
+  const house = await openHouse(browser);
+  const elsewhere = await browser.newContext({ locale: 'en-GB', reducedMotion: 'reduce' });
+  try {
+    const page = await house.context.newPage();
+    const problems = watch(page);
+    await withPasskeys(page);
+    await addPasskey(page, house);
+    await page.goto(`${house.server.origin}/p/${house.project.id}/members`);
+    await expect(page.getByRole('row', { name: new RegExp(OWNER.name) })).toContainText('Owner');
+    await expectAccessible(page, 'members');
+
+    await page.getByRole('button', { name: 'Invite' }).click();
+    await expectAccessible(page, 'inviting');
+    await page.getByRole('dialog').getByRole('button', { name: 'Invite' }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    const link = (await page.getByTestId('invitation').textContent()) ?? '';
+    await page.getByRole('button', { name: 'I have kept it' }).click();
+    await expect(
+      page.getByRole('region', { name: 'Invitations' }).getByRole('row', { name: /Viewer/ }),
+    ).toBeVisible();
+
+    const guest = await elsewhere.newPage();
+    const guestProblems = watch(guest);
+    await guest.goto(link);
+    await expect(guest.getByLabel('Invitation code')).not.toHaveValue('');
+    await expect(guest).toHaveURL(/\/join$/);
+    await expectAccessible(guest, 'joining');
+    await guest.getByLabel('Your name').fill('Luca Bianchi');
+    await guest.getByLabel('Email').fill('luca@example.org');
+    await guest.getByRole('textbox', { name: /^Password/ }).fill('another correct horse battery');
+    await guest.getByRole('button', { name: 'Continue' }).click();
+    const phone = new Authenticator((await guest.getByTestId('totp-secret').textContent()) ?? '');
+    await guest.getByLabel('Code from your authenticator').fill(await phone.code());
+    await guest.getByRole('button', { name: 'Join' }).click();
+    await expect(guest).toHaveURL(/\/p\/1\//);
+    await expect(guest.getByRole('link', { name: 'Insights' })).toBeVisible();
+    await expect(guest.getByRole('link', { name: 'Members' })).toHaveCount(0);
+    await guest.goto(`${house.server.origin}/p/${house.project.id}/members`);
+    await expect(guest.getByText('Your roles do not open this')).toBeVisible();
+    await expect(guest.getByText(/It is open to: Owner, Administrator/)).toBeVisible();
+    await guest.goto(`${house.server.origin}/p/${house.project.id}/cohorts`);
+    await expect(guest.getByRole('button', { name: 'Make cohort' })).toHaveCount(0);
+    await expectAccessible(guest, 'what roles do not open');
+    expect(guestProblems).toEqual([]);
+
+    // What the owner holds they give alone; what they do not hold waits for a second person.
+    await page.reload();
+    const luca = page.getByRole('row', { name: /Luca Bianchi/ });
+    await luca.getByRole('button', { name: 'Change the roles of Luca Bianchi' }).click();
+    await page.getByRole('checkbox', { name: /^Analyst/ }).check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Change roles' }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    await expect(luca).toContainText('Analyst');
+    await guest.reload();
+    await expect(guest.getByRole('button', { name: 'Make cohort' })).toBeVisible();
+
+    await luca.getByRole('button', { name: 'Change the roles of Luca Bianchi' }).click();
+    await page.getByRole('checkbox', { name: /^Data steward/ }).check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Change roles' }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    const changing = page.getByRole('dialog', { name: 'Change the roles of Luca Bianchi' });
+    await expect(changing).toContainText('waits until a second person agrees');
+    await changing.getByRole('button', { name: 'Close' }).last().click();
+    const waiting = page.getByRole('region', { name: 'Waiting for a second person' }).first();
+    await expect(waiting).toContainText('Luca Bianchi');
+    await expect(waiting).toContainText('Data steward');
+    await expectAccessible(page, 'waiting');
+    await waiting.getByRole('button', { name: 'Decline' }).click();
+    await expect(waiting).toHaveCount(0);
+
+    await luca.getByRole('button', { name: 'Remove Luca Bianchi' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    await expect(luca).toHaveCount(0);
+    await guest.reload();
+    await expect(guest).toHaveURL(/\/login/);
+    expect(problems).toEqual([]);
+  } finally {
+    await elsewhere.close();
+    await closeHouse(house);
+  }
+});
+
+test('a token is shown once, asks questions, and is revoked', async ({ browser }) => {
+  test.slow();
+  const house = await openHouse(browser);
+  try {
+    const page = await house.context.newPage();
+    const problems = watch(page);
+    await withPasskeys(page);
+    await addPasskey(page, house);
+    await page.goto(`${house.server.origin}/p/${house.project.id}/tokens`);
+    await expect(page.getByText('No tokens')).toBeVisible();
+    await page.getByRole('button', { name: 'Make a token' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('Wall display');
+    await dialog.getByLabel('Good for how many days').fill('7');
+    await expectAccessible(page, 'making a token');
+    await dialog.getByRole('button', { name: 'Make a token' }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    const token = (await page.getByTestId('token').textContent()) ?? '';
+    await page.getByRole('button', { name: 'I have kept it' }).click();
+    const row = page.getByRole('row', { name: /Wall display/ });
+    await expect(row).toContainText('questions');
+    expect(await page.content()).not.toContain(token);
+
+    const asks = async (secret: string) =>
+      (
+        await fetch(`${house.server.origin}/api/v1/projects/${house.project.id}/query`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+          body: JSON.stringify({
+            kind: 'insights',
+            range: LAST_30_DAYS,
+            unit: 'day',
+            metrics: [{ measure: 'total', matching: {} }],
+          }),
+        })
+      ).status;
+    expect(await asks(token)).toBe(200);
+
+    await row.getByRole('button', { name: 'Exchange Wall display' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Exchange' }).click();
+    await stepUp(page).getByRole('button', { name: 'Use passkey' }).click();
+    const next = (await page.getByTestId('token').textContent()) ?? '';
+    expect(next).not.toBe(token);
+    await page.getByRole('button', { name: 'I have kept it' }).click();
+    expect(await asks(next)).toBe(200);
+    await expectAccessible(page, 'tokens');
+
+    await row.getByRole('button', { name: 'Revoke Wall display' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+    await expect(row).toContainText('revoked');
+    expect(await asks(next)).toBe(401);
+    expect(problems).toEqual([]);
+  } finally {
+    await closeHouse(house);
+  }
+});
+
+/** A code that was not taken, on purpose. */
+const isRefusedCode = (problem: string) => /^response: 403 /.test(problem);

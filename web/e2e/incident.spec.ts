@@ -1,0 +1,139 @@
+// From "what did this account see" to "everybody whom it concerns was told": on a server that sends mail, by
+// two people.
+import { closeHouse, expect, expectAccessible, openHouse, test, watch } from './fixtures';
+import { Relay } from './mail';
+import { showPasskey } from './passkey';
+import { act, emailOf, join, ownerPage, profiles, pseudonymOf } from './people';
+import { output } from './server';
+
+test('an incident is opened from what was exposed, contained, told by two, and closed', async ({
+  browser,
+}) => {
+  test.setTimeout(180_000);
+  const house = await openHouse(browser);
+  const relay = await Relay.open();
+  try {
+    await profiles(house, 2);
+    await house.server.restart(
+      () => output(house.server, 'notices', 'keys', '--domain', 'shop.example'),
+      ['--smtp', relay.address, '--mail-from', 'privacy@shop.example'],
+    );
+    const page = await ownerPage(house);
+    const officer = await join(browser, house, page, ['privacy_officer'], 'Carla Neri');
+    const suspect = await join(browser, house, page, ['viewer'], 'Luca Bianchi');
+    const base = `${house.server.origin}/p/${house.project.id}`;
+    const began = new Date(Date.now() - 60_000).toISOString();
+    for (const one of [0, 1]) {
+      const person = await pseudonymOf(page, house, emailOf(one));
+      await act(page, 'POST', `/api/v1/projects/${house.project.id}/persons/${person}/reveal`, {
+        field: 'email',
+        purpose: 'support',
+      });
+    }
+    const problems = watch(page);
+
+    // What the owner's account saw, since a minute ago. The address is the question.
+    await page.goto(`${base}/exposure?from=${encodeURIComponent(began)}`);
+    await page.getByRole('combobox', { name: 'Which one' }).click();
+    await page.getByRole('option', { name: 'Ana Ruiz' }).click();
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await expect(page).toHaveURL(/by=member~1/);
+    await expect(page.getByText('Personal data of 2 persons was exposed.')).toBeVisible();
+    await expect(page.getByRole('listitem').filter({ hasText: 'Contact' })).toContainText(
+      '2 persons, 2 confirmed',
+    );
+    await page.getByRole('button', { name: 'As a table' }).click();
+    await expect(page.getByRole('row', { name: /Email/ })).toContainText('2');
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await expectAccessible(page, `exposure, ${scheme}`);
+    }
+    await page.getByRole('button', { name: 'As bars' }).click();
+    await expectAccessible(page, 'exposure as bars');
+
+    await page.getByRole('link', { name: 'Open an incident with this scope' }).click();
+    const opening = page.getByRole('dialog', { name: 'Open an incident' });
+    await expect(opening.getByLabel('Data left from')).not.toHaveValue('');
+    await expectAccessible(page, 'opening an incident');
+    await opening.getByRole('button', { name: 'Open an incident' }).click();
+    await showPasskey(page);
+    await expect(page).toHaveURL(/\/incidents\/1/);
+    const clock = page.getByRole('region', { name: 'Clock' });
+    await expect(clock).toContainText(/2 ?days?|71h|2d/);
+    await expect(clock).toContainText('72 h');
+
+    const scope = page.getByRole('region', { name: 'Scope', exact: true });
+    await expect(scope).toContainText('It is not known yet whom this concerns');
+    const to = scope.getByLabel('To', { exact: true });
+    if ((await to.inputValue()) === '') await to.fill('2099-01-01T00:00');
+    await scope.getByRole('button', { name: 'Find the scope' }).click();
+    await showPasskey(page);
+    await expect(scope).toContainText('It concerns 2 persons.');
+    await expect(clock).toContainText('2');
+
+    const contain = page.getByRole('region', { name: 'Contain', exact: true });
+    const stop = contain.getByRole('button', { name: 'Contain' });
+    // Whoever opened from an exposure has its account chosen: here it is somebody else who is shut out.
+    await contain.getByRole('combobox', { name: 'Accounts' }).click();
+    await page.getByRole('option', { name: 'Ana Ruiz' }).click();
+    await page.getByRole('option', { name: 'Luca Bianchi' }).click();
+    await page.keyboard.press('Escape');
+    await expect(stop).toBeDisabled();
+    await contain.getByLabel('Type Shop to confirm').fill('Shop');
+    await stop.click();
+    await showPasskey(page);
+    await expect(contain.getByText(/1 lock, in force after/)).toBeVisible();
+    await expect(contain.getByRole('row', { name: /Luca Bianchi/ })).toContainText('incident');
+    await suspect.page.goto(`${base}/insights`);
+    await expect(suspect.page).toHaveURL(/\/login/);
+
+    const assess = page.getByRole('region', { name: 'Assess', exact: true });
+    await assess.getByRole('combobox', { name: 'By which account' }).click();
+    await page.getByRole('option', { name: 'a colleague’s account' }).click();
+    await assess.getByRole('button', { name: 'Save' }).click();
+    await expect(assess.getByText('Saved.')).toBeVisible();
+    await expect(assess.getByRole('row', { name: /GDPR/ }).first()).toContainText('72 h');
+
+    const notify = page.getByRole('region', { name: 'Notify', exact: true });
+    await expect(notify.getByRole('article')).not.toHaveCount(0);
+    await notify.getByText('Español', { exact: true }).click();
+    await expect(notify.getByText('dirección de correo electrónico')).toBeVisible();
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await expectAccessible(page, `an incident, ${scheme}`);
+    }
+    await notify.getByRole('button', { name: 'Sign these texts' }).click();
+    await showPasskey(page);
+    await expect(notify.getByText('Your signature is kept.')).toBeVisible();
+    expect(relay.recipients).toEqual([]);
+
+    // The second person signs the same texts; nothing was sent before.
+    const theirs = watch(officer.page);
+    await officer.page.goto(`${base}/incidents/1`);
+    const second = officer.page.getByRole('region', { name: 'Notify', exact: true });
+    await second.getByText('Español', { exact: true }).click();
+    await expect(second.getByText(/Ana Ruiz signed these texts/)).toBeVisible();
+    await second.getByRole('button', { name: 'Sign and send' }).click();
+    await showPasskey(officer.page);
+    await expect(second.getByText(/Version 1: \d+ of \d+/)).toBeVisible();
+    await expect.poll(() => relay.recipients).toEqual(expect.arrayContaining([emailOf(0), emailOf(1)]));
+    expect(theirs).toEqual([]);
+
+    const end = page.getByRole('region', { name: 'Export and close', exact: true });
+    await expect(end.getByText(/cofferdam incident package --incident 1 --project 1/)).toBeVisible();
+    await end.getByLabel('To close, type Shop').fill('Shop');
+    await end.getByRole('button', { name: 'Close the incident' }).click();
+    await showPasskey(page);
+    await expect(end.getByText(/^Closed on/)).toBeVisible();
+    await page.goto(`${base}/incidents`);
+    const row = page.getByRole('row', { name: /Incident 1/ });
+    await expect(row).toContainText('closed');
+    await expect(row).toContainText('2');
+    await expectAccessible(page, 'incidents');
+    expect(problems).toEqual([]);
+    await Promise.all([officer.context.close(), suspect.context.close()]);
+  } finally {
+    await closeHouse(house);
+    await relay.close();
+  }
+});

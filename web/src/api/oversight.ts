@@ -1,0 +1,336 @@
+// Who saw what, what left, what waits for somebody, and what is done when something went wrong: one
+// query-options function or one act per endpoint, as in queries.ts.
+//
+// Acts that take a factor shown again name their deed: the dialog asks for it where the server does.
+
+import { queryOptions } from '@tanstack/react-query';
+import { ApiError, bodyOf, client } from './client';
+import { type StepUpProof, shownAgain } from './stepUp';
+import type {
+  DisclosureRequest,
+  ExposureQuestion,
+  Language,
+  LockReason,
+  LockTarget,
+  OpenIncident,
+  PersonalField,
+  PersonsQuestion,
+  Purpose,
+  ScopeOf,
+  UpdateIncident,
+  Verification,
+} from './types';
+
+const SECOND_MS = 1_000;
+
+const shown = (proof: StepUpProof | undefined) => (proof ? { step_up: proof } : {});
+
+// Disclosures: asked for, approved, run, proved.
+
+export const disclosuresQuery = () =>
+  queryOptions({
+    queryKey: ['disclosures'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/disclosures', { signal })).disclosures,
+    staleTime: 5 * SECOND_MS,
+  });
+
+export const disclosurePlanQuery = (project: number, request: DisclosureRequest) =>
+  queryOptions({
+    queryKey: ['disclosure plan', project, request],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.POST('/api/v1/projects/{project}/disclosures/plan', {
+          params: { path: { project } },
+          body: request,
+          signal,
+        }),
+      ),
+    staleTime: 30 * SECOND_MS,
+    retry: false,
+  });
+
+export function requestDisclosure(project: number, request: DisclosureRequest) {
+  return shownAgain('request', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/projects/{project}/disclosures', {
+        params: { path: { project } },
+        body: { ...request, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export async function withdrawDisclosure(disclosure: number) {
+  return bodyOf(
+    await client.DELETE('/api/v1/disclosures/{disclosure}', { params: { path: { disclosure } } }),
+  );
+}
+
+export function approveDisclosure(disclosure: number, hash: string) {
+  return shownAgain('approve', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/disclosures/{disclosure}/approval', {
+        params: { path: { disclosure } },
+        body: { hash, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export async function denyDisclosure(disclosure: number) {
+  return bodyOf(
+    await client.POST('/api/v1/disclosures/{disclosure}/denial', { params: { path: { disclosure } } }),
+  );
+}
+
+/** The bytes that left, and what the server calls the file. */
+export interface Download {
+  name: string;
+  bytes: Blob;
+}
+
+export function runDisclosure(disclosure: number, hash: string): Promise<Download> {
+  return shownAgain('run', async (proof) => {
+    const { data, response } = await client.POST('/api/v1/disclosures/{disclosure}/run', {
+      params: { path: { disclosure } },
+      body: { hash, ...shown(proof) },
+      parseAs: 'blob',
+    });
+    const name = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '')?.[1];
+    return { name: name ?? `export-${disclosure}`, bytes: bodyOf<Blob>({ data }) };
+  });
+}
+
+export async function proofOf(disclosure: number): Promise<string> {
+  return bodyOf(
+    await client.GET('/api/v1/disclosures/{disclosure}/proof', {
+      params: { path: { disclosure } },
+      parseAs: 'text',
+    }),
+  );
+}
+
+/** What comes back is in clear. It is never put into the query cache. */
+export function revealField(project: number, pseudonym: string, field: PersonalField, purpose: Purpose) {
+  return shownAgain('reveal', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/projects/{project}/persons/{pseudonym}/reveal', {
+        params: { path: { project, pseudonym } },
+        body: { field, purpose, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export const tripsQuery = () =>
+  queryOptions({
+    queryKey: ['limits'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/limits', { signal })).trips,
+    staleTime: 5 * SECOND_MS,
+  });
+
+export function closeTrip(trip: number) {
+  return shownAgain('close_limit', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/limits/{trip}/closing', { params: { path: { trip } }, body: shown(proof) }),
+    );
+  });
+}
+
+// What was exposed.
+
+export const exposureQuery = (question: ExposureQuestion) =>
+  queryOptions({
+    queryKey: ['exposure', question],
+    queryFn: async ({ signal }) => bodyOf(await client.POST('/api/v1/exposure', { body: question, signal })),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export const exposedPersonsQuery = (asked: PersonsQuestion) =>
+  queryOptions({
+    queryKey: ['exposure', 'persons', asked],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.POST('/api/v1/exposure/persons', { body: asked, signal })),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export interface DisclosedFilter {
+  actor?: string;
+  purpose?: number;
+  project?: number;
+  person?: string;
+  from?: string;
+  to?: string;
+  before?: number;
+}
+
+export const disclosedQuery = (filter: DisclosedFilter) =>
+  queryOptions({
+    queryKey: ['disclosed', filter],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/disclosed', { params: { query: filter }, signal })),
+    staleTime: 5 * SECOND_MS,
+  });
+
+/** Has the whole ledger read, and tells each step as the server says it. */
+export async function verifyLedger(signal: AbortSignal, onStep: (step: Verification) => void): Promise<void> {
+  const response = await fetch('/api/v1/ledger/verify', { method: 'POST', signal });
+  if (!response.ok || !response.body)
+    throw new ApiError(response.status, response.status === 429 ? 'busy' : `http_${response.status}`, '');
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    const lines = (rest + (value ?? '')).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line) onStep(JSON.parse(line) as Verification);
+    if (done) return;
+  }
+}
+
+// Locks.
+
+export const locksQuery = () =>
+  queryOptions({
+    queryKey: ['locks'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/locks', { signal })).locks,
+    staleTime: 5 * SECOND_MS,
+  });
+
+/** What a lock did: how many there are now because of it, when the server said so, and after how long. */
+export interface Locked {
+  locks: number;
+  at_ms: number;
+  took_ms: number;
+}
+
+export function lock(targets: LockTarget[], reason: LockReason): Promise<Locked> {
+  return shownAgain('contain', async (proof) => {
+    const began = performance.now();
+    const { data, response } = await client.POST('/api/v1/locks', {
+      body: { targets, reason, ...shown(proof) },
+    });
+    const at_ms = Date.parse(response.headers.get('date') ?? '');
+    return {
+      locks: bodyOf({ data }).locks.length,
+      at_ms: Number.isFinite(at_ms) ? at_ms : Date.now(),
+      took_ms: performance.now() - began,
+    };
+  });
+}
+
+// Incidents.
+
+export const incidentsQuery = () =>
+  queryOptions({
+    queryKey: ['incidents'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/incidents', { signal })).incidents,
+    staleTime: 5 * SECOND_MS,
+  });
+
+export const incidentQuery = (incident: number) =>
+  queryOptions({
+    queryKey: ['incidents', incident],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/incidents/{incident}', { params: { path: { incident } }, signal })),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export const deadlinesQuery = (incident: number) =>
+  queryOptions({
+    queryKey: ['incidents', incident, 'deadlines'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/incidents/{incident}/deadlines', {
+          params: { path: { incident } },
+          signal,
+        }),
+      ).deadlines,
+    staleTime: 30 * SECOND_MS,
+  });
+
+export const noticeDraftQuery = (incident: number, language: Language) =>
+  queryOptions({
+    queryKey: ['incidents', incident, 'draft', language],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.POST('/api/v1/incidents/{incident}/notices/draft', {
+          params: { path: { incident } },
+          body: { language },
+          signal,
+        }),
+      ),
+    staleTime: 5 * SECOND_MS,
+    retry: false,
+  });
+
+export const noticeProgressQuery = (incident: number) =>
+  queryOptions({
+    queryKey: ['incidents', incident, 'notices'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/incidents/{incident}/notices', { params: { path: { incident } }, signal }),
+      ).versions,
+    staleTime: SECOND_MS,
+  });
+
+export const unreachedQuery = (incident: number) =>
+  queryOptions({
+    queryKey: ['incidents', incident, 'unreached'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/incidents/{incident}/notices/unreached', {
+          params: { path: { incident } },
+          signal,
+        }),
+      ).unreached,
+    staleTime: 5 * SECOND_MS,
+  });
+
+export function openIncident(body: OpenIncident) {
+  return shownAgain('open_incident', async (proof) => {
+    return bodyOf(await client.POST('/api/v1/incidents', { body: { ...body, ...shown(proof) } }));
+  });
+}
+
+export function updateIncident(incident: number, body: UpdateIncident) {
+  return shownAgain('update_incident', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}', {
+        params: { path: { incident } },
+        body: { ...body, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export function scopeIncident(incident: number, of: ScopeOf) {
+  return shownAgain('scope', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}/scopes', {
+        params: { path: { incident } },
+        body: { ...of, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export function signNotices(incident: number, language: Language) {
+  return shownAgain('sign_notices', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}/notices/sign', {
+        params: { path: { incident } },
+        body: { language, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export function pauseNotices(incident: number, isPaused: boolean) {
+  return shownAgain('pause_notices', async (proof) => {
+    await client.PUT('/api/v1/incidents/{incident}/notices/pause', {
+      params: { path: { incident } },
+      body: { is_paused: isPaused, ...shown(proof) },
+    });
+  });
+}

@@ -1,0 +1,83 @@
+// What others get: the list of persons, which is written by whoever runs the server and encrypted to the key
+// that is named; the incident's facts as a file; and its end.
+
+import { Button, Code, Group, Stack, TextInput } from '@mantine/core';
+import { IconDownload } from '@tabler/icons-react';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { deadlinesQuery, incidentsQuery, noticeProgressQuery, updateIncident } from '../api/oversight';
+import type { Incident } from '../api/types';
+import { useTranslation } from '../i18n';
+import { Confirm } from '../ui/Confirm';
+import { saveText } from '../ui/download';
+import { instantOfMicros } from '../ui/instant';
+import page from '../ui/Page.module.css';
+import { useProjectFormat } from '../ui/project';
+
+export function Export({ incident }: { incident: Incident }) {
+  const { t } = useTranslation();
+  const format = useProjectFormat();
+  const { data: deadlines = [] } = useQuery(deadlinesQuery(incident.id));
+  const { data: notices = [] } = useQuery(noticeProgressQuery(incident.id));
+  const projects = [...new Set(incident.scopes.at(-1)?.groups.map(({ project }) => project) ?? [])];
+  return (
+    <Stack gap="md">
+      <p className={page.lead}>{t('package.facts_text')}</p>
+      <Group>
+        <Button
+          variant="default"
+          leftSection={<IconDownload size={16} />}
+          onClick={() =>
+            saveText(
+              `incident-${incident.id}.json`,
+              `${JSON.stringify({ incident, deadlines, notices }, null, 2)}\n`,
+              'application/json',
+            )
+          }
+        >
+          {t('package.facts')}
+        </Button>
+      </Group>
+      <p className={page.lead}>{t('package.text')}</p>
+      {projects.length === 0 ? (
+        <p className={page.lead}>{t('notify.no_scope')}</p>
+      ) : (
+        projects.map((project) => (
+          <Code block key={project}>
+            {`cofferdam incident package --incident ${incident.id} --project ${project} --to age1… --out FOLDER`}
+          </Code>
+        ))
+      )}
+      {incident.times.closed_us ? (
+        <p className={page.lead}>
+          {t('package.closed', { time: format.dateTime(instantOfMicros(incident.times.closed_us)) })}
+        </p>
+      ) : (
+        <Close incident={incident} />
+      )}
+    </Stack>
+  );
+}
+
+function Close({ incident }: { incident: Incident }) {
+  const { t } = useTranslation();
+  const queryClient = useQueryClient();
+  const [typed, setTyped] = useState('');
+  return (
+    <Confirm
+      label={t('package.close')}
+      ready={typed.trim() === incident.service}
+      act={() => updateIncident(incident.id, { close: true })}
+      onDone={() => queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey })}
+    >
+      <p className={page.lead}>{t('package.close_text')}</p>
+      <TextInput
+        label={t('package.type_name', { name: incident.service })}
+        autoComplete="off"
+        spellCheck={false}
+        value={typed}
+        onChange={(event) => setTyped(event.currentTarget.value)}
+      />
+    </Confirm>
+  );
+}

@@ -25,7 +25,8 @@ fn persons(server: &Running, token: &str, prefix: &str, count: u64) -> Result<()
         let properties = json!({"token": token, "distinct_id": id, "time": now_ms() - (count - at) * 1_000,
             "$insert_id": format!("i{prefix}{at}")});
         events.push(json!({"event": "Seeded", "properties": properties}));
-        profiles.push(json!({"$token": token, "$distinct_id": id, "$set": {"$email": format!("{id}@attacked.example")}}));
+        profiles
+            .push(json!({"$token": token, "$distinct_id": id, "$set": {"$email": format!("{id}@attacked.example")}}));
     }
     ensure!(server.send("/track", &events)? == 200 && server.send("/engage", &profiles)? == 200, "no persons");
     Ok(())
@@ -85,7 +86,11 @@ fn slow_drip(stage: &Stage) -> Result<Outcome> {
     let most = limits::REVEALS_HOUR_MAX;
     Ok(Outcome {
         is_through: loot.len() > most,
-        figure: format!("{} of {} persons opened over 3 projects within the hour (at most {most}); {ended}", loot.len(), all.len()),
+        figure: format!(
+            "{} of {} persons opened over 3 projects within the hour (at most {most}); {ended}",
+            loot.len(),
+            all.len()
+        ),
     })
 }
 
@@ -102,9 +107,15 @@ fn enumeration(stage: &Stage) -> Result<Outcome> {
     }
     // Somebody else guesses addresses: of nobody, and of somebody in another project.
     let other = owner.invite(&["privacy_officer"], "guessing@attacked.example")?;
-    let made = owner.send("POST", "/api/v1/projects", &json!({"name": "Other", "time_zone": "UTC", "identity_mode": "simplified"}))?;
+    let made = owner.send(
+        "POST",
+        "/api/v1/projects",
+        &json!({"name": "Other", "time_zone": "UTC", "identity_mode": "simplified"}),
+    )?;
     let project = made.json()["id"].as_u64().context("a project")?;
-    let find = |address: String| other.send("POST", &format!("/api/v1/projects/{project}/persons/find"), &json!({"address": address}));
+    let find = |address: String| {
+        other.send("POST", &format!("/api/v1/projects/{project}/persons/find"), &json!({"address": address}))
+    };
     let (elsewhere, miss) = (find("u1@attacked.example".to_owned())?, find("nobody@attacked.example".to_owned())?);
     let is_told = (elsewhere.status, &elsewhere.body) != (miss.status, &miss.body);
     let guesses = if stage.is_full { 5_000 } else { 100 };

@@ -217,9 +217,8 @@ async fn reveal_field(
     Path(PersonPath { pseudonym }): Path<PersonPath>,
     Body(RevealBody { field, purpose }): Body<RevealBody>,
 ) -> Result<Response> {
-    let shown = tokio::spawn(async move {
-        engine.reveal(&caller, &project, &pseudonym, field, purpose, stepped_up).await
-    });
+    let shown =
+        tokio::spawn(async move { engine.reveal(&caller, &project, &pseudonym, field, purpose, stepped_up).await });
     let shown = shown.await.map_err(|_| Error::Interrupted)??;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
 }

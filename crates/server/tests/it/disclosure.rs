@@ -81,7 +81,11 @@ fn an_export_takes_two_people_and_its_proof_verifies_without_the_server() {
             "purpose": "analysis", "format": "csv"});
         let reply = owner.api("POST", &path(&server, "disclosures/plan")).json(&request).send();
         let plan = reply.json();
-        assert_eq!((reply.status, &plan["approvals_needed"], &plan["approvers"]), (200, &json!(1), &json!(1)), "{plan}");
+        assert_eq!(
+            (reply.status, &plan["approvals_needed"], &plan["approvers"]),
+            (200, &json!(1), &json!(1)),
+            "{plan}"
+        );
         let reply = owner.act("POST", &path(&server, "disclosures"), &request);
         assert_eq!(reply.status, 201, "{}", reply.text());
         let asked = reply.json();
@@ -120,9 +124,11 @@ fn an_export_takes_two_people_and_its_proof_verifies_without_the_server() {
     let (is_fine, said) = verify(&proof, &file);
     assert!(is_fine && said.contains("60 rows") && said.contains("GrantApproved"), "{said}");
     let changed = server.scratch("changed");
-    std::fs::write(&changed, std::fs::read_to_string(&file).expect("a file").replace("Visit", "Visot")).expect("a file");
+    std::fs::write(&changed, std::fs::read_to_string(&file).expect("a file").replace("Visit", "Visot"))
+        .expect("a file");
     assert!(!verify(&proof, &changed).0, "a changed file");
-    std::fs::write(&changed, std::fs::read_to_string(&proof).expect("a proof").replace("rows: 60", "rows: 6")).expect("a file");
+    std::fs::write(&changed, std::fs::read_to_string(&proof).expect("a proof").replace("rows: 60", "rows: 6"))
+        .expect("a file");
     assert!(!verify(&changed, &file).0, "a changed proof");
 }
 
@@ -130,7 +136,8 @@ fn an_export_takes_two_people_and_its_proof_verifies_without_the_server() {
 fn guesses_of_addresses_end_for_whoever_makes_them_and_are_listed() {
     let server = Server::start();
     world(&server);
-    let find = |address: String| server.api("POST", &path(&server, "persons/find")).json(&json!({"address": address})).send();
+    let find =
+        |address: String| server.api("POST", &path(&server, "persons/find")).json(&json!({"address": address})).send();
     for at in 0..5 {
         let reply = find(format!("nobody{at}@canary.example"));
         assert_eq!((reply.status, reply.json()), (200, json!({"persons": []})));
@@ -139,5 +146,9 @@ fn guesses_of_addresses_end_for_whoever_makes_them_and_are_listed() {
     assert_eq!((reply.status, code_of(&reply)), (403, "stopped_by_limit".to_owned()));
     assert_eq!(find("u1@canary.example".to_owned()).status, 403, "one that is there as well");
     let limits = server.get("/api/v1/limits");
-    assert_eq!((&limits["trips"][0]["rule"], &limits["trips"][0]["by_member"]), (&json!("guessing"), &json!(1)), "{limits}");
+    assert_eq!(
+        (&limits["trips"][0]["rule"], &limits["trips"][0]["by_member"]),
+        (&json!("guessing"), &json!(1)),
+        "{limits}"
+    );
 }

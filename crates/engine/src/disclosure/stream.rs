@@ -3,7 +3,7 @@
 //! Before each chunk: is it locked, sealed, stopped by a limit, told to stop? Then the intent, durable; then the values;
 //! then the bytes. Whatever ends a stream early ends it with an entry that says so: a reader that goes away, a lock, a
 //! process that dies (its next start writes the entry). So the bytes that left are always of subjects that the ledger
-//! names, and at most one chunk more is named than left.
+//! names; more is named than left by the chunk in hand and what waits for the reader ([`PIECES_WAITING`]).
 //!
 //! Pieces are overwritten when the connection has taken them. Nothing touches the disk.
 

@@ -521,11 +521,8 @@ async fn guessing_addresses_ends_and_a_miss_looks_like_what_is_elsewhere() {
 /// Environment of the process that is killed: folder, disclosure, its hash, and where its bytes go.
 const CHILD: &str = "COFFERDAM_TEST_EXPORT";
 
-/// Runs an export into a socket, in a process of its own: not a test but what the next one kills.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "it is started by the test that kills it"]
-async fn exports_until_it_is_killed() {
-    let Ok(told) = std::env::var(CHILD) else { return };
+/// Runs an export into a socket: the process that is killed.
+async fn export_until_killed(told: &str) {
     let told: Vec<&str> = told.split(' ').collect();
     let clock = Arc::new(AtomicI64::new(START_US));
     let engine = open(Path::new(told[0]), &clock).await;
@@ -543,6 +540,9 @@ async fn exports_until_it_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_left_before_a_kill_is_of_persons_whom_an_entry_names() {
+    if let Ok(told) = std::env::var(CHILD) {
+        return export_until_killed(&told).await;
+    }
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rounds = setting("COFFERDAM_CRASH_ROUNDS").unwrap_or(4);
     let seed = setting("COFFERDAM_SEED").unwrap_or_else(|| std::process::id().into());
@@ -572,7 +572,7 @@ async fn whatever_left_before_a_kill_is_of_persons_whom_an_entry_names() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let told = format!("{} {} {} {}", home.path().display(), asked.id, asked.hash, listener.local_addr().unwrap());
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "disclosure::tests::exports_until_it_is_killed", "--ignored"])
+            .args(["--exact", "disclosure::tests::whatever_left_before_a_kill_is_of_persons_whom_an_entry_names"])
             .env(CHILD, told)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())

@@ -191,7 +191,8 @@ fn bytes_below(folder: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
-/// Puts what the kernel has of the files out of memory, and nobody else's.
+/// Puts what the kernel has of the files out of memory, and nobody else's. They are durable: what is not yet written
+/// would stay.
 fn make_cold(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -199,7 +200,6 @@ fn make_cold(folder: &Path) -> Result<()> {
             make_cold(&path)?;
         } else {
             let file = File::open(&path)?;
-            file.sync_all()?;
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
         }
     }

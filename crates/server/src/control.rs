@@ -159,10 +159,12 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             Ok(format!("organisation {organisation} has a new key; {keys} persons' keys were wrapped anew"))
         }
         Ask::OpenIncident { organisation, service, drill } => {
-            crate::incidents::open_from_here(&open(gate)?, *organisation, service, *drill).await
+            let engine = open(gate)?;
+            crate::incidents::open_from_here(&engine, *organisation, service, *drill).await
         }
         Ask::Package { incident, project, recipient, out } => {
-            crate::incidents::package_from_here(&open(gate)?, *incident, *project, recipient, out).await
+            let engine = open(gate)?;
+            crate::incidents::package_from_here(&engine, *incident, *project, recipient, out).await
         }
         Ask::Backup { to } => {
             if !to.is_absolute() {

@@ -346,7 +346,7 @@ mod tests {
         let begun = erase(&vault, &[ada, bea]).await;
         drop(vault);
         let vault = open(&home).await;
-        assert_eq!(vault.erasures_begun().await.unwrap(), [begun.clone()]);
+        assert_eq!(vault.erasures_begun().await.unwrap(), std::slice::from_ref(&begun));
         assert_eq!(vault.erasure_subjects(begun.id).await.unwrap(), [ada, bea]);
         vault.finish_erasure(begun.id, 9, "said and done").await.unwrap();
         drop(vault);

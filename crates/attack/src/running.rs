@@ -117,7 +117,7 @@ impl Running {
 
     fn request(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<TcpStream> {
         let origin = format!("http://{}", self.address);
-        let headers = [("origin", &*origin), ("cookie", &self.cookie), ("content-type", content_type)];
+        let headers = [("origin", &*origin), ("cookie", &*self.cookie), ("content-type", content_type)];
         self.request_with(method, path, &headers, body)
     }
 

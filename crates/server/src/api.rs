@@ -88,7 +88,7 @@ pub(crate) struct ErrorDetail {
     hint: Option<String>,
     /// With `step_up_required`: what must be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    step_up: Option<ChallengeBody>,
+    step_up: Option<Box<ChallengeBody>>,
 }
 
 /// What a passkey must sign, for `navigator.credentials.get` with user verification. The same request is sent again
@@ -153,13 +153,13 @@ impl Failure {
             "this takes your passkey once more, for this very request",
             Some("send the request again with the proof in `step_up`"),
         );
-        failure.1.step_up = Some(ChallengeBody {
+        failure.1.step_up = Some(Box::new(ChallengeBody {
             challenge: BASE64URL.encode(asked.challenge),
             rp_id: asked.rp_id,
             credentials: asked.credentials.iter().map(|id| BASE64URL.encode(id)).collect(),
             seconds: asked.seconds,
             takes_password_and_code: asked.takes_password_and_code,
-        });
+        }));
         failure
     }
 }

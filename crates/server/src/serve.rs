@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, LazyLock, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -335,10 +335,7 @@ fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
         .merge(api::router().guarded(engine.clone(), proxies))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route(
-            "/openapi.json",
-            get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }),
-        )
+        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()) }))
         .fallback(console::serve)
         // One request's bug is that request's failure.
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
@@ -350,6 +347,9 @@ fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
         }))
         .with_state(engine)
 }
+
+/// What the routes say of themselves.
+static DOCUMENT: LazyLock<String> = LazyLock::new(api::document);
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], engine.metrics())

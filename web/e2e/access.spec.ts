@@ -268,6 +268,43 @@ test('somebody is invited, joins, sees what their roles open, and leaves', async
   }
 });
 
+test('what is locked is shown, and opened by two', async ({ browser }) => {
+  test.slow();
+  const house = await openHouse(browser);
+  try {
+    const page = await house.context.newPage();
+    const problems = watch(page);
+    await page.goto(`${house.server.origin}/p/${house.project.id}/members`);
+    await expect(page.getByRole('region', { name: 'Members of the organisation' }).first()).toBeVisible();
+    await expect(page.getByRole('region', { name: 'Locked' })).toHaveCount(0);
+    await call(page, 'POST', '/api/v1/locks', {
+      targets: [{ kind: 'address', address: '203.0.113.9' }],
+      reason: 'suspicion',
+      step_up: { kind: 'password_and_code', password: OWNER.password, code: await house.phone.code() },
+    });
+    await page.reload();
+    const row = page
+      .getByRole('region', { name: 'Locked' })
+      .first()
+      .getByRole('row', { name: /203\.0\.113\.9/ });
+    await expect(row).toContainText('suspicion');
+    await expect(row).toContainText(OWNER.name);
+    await row.getByRole('button', { name: 'Ask to open: 203.0.113.9' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Ask to open' }).click();
+    await expect(stepUp(page)).toContainText('You are about to ask for a lock to be opened.');
+    await showPasswordAndCode(page, house.phone);
+    const waiting = page.getByRole('region', { name: 'Waiting for a second person' }).first();
+    await expect(waiting).toContainText('open lock 1');
+    // There is nobody else: it says from when it can be done alone, and not before.
+    await expect(waiting).toContainText('alone from');
+    await expect(waiting.getByRole('button', { name: 'Carry out alone' })).toHaveCount(0);
+    await expectAccessible(page, 'locked');
+    expect(problems).toEqual([]);
+  } finally {
+    await closeHouse(house);
+  }
+});
+
 test('a token is shown once, asks questions, and is revoked', async ({ browser }) => {
   test.slow();
   const house = await openHouse(browser);

@@ -77,9 +77,12 @@ fn console() -> Result<()> {
 fn console_changed() -> Result<Option<SystemTime>> {
     let mut last = None;
     let mut folders = vec![root().join("web/src"), root().join("web/public")];
-    for file in ["index.html", "package-lock.json", "vite.config.ts", "tsconfig.json"] {
+    let files = ["index.html", "package-lock.json", "vite.config.ts", "tsconfig.json", "scripts/policy.ts"];
+    for file in files {
         last = last.max(newest(&root().join("web").join(file)));
     }
+    // What the console says about who may do what is made from this.
+    last = last.max(newest(&root().join("crates/model/policy_controls.csv")));
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();

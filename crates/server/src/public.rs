@@ -29,7 +29,10 @@ const FORM_BYTES_MAX: usize = 1_024;
 
 /// Pages as they were made; `None` where there is nothing to see.
 #[derive(Default)]
-struct Pages(Mutex<HashMap<(u32, &'static str), (Instant, Option<Arc<str>>)>>);
+struct Pages(Mutex<HashMap<(u32, &'static str), Page>>);
+
+/// Since when it is known, and what it is; `None` where there is no such incident.
+type Page = (Instant, Option<Arc<str>>);
 
 pub(crate) fn router(proxies: Proxies) -> Router<Arc<Engine>> {
     Router::new()

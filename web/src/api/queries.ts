@@ -392,6 +392,17 @@ export async function withdrawWish(waiting: number) {
   await client.POST('/api/v1/waiting/{waiting}/withdraw', { params: { path: { waiting } } });
 }
 
+export const locksQuery = () =>
+  queryOptions({
+    queryKey: ['locks'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/locks', { signal })).locks,
+  });
+
+export const askToOpen = (lock: number) =>
+  shownAgain('unlock', async (step_up) =>
+    bodyOf(await client.POST('/api/v1/locks/{lock}/open', { params: { path: { lock } }, body: { step_up } })),
+  );
+
 export const tokensQuery = (project: number) =>
   queryOptions({
     queryKey: ['project', project, 'tokens'],

@@ -20,6 +20,7 @@ export type Deed =
   | 'withdraw_invitation'
   | 'agree'
   | 'alone'
+  | 'unlock'
   | 'make_token'
   | 'rotate_token'
   | 'request'

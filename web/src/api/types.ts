@@ -90,6 +90,7 @@ export type Finding = Schemas['Finding'];
 export type Role = Schemas['Role'];
 export type Member = Schemas['MemberView'];
 export type Invitation = Schemas['Invitation'];
+export type Lock = Schemas['LockBody'];
 export type Waiting = Schemas['Waiting'];
 export type Passkey = Schemas['PasskeyView'];
 export type PasskeyAsked = Schemas['NewPasskeyBody'];

@@ -2,6 +2,7 @@
 
 import { createFileRoute } from '@tanstack/react-router';
 import { Invitations } from '../access/Invitations';
+import { Locks } from '../access/Locks';
 import { Members as MemberList } from '../access/Members';
 import { Waiting } from '../access/Waiting';
 import { useTranslation } from '../i18n';
@@ -25,6 +26,7 @@ function Members() {
       {may('read_members') ? (
         <>
           <Waiting />
+          {may('read_locks') && <Locks />}
           <MemberList />
           <Invitations />
         </>

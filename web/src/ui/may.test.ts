@@ -15,6 +15,8 @@ describe('who may', () => {
       'manage_members',
       'manage_roles',
       'manage_projects',
+      'read_locks',
+      'unlock',
       'read_tokens',
       'manage_query_tokens',
       'manage_export_tokens',

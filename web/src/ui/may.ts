@@ -29,6 +29,8 @@ export type Control =
   | 'manage_members'
   | 'manage_roles'
   | 'manage_projects'
+  | 'read_locks'
+  | 'unlock'
   | 'read_tokens'
   | 'manage_query_tokens'
   | 'manage_export_tokens'

@@ -611,7 +611,7 @@ async fn whatever_left_before_a_kill_is_of_persons_whom_an_entry_names() {
             assert!(named.contains(subject.0), "seed {seed}, round {round}: a person left whom no intent names");
             rows += 1;
         }
-        let last = of_it(Kind::Intent).last().map(|intent| intent.seq);
+        let last = of_it(Kind::Intent).next_back().map(|intent| intent.seq);
         let ends: Vec<Option<u64>> =
             of_it(Kind::Aborted).chain(of_it(Kind::Done)).map(|end| end.entry.refers_to).collect();
         assert_eq!(ends, last.map_or(Vec::new(), |last| vec![Some(last)]), "seed {seed}, round {round}");

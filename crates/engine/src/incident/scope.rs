@@ -175,7 +175,7 @@ impl Engine {
                 let (persons, _) = self.vault.known_persons(*project, ids).await?;
                 let persons = persons.iter().map(|person| person.0).collect();
                 let mut scope = Scope::default();
-                scope.add(*project, fields.iter().map(|field| PersonalField::from(*field)).collect(), persons);
+                scope.add(*project, fields.iter().copied().collect(), persons);
                 scope
             }
         };

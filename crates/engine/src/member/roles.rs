@@ -71,7 +71,10 @@ pub enum RolesSet {
 
 /// TOTP secrets that were offered to those who join, until they are confirmed.
 #[derive(Default)]
-pub(crate) struct Joining(Mutex<HashMap<u64, (String, Zeroizing<Vec<u8>>)>>);
+pub(crate) struct Joining(Mutex<HashMap<u64, Offered>>);
+
+/// An address, and the secret that was offered for it.
+type Offered = (String, Zeroizing<Vec<u8>>);
 
 impl From<InvitationRow> for Invitation {
     fn from(row: InvitationRow) -> Invitation {

@@ -27,13 +27,6 @@ const shown = (proof: StepUpProof | undefined) => (proof ? { step_up: proof } : 
 
 // Disclosures: asked for, approved, run, proved.
 
-export const disclosuresQuery = () =>
-  queryOptions({
-    queryKey: ['disclosures'],
-    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/disclosures', { signal })).disclosures,
-    staleTime: 5 * SECOND_MS,
-  });
-
 export const disclosurePlanQuery = (project: number, request: DisclosureRequest) =>
   queryOptions({
     queryKey: ['disclosure plan', project, request],

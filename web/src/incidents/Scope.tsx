@@ -11,12 +11,12 @@ import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
+import { FieldChips } from '../ui/FieldChips';
 import { FIELDS, type SealedField, useWords } from '../ui/fields';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
 import { useMembers } from '../ui/members';
 import page from '../ui/Page.module.css';
-import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import classes from './Incidents.module.css';
 

@@ -4,8 +4,8 @@
 import { Button, Group, Skeleton } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { approveDisclosure, closeTrip, denyDisclosure, disclosuresQuery, tripsQuery } from '../api/oversight';
-import { projectsQuery } from '../api/queries';
+import { approveDisclosure, closeTrip, denyDisclosure, tripsQuery } from '../api/oversight';
+import { disclosuresQuery, projectsQuery } from '../api/queries';
 import type { Disclosure, Trip } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';

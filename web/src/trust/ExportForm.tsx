@@ -5,8 +5,8 @@ import { Group, Loader, MultiSelect, SegmentedControl, Select, Stack, TextInput 
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useMemo, useState } from 'react';
-import { disclosurePlanQuery, disclosuresQuery, requestDisclosure } from '../api/oversight';
-import { cohortsQuery, eventNamesQuery } from '../api/queries';
+import { disclosurePlanQuery, requestDisclosure } from '../api/oversight';
+import { cohortsQuery, disclosuresQuery, eventNamesQuery } from '../api/queries';
 import type {
   Cohort,
   CohortCondition,
@@ -18,9 +18,9 @@ import type {
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { ErrorNote } from '../ui/ErrorNote';
+import { FieldChips } from '../ui/FieldChips';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import classes from '../ui/Page.module.css';
-import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 
 /** The public part of an age key. */

@@ -3,8 +3,8 @@
 import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { type Download, disclosuresQuery, runDisclosure, withdrawDisclosure } from '../api/oversight';
-import { projectsQuery } from '../api/queries';
+import { type Download, runDisclosure, withdrawDisclosure } from '../api/oversight';
+import { disclosuresQuery, projectsQuery } from '../api/queries';
 import type { Disclosure } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Bar } from '../ui/Bar';

@@ -117,6 +117,7 @@ function Deadlines({ incident }: { incident: number }) {
       <ErrorNote error={error} />
       {deadlines && (
         <DataTable
+          texts
           caption={t('assess.deadlines')}
           head={[
             t('assess.law'),

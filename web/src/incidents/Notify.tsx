@@ -199,6 +199,7 @@ function Unreached({ incident }: { incident: number }) {
     <>
       <p className={page.lead}>{t('notify.unreached_text', { count: unreached.length })}</p>
       <DataTable
+        texts
         caption={t('notify.unreached')}
         head={[t('notify.unreached'), t('notify.why')]}
         rows={unreached.map(([who, why = ''], at) => ({

@@ -61,6 +61,7 @@ function Versions({ scopes }: { scopes: ScopeVersion[] }) {
   return (
     <>
       <DataTable
+        texts
         caption={t('scope.versions')}
         head={[
           t('scope.version'),
@@ -82,6 +83,7 @@ function Versions({ scopes }: { scopes: ScopeVersion[] }) {
       />
       {newest && (
         <DataTable
+          texts
           caption={t('scope.groups')}
           head={[t('scope.groups'), t('disclosed.project'), t('incidents.persons')]}
           rows={newest.groups.map((group, at) => ({

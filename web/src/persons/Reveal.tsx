@@ -8,7 +8,6 @@ import type { Purpose, Revealed } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { Dialog } from '../ui/Dialog';
-import { FieldChips } from '../ui/FieldChips';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import page from '../ui/Page.module.css';
 import { PlainValue } from '../ui/Personal';
@@ -105,7 +104,6 @@ function RevealForm({ pseudonym, onShown, onClose }: RevealFormProps) {
         allowDeselect={false}
         onChange={(chosen) => setField((chosen as SealedField | null) ?? field)}
       />
-      <FieldChips fields={[field]} />
       <Select
         label={t('disclosed.purpose')}
         required

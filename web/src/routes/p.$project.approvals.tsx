@@ -16,7 +16,7 @@ function Approvals() {
   const project = useProject();
   usePageTitle(t('nav.approvals'), project.name);
   return (
-    <div className={classes.page} data-narrow>
+    <div className={classes.page}>
       <div className={classes.head}>
         <h1 className={classes.title}>{t('nav.approvals')}</h1>
         <p className={classes.lead}>{t('approvals.lead')}</p>

@@ -3,7 +3,7 @@
 
 import { Button, Group, Skeleton } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { Fragment, useState } from 'react';
 import { approveDisclosure, closeTrip, denyDisclosure, tripsQuery } from '../api/oversight';
 import { disclosuresQuery, projectsQuery } from '../api/queries';
 import type { Disclosure, Trip } from '../api/types';
@@ -158,12 +158,12 @@ export function Trips() {
       )}
       {trips && trips.length > 0 && (
         <DataTable
+          texts
           caption={t('limits.list')}
           head={[
             t('disclosed.entry'),
             t('limits.when'),
             t('limits.rule'),
-            t('limits.by'),
             t('limits.bars'),
             t('exports.state'),
             t('data.acts'),
@@ -173,8 +173,10 @@ export function Trips() {
             name: format.count(trip.entry),
             cells: [
               format.dateTime(trip.tripped_at),
-              t(`limit_rules.${trip.rule}`),
-              memberName(trip.by_member),
+              <Fragment key="rule">
+                {t(`limit_rules.${trip.rule}`)}
+                <div className={classes.soft}>{t('limits.by', { name: memberName(trip.by_member) })}</div>
+              </Fragment>,
               trip.member ? memberName(trip.member) : t('limits.everybody'),
               trip.closed_at
                 ? t('limits.closed', { time: format.dateTime(trip.closed_at) })

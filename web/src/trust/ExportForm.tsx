@@ -18,7 +18,6 @@ import type {
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { ErrorNote } from '../ui/ErrorNote';
-import { FieldChips } from '../ui/FieldChips';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import classes from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
@@ -108,7 +107,6 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
             value={fields}
             onChange={(next) => setFields(FIELDS.filter((field) => next.includes(field)))}
           />
-          <FieldChips fields={fields} />
           <Select
             label={t('exports.who')}
             data={[

@@ -180,8 +180,8 @@ function GroupBars({ groups, of }: { groups: FieldExposure[]; of: number }) {
           <li key={name} className={classes.bar}>
             <span>{words.group(name)}</span>
             <span className={classes.track} aria-hidden="true">
-              <span className={classes.fill} style={width(authorised)} />
-              <span className={classes.sure} style={width(confirmed)} />
+              {authorised > 0 && <span className={classes.fill} style={width(authorised)} />}
+              {confirmed > 0 && <span className={classes.sure} style={width(confirmed)} />}
             </span>
             <span className={classes.number}>
               {t('exposure.bar', {

@@ -1,6 +1,6 @@
 // Who saw what, when and why, newest first, as the ledger has it. Every filter is in the address.
 
-import { ActionIcon, Button, Group, Select, Skeleton, Switch, TextInput } from '@mantine/core';
+import { ActionIcon, Button, Select, Skeleton, Switch, TextInput } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';

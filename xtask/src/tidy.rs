@@ -9,24 +9,38 @@ use anyhow::{Context, Result, bail};
 
 /// Which of our crates each may name. `lake` and `query` cannot name `vault`: what holds plaintext is not among
 /// their dependencies, however indirect.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("cofferdam-model", &[]),
     ("cofferdam-ledger", &["cofferdam-model"]),
+    ("cofferdam-exposure", &["cofferdam-model", "cofferdam-ledger"]),
     ("cofferdam-lake", &["cofferdam-model"]),
     ("cofferdam-query", &["cofferdam-model", "cofferdam-lake"]),
     ("cofferdam-vault", &["cofferdam-model", "cofferdam-ledger"]),
+    ("cofferdam-notice", &["cofferdam-model"]),
     (
         "cofferdam-engine",
-        &["cofferdam-model", "cofferdam-ledger", "cofferdam-lake", "cofferdam-query", "cofferdam-vault"],
+        &[
+            "cofferdam-model",
+            "cofferdam-ledger",
+            "cofferdam-exposure",
+            "cofferdam-lake",
+            "cofferdam-query",
+            "cofferdam-vault",
+            "cofferdam-notice",
+        ],
     ),
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
     ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
-    ("cofferdam-attack", &["cofferdam-model", "cofferdam-ledger", "cofferdam-vault"]),
+    (
+        "cofferdam-attack",
+        &["cofferdam-model", "cofferdam-ledger", "cofferdam-exposure", "cofferdam-vault", "cofferdam-notice"],
+    ),
     (
         "cofferdam-bench",
         &[
             "cofferdam-model",
             "cofferdam-ledger",
+            "cofferdam-exposure",
             "cofferdam-lake",
             "cofferdam-query",
             "cofferdam-vault",

@@ -2,15 +2,18 @@
 //! English, Spanish and Italian, from a seed.
 //!
 //! Written from descriptions of the formats and from how people write, and shares nothing with the detectors: not
-//! their patterns, not their checksums, not their lists. Nothing in it is real. Lines of [`Part::HeldBack`] come from
-//! another seed and other sentences, and nobody tunes anything against them.
+//! their patterns, not their checksums, not their lists. Nothing in it is real. Lines of [`Part::Second`] and [`Part::HeldBack`] come from
+//! other seeds and other sentences each. What was missed in the second part was looked at and mended once; nobody has
+//! looked at what is missed in the part held back, nor tunes anything against it.
 
 /// Which lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Two thirds: what is looked at when a detector misses.
+    /// What is looked at when a detector misses.
     Open,
-    /// One third: only measured.
+    /// Held back until its misses were looked at.
+    Second,
+    /// Only measured.
     HeldBack,
 }
 
@@ -157,7 +160,7 @@ const AROUND: [&str; 14] = [
     "{\"value\": \"{}\", \"step\": 2}",
     "input={} status=400",
 ];
-const AROUND_HELD_BACK: [&str; 10] = [
+const AROUND_SECOND: [&str; 10] = [
     "{}",
     "{}",
     "please check {} for me",
@@ -169,13 +172,26 @@ const AROUND_HELD_BACK: [&str; 10] = [
     "<input value=\"{}\">",
     "console.log {} done",
 ];
+const AROUND_HELD_BACK: [&str; 10] = [
+    "{}",
+    "{}",
+    "why is {} not accepted",
+    "copied from the mail: {}",
+    "escribí {} tres veces",
+    "sigue sin funcionar con {}",
+    "con {} si blocca tutto",
+    "ecco cosa vedo: {}",
+    "[debug] got {} from input",
+    "{} <- this one",
+];
 const FREE_PROPERTIES: [&str; 8] = ["note", "message", "value", "label", "comment", "text", "detail", "query"];
 
 /// The lines of a part.
 pub(crate) fn lines(part: Part, count: usize) -> Vec<Line> {
     let seed = match part {
         Part::Open => 0x5eed_0001,
-        Part::HeldBack => 0x0dd_ba11,
+        Part::Second => 0x0dd_ba11,
+        Part::HeldBack => 0x3c1d_22e7_90af,
     };
     let mut maker = Maker { random: Random(seed), part };
     (0..count)
@@ -196,6 +212,7 @@ impl Maker {
     fn around(&mut self, value: &str) -> String {
         let frame = match self.part {
             Part::Open => self.random.of(&AROUND),
+            Part::Second => self.random.of(&AROUND_SECOND),
             Part::HeldBack => self.random.of(&AROUND_HELD_BACK),
         };
         frame.replace("{}", value)
@@ -215,7 +232,7 @@ impl Maker {
     }
 
     fn secret(&mut self) -> Line {
-        let held_back = self.part == Part::HeldBack;
+        let is_other = self.part != Part::Open;
         let random = &mut self.random;
         let (kind, needle) = match random.below(26) {
             0 | 1 => return self.password_in_text(),
@@ -279,7 +296,7 @@ impl Maker {
             }
             24 => {
                 let count = 44 + random.below(20) as usize;
-                ("random token", random.from(if held_back { URLSAFE } else { ALNUM }, count))
+                ("random token", random.from(if is_other { URLSAFE } else { ALNUM }, count))
             }
             _ => {
                 // A token that some tool wrapped in base 64.
@@ -309,9 +326,12 @@ impl Maker {
                 (Part::Open, 0) => format!("your verification code is {code}"),
                 (Part::Open, 1) => format!("tu código de verificación es {code}"),
                 (Part::Open, _) => format!("il tuo codice di verifica è {code}"),
-                (Part::HeldBack, 0) => format!("one-time code: {code}, valid 5 minutes"),
-                (Part::HeldBack, 1) => format!("introduce el PIN {code} para seguir"),
-                (Part::HeldBack, _) => format!("codice OTP {code} valido 5 minuti"),
+                (Part::Second, 0) => format!("one-time code: {code}, valid 5 minutes"),
+                (Part::Second, 1) => format!("introduce el PIN {code} para seguir"),
+                (Part::Second, _) => format!("codice OTP {code} valido 5 minuti"),
+                (Part::HeldBack, 0) => format!("Your login code: {code}. Do not share it"),
+                (Part::HeldBack, 1) => format!("su código de acceso es {code}"),
+                (Part::HeldBack, _) => format!("codice di sicurezza: {code}"),
             };
             return Line { label: Label::Secret, kind: "code in text", property: self.property(), text, needle: code };
         }
@@ -331,7 +351,7 @@ impl Maker {
                 "parola d'ordine: {}",
                 "la mia password è {}",
             ]),
-            Part::HeldBack => self.random.of(&[
+            Part::Second => self.random.of(&[
                 "login failed, password={}",
                 "user typed password: {} twice",
                 "\"passwd\": \"{}\"",
@@ -339,6 +359,17 @@ impl Maker {
                 "contraseña={}",
                 "password: {} non funziona",
                 "la mia parola d'ordine è {}",
+            ]),
+            Part::HeldBack => self.random.of(&[
+                "Password: {}",
+                "user=ana&password={}&remember=1",
+                "tried the password {} and it failed",
+                "{\"pass\": \"{}\", \"ok\": false}",
+                "la contraseña es {}",
+                "clave: {}",
+                "nueva contraseña: {}",
+                "password = {}",
+                "la password era {}",
             ]),
         };
         let text = frame.replace("{}", &needle);
@@ -376,7 +407,7 @@ impl Maker {
     }
 
     fn personal(&mut self) -> Line {
-        let held_back = self.part == Part::HeldBack;
+        let is_other = self.part != Part::Open;
         let (kind, needle) = match self.random.below(12) {
             0..=2 => ("mail", self.mail()),
             3 => {
@@ -384,7 +415,7 @@ impl Maker {
                 let mail = if self.random.below(2) == 0 { mail.replace('@', "%40") } else { mail };
                 let path = self.word();
                 let host = self.random.of(&HOSTS);
-                let text = if held_back {
+                let text = if is_other {
                     format!("https://{host}/{path}/{mail}/edit")
                 } else {
                     format!("https://{host}/{path}?email={mail}&lang=es")
@@ -496,7 +527,7 @@ impl Maker {
     }
 
     fn harmless(&mut self) -> Line {
-        let held_back = self.part == Part::HeldBack;
+        let (is_other, part) = (self.part != Part::Open, self.part);
         let (one, two, three) = (self.word(), self.word(), self.word());
         let random = &mut self.random;
         let (kind, property, text): (_, &'static str, String) = match random.below(26) {
@@ -570,33 +601,30 @@ impl Maker {
             16 => ("number as text", "stamp", format!("17{}", random.digits(11))),
             17 => ("price", "price_text", format!("{}.{} €", random.below(999), random.digits(3))),
             18 => {
-                let frame = if held_back {
-                    random.of(&[
-                        "the page for {} did not load",
-                        "no encuentro {} en la tienda",
-                        "non trovo {} nel negozio",
-                    ])
-                } else {
-                    random.of(&[
+                let frame = match part {
+                    Part::Open => random.of(&[
                         "shows {} after the upgrade",
                         "quiero cambiar {} por otro",
                         "vorrei {} in un altro colore",
                         "please add {} to the list",
-                    ])
+                    ]),
+                    Part::Second => random.of(&[
+                        "the page for {} did not load",
+                        "no encuentro {} en la tienda",
+                        "non trovo {} nel negozio",
+                    ]),
+                    Part::HeldBack => random.of(&[
+                        "is {} coming back in May?",
+                        "me gusta más {} que lo de antes",
+                        "quanto costa {} con la consegna",
+                        "we compared {} with last year",
+                    ]),
                 };
                 ("free text", "comment", frame.replace("{}", &format!("{one} {two}")))
             }
             19 => {
-                let frame = if held_back {
-                    random.of(&[
-                        "forgot my password",
-                        "the password field is empty",
-                        "no recuerdo la clave",
-                        "la password non va",
-                        "api key page opened",
-                    ])
-                } else {
-                    random.of(&[
+                let frame = match part {
+                    Part::Open => random.of(&[
                         "password: required",
                         "password is incorrect",
                         "la contraseña es incorrecta",
@@ -605,7 +633,23 @@ impl Maker {
                         "la password è sbagliata",
                         "pin code missing",
                         "2 tokens used",
-                    ])
+                    ]),
+                    Part::Second => random.of(&[
+                        "forgot my password",
+                        "the password field is empty",
+                        "no recuerdo la clave",
+                        "la password non va",
+                        "api key page opened",
+                    ]),
+                    Part::HeldBack => random.of(&[
+                        "password must have 12 characters",
+                        "your password was changed",
+                        "he olvidado mi contraseña",
+                        "la clave no es válida",
+                        "password dimenticata",
+                        "secret santa 2026",
+                        "the code is not working",
+                    ]),
                 };
                 ("talk of secrets", "error", frame.to_owned())
             }
@@ -618,7 +662,7 @@ impl Maker {
             ),
             23 => {
                 let mut text = format!("{one} {two} {three}");
-                if held_back {
+                if is_other {
                     text = format!("{text} x{}", random.below(9));
                 }
                 ("words", "label", text)

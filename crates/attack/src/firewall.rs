@@ -42,8 +42,8 @@ fn secrets(stage: &Stage) -> Result<Outcome> {
     let mut figures = Vec::new();
     let mut is_through = false;
     let mut needles = Vec::new();
-    for (part, word, share) in [(Part::Open, "open", 2), (Part::HeldBack, "held back", 1)] {
-        let lines = corpus::lines(part, count * share / 3);
+    for (part, word) in [(Part::Open, "open"), (Part::Second, "second"), (Part::HeldBack, "held back")] {
+        let lines = corpus::lines(part, count / 3);
         let stored = send_and_read(server, word, &lines)?;
         let mut kinds: BTreeMap<(Label, &str), Count> = BTreeMap::new();
         for (line, value) in lines.iter().zip(&stored) {
@@ -75,7 +75,7 @@ fn secrets(stage: &Stage) -> Result<Outcome> {
             let share = count.caught as f64 / count.lines as f64;
             eprintln!("{word:9} {label:?}\t{kind:24} {:6} lines, {share:.4} caught", count.lines);
         }
-        if std::env::var_os("COFFERDAM_ATTACK_MISSES").is_some() && part == Part::Open {
+        if std::env::var_os("COFFERDAM_ATTACK_MISSES").is_some() && part != Part::HeldBack {
             for (line, value) in lines.iter().zip(&stored) {
                 let kept =
                     value.as_deref().is_some_and(|value| value.contains(&line.needle) && line.label != Label::Harmless);

@@ -1,15 +1,14 @@
 //! Attacks on the ledger: its files, its key, its disk, its clock, and its room.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use cofferdam_ledger::disk::{Disk, DiskFile, LocalDisk};
 use cofferdam_ledger::tree::{Hash, consistency_proof, leaf, root};
 use cofferdam_ledger::verify::{consistency, verify};
 use cofferdam_ledger::witness::{Witness, request};
@@ -17,6 +16,8 @@ use cofferdam_ledger::{Deadline, Entry, Intent, Kind, Log, Options, Pseudonym, S
 use cofferdam_model::{FieldSet, OrgId, PersonalField, ProjectId, limits};
 use serde_json::json;
 
+use crate::bad_disk::{BadDisk, Mode};
+use crate::running::Running;
 use crate::{Case, Outcome, Stage};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -116,7 +117,7 @@ fn changed_entries(stage: &Stage) -> Result<Outcome> {
     Ok(Outcome { is_through: named < rounds, figure: format!("{named} of {rounds} changes named by their number") })
 }
 
-fn blobs(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+fn blobs(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -263,72 +264,15 @@ fn rolled_back(stage: &Stage) -> Result<Outcome> {
     })
 }
 
-/// A disk whose syncs fail, or hang until told otherwise.
-#[derive(Default)]
-struct BadDisk(Arc<Trouble>);
-
-#[derive(Default)]
-struct Trouble {
-    fails: AtomicBool,
-    hangs: Mutex<bool>,
-    changed: std::sync::Condvar,
-}
-
-struct BadFile(Box<dyn DiskFile>, Arc<Trouble>);
-
-impl Disk for BadDisk {
-    fn create_folders(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.create_folders(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        LocalDisk.list(folder)
-    }
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        LocalDisk.read(path)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(BadFile(LocalDisk.create(path)?, self.0.clone())))
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(BadFile(LocalDisk.open(path)?, self.0.clone())))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        LocalDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.remove(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.remove_folder(path)
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.sync_folder(path)
-    }
-}
-
-impl DiskFile for BadFile {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        let hangs = self.1.hangs.lock().expect("never left half changed");
-        drop(self.1.changed.wait_while(hangs, |hangs| *hangs).expect("never left half changed"));
-        match self.1.fails.load(Ordering::SeqCst) {
-            true => Err(io::Error::from_raw_os_error(5)),
-            false => self.0.sync(),
-        }
-    }
-}
-
 fn bad_disk(stage: &Stage) -> Result<Outcome> {
     let disk = Arc::new(BadDisk::default());
     let log = Log::open(Options { disk: disk.clone(), ..options(&stage.folder) })?;
     let _ = log.authorise(intent([1]))?;
     let (mut tickets, mut slowest, mut recovered) = (0, Duration::ZERO, Duration::ZERO);
-    for hangs in [false, true] {
-        disk.0.fails.store(!hangs, Ordering::SeqCst);
-        *disk.0.hangs.lock().expect("never left half changed") = hangs;
-        let until = Instant::now() + Duration::from_millis(if stage.is_full && hangs { 30_000 } else { 1_000 });
+    for mode in [Mode::Fails, Mode::Hangs] {
+        disk.set(mode);
+        let is_long = stage.is_full && mode == Mode::Hangs;
+        let until = Instant::now() + Duration::from_millis(if is_long { 30_000 } else { 1_000 });
         while Instant::now() < until {
             let started = Instant::now();
             tickets += u64::from(log.authorise(intent([1])).is_ok());
@@ -336,23 +280,119 @@ fn bad_disk(stage: &Stage) -> Result<Outcome> {
             slowest = slowest.max(started.elapsed());
             std::thread::sleep(Duration::from_millis(5));
         }
-        disk.0.fails.store(false, Ordering::SeqCst);
-        *disk.0.hangs.lock().expect("never left half changed") = false;
-        disk.0.changed.notify_all();
+        disk.set(Mode::Works);
         let started = Instant::now();
         while log.append(Entry::of(Kind::SignedIn)).is_err() {
-            ensure!(started.elapsed() < Duration::from_secs(10), "it does not recover");
+            ensure!(started.elapsed() < Duration::from_secs(60), "it does not recover");
             std::thread::sleep(Duration::from_millis(5));
         }
         recovered = recovered.max(started.elapsed());
     }
+    drop(log);
+    let beside = ingest_beside_a_broken_ledger(stage)?;
+    let is_slowed = beside.as_ref().is_some_and(|beside| stage.is_full && beside.ratio < INGEST_RATIO_MIN);
+    let answered = beside.as_ref().map_or(0, |beside| beside.answered);
     Ok(Outcome {
-        is_through: tickets > 0,
+        is_through: tickets > 0 || answered > 0 || is_slowed,
         figure: format!(
-            "{tickets} tickets without an entry; refused within {} ms, working again after {} ms",
+            "{tickets} tickets without an entry; refused within {} ms, working again after {} ms; {}",
             slowest.as_millis(),
-            recovered.as_millis()
+            recovered.as_millis(),
+            match beside {
+                None => "a server with such a disk was not tried: mounting one needs root".to_owned(),
+                Some(Beside { ratio, answered, asked }) => format!(
+                    "a server whose ledger's disk fails takes in {:.0} % of the events it takes otherwise and answers \
+                     {answered} of {asked} look-ups",
+                    ratio * 100.0
+                ),
+            }
         ),
+    })
+}
+
+/// What a server must still take in while its ledger's disk fails, of what it takes otherwise.
+const INGEST_RATIO_MIN: f64 = 0.95;
+
+struct Beside {
+    ratio: f64,
+    /// Look-ups of a person while nothing could be written down.
+    answered: u64,
+    asked: u64,
+}
+
+/// A file system of its own for a server's ledger, as long as it is held.
+struct Small(PathBuf);
+
+impl Small {
+    /// None where that is not allowed.
+    fn mount(image: &Path, at: PathBuf) -> Result<Option<Small>> {
+        std::fs::create_dir_all(&at)?;
+        std::fs::File::create(image)?.set_len(64 << 20)?;
+        let ran = |command: &mut Command| command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        let is_made = ran(Command::new("mkfs.ext4").arg("-qF").arg(image));
+        let is_there = is_made && ran(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&at));
+        Ok(is_there.then_some(Small(at)))
+    }
+
+    /// From now on every write and sync fails.
+    fn fail(&self) -> Result<()> {
+        let failed = Command::new("mount").args(["-o", "remount,abort"]).arg(&self.0).status()?;
+        ensure!(failed.success(), "the file system does not fail");
+        Ok(())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Servers whose ledger's disk fails after a while: what they take in before and after, and whether they tell anything.
+fn ingest_beside_a_broken_ledger(stage: &Stage) -> Result<Option<Beside>> {
+    let (turns, span) = if stage.is_full { (6, Duration::from_secs(5)) } else { (1, Duration::from_millis(500)) };
+    let (mut before, mut after, mut answered, mut asked) = (0, 0, 0, 0);
+    for turn in 0..turns {
+        let folder = stage.folder.join(format!("beside {turn}"));
+        std::fs::create_dir(&folder)?;
+        let Some(small) = Small::mount(&folder.join("ledger.img"), folder.join("data/ledger"))? else {
+            return Ok(None);
+        };
+        let server = Running::start(&stage.binary, &folder, &[])?;
+        let look_up = || -> Result<u16> {
+            let path = format!("/api/v1/projects/{}/persons/find", server.project);
+            Ok(server.ask("POST", &path, &json!({"address": "ada@attacked.example"}))?.status)
+        };
+        requests(&server, span)?;
+        ensure!(look_up()? == 200, "a look-up is answered when it is written down");
+        before += requests(&server, span)?;
+        small.fail()?;
+        after += requests(&server, span)?;
+        for _ in 0..3 {
+            asked += 1;
+            answered += u64::from(look_up()? == 200);
+        }
+    }
+    Ok(Some(Beside { ratio: after as f64 / before.max(1) as f64, answered, asked }))
+}
+
+/// Requests of 100 events that a server takes from four senders in a time.
+fn requests(server: &Running, span: Duration) -> Result<u64> {
+    let batch: Vec<serde_json::Value> =
+        (0..100).map(|at| server.event(&format!("p{at}"), json!({"plan": "gold"}))).collect();
+    let body = serde_json::Value::from(batch).to_string();
+    let until = Instant::now() + span;
+    let send = || {
+        let mut sent = 0;
+        while Instant::now() < until {
+            ensure!(server.track(body.as_bytes())? == 200, "events were refused");
+            sent += 1;
+        }
+        Ok(sent)
+    };
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
+        senders.into_iter().map(|sender| sender.join().map_err(|_| anyhow::anyhow!("a sender ended"))?).sum()
     })
 }
 

@@ -14,10 +14,18 @@ use clap::{Parser, Subcommand};
 mod access;
 #[path = "../../server/tests/it/authenticator.rs"]
 mod authenticator;
+#[path = "../../../tests/bad_disk.rs"]
+mod bad_disk;
 mod corpus;
+mod disclosure;
+mod exposure;
 mod firewall;
 mod ledger;
+mod notices;
 mod running;
+#[allow(dead_code, reason = "tests use what this does not")]
+#[path = "../../notice/tests/it/sink.rs"]
+mod sink;
 mod storage;
 
 /// One attack.
@@ -49,9 +57,12 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
+    cases.extend(exposure::cases());
     cases.extend(access::cases());
+    cases.extend(disclosure::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
+    cases.extend(notices::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }
@@ -77,6 +88,9 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// A mail relay, and a sender of notices that is there to be killed
+    #[command(subcommand, hide = true)]
+    Notices(notices::Part),
 }
 
 fn main() -> ExitCode {
@@ -116,6 +130,7 @@ fn act(command: Command) -> Result<()> {
             });
             println!("{line}");
         }
+        Command::Notices(part) => notices::play(part)?,
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ impl Running {
 
     fn request(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<TcpStream> {
         let origin = format!("http://{}", self.address);
-        let headers = [("origin", &*origin), ("cookie", &self.cookie), ("content-type", content_type)];
+        let headers = [("origin", &*origin), ("cookie", &*self.cookie), ("content-type", content_type)];
         self.request_with(method, path, &headers, body)
     }
 
@@ -149,6 +149,13 @@ impl Running {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A form that anybody sends, as the proxy before the server says from where.
+    pub(crate) fn form_from(&self, from: std::net::IpAddr, path: &str, form: &str) -> Result<Reply> {
+        // The proxy's header follows the last one that is given.
+        let content_type = format!("application/x-www-form-urlencoded\r\nx-forwarded-for: {from}");
+        self.call("POST", path, &content_type, form.as_bytes())
     }
 
     /// A call of the console's API, whatever it answers; null for no body.

@@ -475,17 +475,82 @@ fn sealed(stage: &Stage) -> Result<Outcome> {
     let before = chunks();
     let mut answered = 0;
     for at in 0..20 {
-        answered += usize::from(server.send("/track", &[event(100 + at)])? != 423);
+        answered += usize::from(server.send("/track", &[event(100 + at)])? != 503);
         answered += usize::from(server.ask("GET", "/api/v1/projects/1/status", &Value::Null)?.status != 423);
     }
     let ended = listener.join().map_err(|_| anyhow::anyhow!("the listener ended"))??;
     let late = chunks() - before;
+    let (beside, without) = others_while_sealing(stage)?;
     Ok(Outcome {
         is_through: opened > 0 || answered > 0 || !ended || late > 1,
         figure: format!(
-            "{opened} of 5 sets of too few, old or mixed shares opened; after sealing, {answered} of 40 requests answered, stream {}, {late} chunks late",
+            "{opened} of 5 sets of too few, old or mixed shares opened; after sealing, {answered} of 40 requests answered, stream {}, {late} chunks late; p99 of another organisation's requests {beside:.2} ms while one is sealed and refused, {without:.2} ms while it is not",
             if ended { "ended" } else { "went on" }
         ),
+    })
+}
+
+/// What one organisation's requests take at the vault, in milliseconds at the 99th of a hundred, while another is
+/// sealed, refused and opened again, and while it sends as usual; in turns.
+fn others_while_sealing(stage: &Stage) -> Result<(f64, f64)> {
+    let data = stage.folder.join("two organisations");
+    std::fs::create_dir(&data)?;
+    let (turns, requests) = if stage.is_full { (20, 500) } else { (4, 60) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let vault = std::sync::Arc::new(Vault::open(&Site::in_folder(&data)).await?);
+        for number in [1, 2] {
+            vault.create_project(OrgId(number), ProjectId(number)).await?;
+        }
+        let body = |name: &str, at: usize| {
+            let event = |one: usize| {
+                json!({"event": "e", "properties": {"distinct_id": format!("{name} {at} {one}"),
+                "email": format!("{name}{at}.{one}@seeded.example")}})
+            };
+            (0..5).map(event).collect::<Value>().to_string()
+        };
+        let (mut beside, mut without) = (Vec::new(), Vec::new());
+        for turn in 0..turns * 2 {
+            let is_sealing = turn % 2 == 0;
+            if is_sealing {
+                vault.seal_organisation(OrgId(1)).await?;
+            }
+            let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let (other, over) = (vault.clone(), is_over.clone());
+            // The same stream of the first organisation in both: taken in one, refused in the other.
+            let stream = tokio::spawn(async move {
+                let mut refused = 0;
+                for at in 0.. {
+                    if over.load(std::sync::atomic::Ordering::SeqCst) {
+                        break;
+                    }
+                    let text = body("first", turn * 1_000_000 + at);
+                    let events = events_of(text.as_bytes())?;
+                    refused += usize::from(other.seal(ProjectId(1), events, Arrival::default(), 0).await.is_err());
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                anyhow::Ok(refused)
+            });
+            for at in 0..requests {
+                let text = body("second", turn * 1_000_000 + at);
+                let events = events_of(text.as_bytes())?;
+                let started = std::time::Instant::now();
+                vault.seal(ProjectId(2), events, Arrival::default(), 0).await?;
+                let times = if is_sealing { &mut beside } else { &mut without };
+                times.push(started.elapsed());
+            }
+            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+            let refused = stream.await??;
+            ensure!(sabotage::is_out(43) || (refused > 0) == is_sealing, "the first organisation is sealed, or is not");
+            if is_sealing {
+                vault.unseal_organisation(OrgId(1)).await?;
+            }
+        }
+        let p99 = |mut times: Vec<std::time::Duration>| {
+            times.sort_unstable();
+            times[times.len() * 99 / 100].as_secs_f64() * 1e3
+        };
+        Ok((p99(beside), p99(without)))
     })
 }
 

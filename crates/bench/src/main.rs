@@ -9,6 +9,7 @@ use serde_json::json;
 use world::World;
 
 mod erase;
+mod exposure;
 mod feed;
 mod firewall;
 mod identities;
@@ -52,6 +53,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Append to a ledger from many threads, and verify it: durable entries a second, latency, entries verified a second
     Ledger(ledger::LedgerArgs),
+    /// Fill a ledger with disclosures, index them, and ask what was exposed
+    Exposure(exposure::ExposureArgs),
     /// Erase persons through the engine: one, and very many at once
     Erase(erase::EraseArgs),
     /// Give numbers to many persons, and measure the identity map: disk, rates, look-ups by address
@@ -90,6 +93,7 @@ fn main() -> Result<()> {
         Command::Firewall => firewall::run(),
         Command::Load(args) => load::run(&args)?,
         Command::Ledger(args) => ledger::run(&args)?,
+        Command::Exposure(args) => exposure::run(&args)?,
         Command::Erase(args) => runtime()?.block_on(erase::run(&args))?,
         Command::Identities(args) => runtime()?.block_on(identities::run(&args))?,
         Command::Query { folder, only, runs, json } => {

@@ -1,21 +1,26 @@
 //! A person's own data, to hand to them: everything that is known of them, as lines of JSON or as a page to read.
 //!
-//! The ledger has who is about to see what before a value is opened, and afterwards that it ended or was broken off.
+//! It leaves as every disclosure does (`crates/engine/src/disclosure/stream.rs`): written down first, stopped by locks, limits
+//! and seals.
 //! The page is one file, without scripts and without anything to fetch; everything in it is escaped.
 
 use std::sync::Arc;
 
-use cofferdam_ledger::{Entry, Intent, Kind, RoaringBitmap};
+use cofferdam_ledger::{Entry, Kind};
 use cofferdam_model::{Class, PersonalField, SubjectNo};
 use cofferdam_query::calendar::utc_text;
-use cofferdam_query::{EventFound, People};
+use cofferdam_query::{EventFound, Input, People};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::member::{Caller, SteppedUp, Who};
+use crate::disclosure::request::bitmap;
+use crate::disclosure::spent;
+use crate::disclosure::store::RowKind;
+use crate::disclosure::stream::{Outlet, Piece, Run};
+use crate::member::{Caller, SteppedUp};
 use crate::{Engine, Error, Project, Result};
 
 /// Why a person's data is opened. The numbers are in the ledger: none changes its meaning.
@@ -37,12 +42,6 @@ pub enum AccessFormat {
     Html,
 }
 
-/// A piece of an export; an error ends it before its end.
-pub(crate) type Piece = std::io::Result<Vec<u8>>;
-
-/// Pieces that wait for a slow reader.
-const PIECES_WAITING: usize = 8;
-
 impl Engine {
     /// Everything that is known of a person, piece by piece.
     ///
@@ -58,105 +57,66 @@ impl Engine {
         format: AccessFormat,
     ) -> Result<mpsc::Receiver<Piece>> {
         let request = stepped_up.request();
-        stepped_up.spend(caller, request, Class::C4)?;
+        let newest_us = spent(caller, stepped_up, Class::C4)?;
+        self.check_held(caller, newest_us).await?;
+        self.check_limits(caller.member.org, Some(caller.member.id))?;
         let subject = self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?;
-        let merges = self.vault.merges(project.id);
-        let person = merges.canonical(subject);
-        let subjects: RoaringBitmap =
-            merges.group(person).map_or(vec![person], |group| group.members.clone()).iter().map(|one| one.0).collect();
-        let purpose = purpose as u64;
-        let intent = Intent {
-            org: project.org,
-            project: project.id,
-            fields: PersonalField::ALL.into_iter().collect(),
-            subjects,
-            context: Entry { purpose, ..caller.entry(self, Kind::Intent) },
-        };
-        let ticket = self.ledger.authorise_async(intent).await?;
-        let end = Entry {
-            purpose,
-            object: u64::from(project.id.0),
-            refers_to: Some(ticket.seq()),
-            ..caller.entry(self, Kind::Done)
-        };
-        let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-        let (engine, project, who) = (self.clone(), project.clone(), caller.who());
-        tokio::spawn(async move {
-            let mut out = Out { sender, format, rows: 0 };
-            let result = engine.write_person(who, &project, person, ticket, &mut out).await;
-            let kind = if result.is_ok() { Kind::Done } else { Kind::Aborted };
-            if let Err(error) = engine.ledger.append_async(Entry { kind, count: out.rows, ..end }).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the end of a disclosure is not recorded");
-            }
-            if let Err(error) = result {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a disclosure was broken off");
-                // Whoever reads sees that it is not whole; whoever has gone sees nothing.
-                let _ = out.sender.send(Err(std::io::Error::other("broken off"))).await;
-            }
-        });
-        Ok(receiver)
-    }
-
-    async fn write_person(
-        self: &Arc<Engine>,
-        who: Who,
-        project: &Arc<Project>,
-        person: SubjectNo,
-        ticket: cofferdam_ledger::DisclosureTicket,
-        out: &mut Out,
-    ) -> Result<()> {
-        let seq = ticket.seq();
-        let subjects: Vec<SubjectNo> = ticket.subjects().collect();
-        let names = self.vault.pseudonyms(project.id, &subjects).await?;
-        let name = |subject: SubjectNo| names.get(&subject).cloned().unwrap_or_default();
-        self.check_unlocked(&who)?;
-        let disclosed = self.vault.disclose(ticket).await?;
-        out.send(out.format.head(&name(person), project, &utc_text(self.now_us()), seq)).await?;
-        for subject in disclosed.subjects() {
-            for (_, property, json) in subject.values() {
-                let value = Zeroizing::new(json.to_owned());
-                let value: Value = serde_json::from_str(&value).map_err(|_| Error::Interrupted)?;
-                out.rows += 1;
-                out.send(out.format.property(&name(subject.subject), property, &value, true)).await?;
-            }
-        }
-        if let Some(view) = self.vault.profiles(project.id, &[person]).await?.remove(&person) {
-            for (property, value) in view.properties {
-                out.rows += 1;
-                out.send(out.format.property(&name(person), &property, &value, false)).await?;
-            }
-        }
-        out.send(out.format.between()).await?;
-        let (sender, format, engine) = (out.sender.clone(), out.format, self.clone());
-        let run = move |input: &cofferdam_query::Input<'_>| {
-            let mut rows = 0;
-            cofferdam_query::history(input, |events| {
-                // Locked while it runs: it ends here.
-                if engine.refused_by_lock(&who).is_some() {
-                    return Err(cofferdam_query::Error::Cancelled);
-                }
-                rows += events.len() as u64;
-                let text: String = events.iter().map(|event| format.event(event)).collect();
-                sender.blocking_send(Ok(text.into_bytes())).map_err(|_| cofferdam_query::Error::Cancelled)
-            })?;
-            Ok(rows)
-        };
-        let (rows, _) = self.on_snapshot(project, Some(person), People::default(), run).await?;
-        out.rows += rows;
-        out.send(out.format.tail(out.rows)).await
+        let person = self.vault.merges(project.id).canonical(subject);
+        let slot = self.disclosures.slot()?;
+        let row = self.single(caller, project, request, RowKind::Access, b"").await?;
+        self.reserve(caller, &row, &bitmap([person]), false).await?;
+        let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
+        let run = Run::new(row.id, project, caller.who(), true, context).once();
+        self.stream(Arc::new(run), slot, None, move |out| write_person(out, person, format)).await
     }
 }
 
-struct Out {
-    sender: mpsc::Sender<Piece>,
-    format: AccessFormat,
-    rows: u64,
-}
-
-impl Out {
-    async fn send(&self, text: String) -> Result<()> {
-        self.sender.send(Ok(text.into_bytes())).await.map_err(|_| Error::Interrupted)
+fn write_person(out: &mut Outlet, person: SubjectNo, format: AccessFormat) -> Result<()> {
+    let (engine, project) = (out.engine.clone(), out.run.project.clone());
+    let merges = engine.vault.merges(project.id);
+    let subjects = merges.group(person).map_or(vec![person], |group| group.members.clone());
+    let ticket = out.open(PersonalField::ALL.into_iter().collect(), bitmap(subjects.iter().copied()))?;
+    let seq = ticket.seq();
+    let names = out.wait(engine.vault.pseudonyms(project.id, &subjects))?;
+    let name = |subject: SubjectNo| names.get(&subject).cloned().unwrap_or_default();
+    let disclosed = out.wait(engine.vault.disclose(ticket))?;
+    let mut rows = 0;
+    let mut write = |out: &mut Outlet, text: String, more: u64| {
+        rows += more;
+        out.write(Zeroizing::new(text.into_bytes()), more)
+    };
+    write(out, format.head(&name(person), &project, &utc_text(engine.now_us()), seq), 0)?;
+    for subject in disclosed.subjects() {
+        for (_, property, json) in subject.values() {
+            let value: Value = serde_json::from_str(json).map_err(|_| Error::Interrupted)?;
+            write(out, format.property(&name(subject.subject), property, &value, true), 1)?;
+        }
     }
+    if let Some(view) = out.wait(engine.vault.profiles(project.id, &[person]))?.remove(&person) {
+        for (property, value) in view.properties {
+            write(out, format.property(&name(person), &property, &value, false), 1)?;
+        }
+    }
+    write(out, format.between(), 0)?;
+    let (snapshot, _) =
+        out.wait(engine.on_snapshot(&project, None, People::default(), |input| Ok(input.snapshot.clone())))?;
+    let people = People::default();
+    let mut input = Input::new(&snapshot, &merges, &project.zone, engine.now_us(), &people);
+    input.person = Some(person);
+    let mut failed = None;
+    let walked = cofferdam_query::history(&input, |events| {
+        let text: String = events.iter().map(|event| format.event(event)).collect();
+        let written = out.check().and_then(|()| write(out, text, events.len() as u64));
+        written.map_err(|error| {
+            failed = Some(error);
+            cofferdam_query::Error::Cancelled
+        })
+    });
+    match failed {
+        Some(error) => return Err(error),
+        None => walked.map_err(crate::ask::refusal)?,
+    }
+    out.write(Zeroizing::new(format.tail(rows).into_bytes()), 0)
 }
 
 impl AccessFormat {

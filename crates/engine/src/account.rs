@@ -294,9 +294,27 @@ impl Engine {
         Ok(checked.map(|(_, factor)| factor))
     }
 
-    pub(crate) async fn member_of(&self, row: MemberRow) -> Result<Member> {
+    /// Number of the member with an e-mail address.
+    ///
+    /// # Errors
+    /// When there is none, or not in this organisation.
+    pub(crate) async fn member_with(&self, org: Option<OrgId>, email: &str) -> Result<u32> {
+        let print = self.vault.fingerprint("member email", normal_email(email).as_bytes());
+        let row = self.meta.member_by_print(&print).await?.filter(|row| org.is_none_or(|org| org == row.org));
+        Ok(row.ok_or(Error::NotFound("member"))?.id)
+    }
+
+    pub(crate) fn member_name(&self, row: &MemberRow) -> Result<String> {
+        Ok(self.personal(row)?.name)
+    }
+
+    fn personal(&self, row: &MemberRow) -> Result<Personal> {
         let personal = self.vault.open_secret("member", row.id, &row.sealed)?;
-        let personal: Personal = serde_json::from_slice(&personal).map_err(|_| Error::Interrupted)?;
+        serde_json::from_slice(&personal).map_err(|_| Error::Interrupted)
+    }
+
+    pub(crate) async fn member_of(&self, row: MemberRow) -> Result<Member> {
+        let personal = self.personal(&row)?;
         let organisation = self.meta.organisation_name(row.org).await?;
         let (id, org, roles) = (row.id, row.org, row.roles);
         Ok(Member { id, org, roles, name: personal.name, email: personal.email, organisation })

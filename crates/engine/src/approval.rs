@@ -67,7 +67,7 @@ pub struct Waiting {
 }
 
 /// An address without what its mailbox ignores: the same for accounts that one person reads.
-fn mailbox(email: &str) -> String {
+pub(crate) fn mailbox(email: &str) -> String {
     let email = email.to_lowercase();
     match email.split_once('@') {
         Some((local, domain)) => format!("{}@{domain}", local.split('+').next().unwrap_or_default()),

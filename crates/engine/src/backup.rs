@@ -2,7 +2,8 @@
 //!
 //! The order is that of durability backwards: events first, then the persons they name, then the keys, then the
 //! ledger, so that what is in the copy finds what it needs there. A restore follows the list of destroyed keys to its
-//! newest end before it opens anything: persons who were deleted after the backup stay deleted.
+//! newest end before it opens anything, and the first start the list of erased persons: who was deleted or erased after
+//! the backup stays so.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,6 +64,8 @@ impl Engine {
         create_private(&copies).map_err(io("make a folder for copies", &copies))?;
         let held = self.lake.hold().await?;
         self.meta.copy_to(&copies.join("meta.db")).await?;
+        self.desk.copy_to(&copies).await?;
+        crate::incident::copy_keys(&self.folder, &copies)?;
         self.vault.copy_databases(&copies).await?;
         ledger::copy(&self.folder, &self.ledger, &copies).await?;
         let mut writer = self.vault.begin_backup(&self.folder, to, self.now_us())?;
@@ -174,6 +177,13 @@ fn copy_apart(from: &Path, to: &Path) -> Result<()> {
     let list = from.join("shreds.log");
     std::fs::copy(&list, to.join("shreds.log"))
         .map_err(io("copy the list of destroyed keys, without which deleted persons would come back,", &list))?;
+    // The list of erased persons is there once somebody was.
+    match std::fs::copy(from.join("erased.log"), to.join("erased.log")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(io("copy the list of erased persons", from)(error));
+        }
+        _ => {}
+    }
     let keys = from.join("backup-keys");
     for entry in std::fs::read_dir(&keys).map_err(io("list the backup keys", &keys))? {
         let entry = entry.map_err(io("list the backup keys", &keys))?;
@@ -181,4 +191,86 @@ fn copy_apart(from: &Path, to: &Path) -> Result<()> {
             .map_err(io("copy a backup key", &entry.path()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_ledger::certificate::Certificate;
+    use cofferdam_ledger::note::VerifierKey;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{NOW_US, import, last_entries, open, shop};
+    use crate::{ErasureReason, Project, Whom};
+
+    async fn visit(engine: &Engine, project: &Arc<Project>, id: &str) {
+        let events: Vec<serde_json::Value> = (0..3)
+            .map(|at| {
+                json!({"event": "Visit", "properties": {"time": NOW_US / 1_000_000 - at, "distinct_id": id,
+                    "$insert_id": format!("{id}-{at}"), "email": format!("{id}@b.io")}})
+            })
+            .collect();
+        import(engine, project, &events).await;
+    }
+
+    async fn persons(engine: &Engine, project: &Arc<Project>) -> (u64, u64) {
+        let status = engine.status(project).await.unwrap();
+        (status.events, status.persons)
+    }
+
+    async fn erase(engine: &Engine, project: &Arc<Project>, id: &str) -> String {
+        let whom = Whom { persons: Vec::new(), ids: vec![id.to_owned()] };
+        let made = engine.erase_all(engine.acting(Some(1)), project, &whom, ErasureReason::Request).await.unwrap();
+        engine.certificate(project, made.erasure.id).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_was_erased_after_a_backup_is_erased_again_when_it_is_put_back_and_nobody_else() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        let engine = open(&at("data")).await;
+        let project = shop(&engine).await;
+        for id in ["ada", "bea", "cleo"] {
+            visit(&engine, &project, id).await;
+        }
+        engine.backup(&at("backup")).await.unwrap();
+        let first = erase(&engine, &project, "bea").await;
+        // Somebody the backup does not know: their number will be another's in what is restored.
+        visit(&engine, &project, "dora").await;
+        erase(&engine, &project, "dora").await;
+        assert_eq!(persons(&engine, &project).await, (6, 2));
+        drop((engine, project));
+
+        let head = BackupHead::read(&at("backup")).unwrap();
+        let root = head.wanted.with_key_file(&at("data").join("root.key")).unwrap();
+        let restored = at("restored");
+        let wrong = restore(head, &restored, &at("data").join("apart"), root, Arc::new(|| NOW_US)).await.unwrap();
+        assert_eq!(wrong, Vec::<String>::new());
+        std::fs::copy(at("data").join("root.key"), restored.join("root.key")).unwrap();
+
+        let engine = open(&restored).await;
+        let project = engine.project(cofferdam_model::ProjectId(1)).unwrap();
+        assert_eq!(persons(&engine, &project).await, (6, 2), "bea is erased again");
+        let (known, _) = engine.vault.known_persons(project.id, &["bea".to_owned()]).await.unwrap();
+        assert!(known.is_empty() && engine.vault.find_by_mail(project.org, "bea@b.io").await.unwrap().is_empty());
+        let erasures = engine.erasures(&project).await.unwrap();
+        assert!(erasures.len() == 1 && erasures[0].is_done && erasures[0].statement.contains("again: "));
+        assert!(erasures[0].statement.contains("hidden: 3 events"), "{:?}", erasures[0]);
+        let kinds: Vec<Kind> = last_entries(&engine, 2).into_iter().map(|entry| entry.kind).collect();
+        assert_eq!(kinds, [Kind::Shredded, Kind::Erased]);
+        // Both certificates stand: the one from before, and the one of what was done again.
+        let key = VerifierKey::parse(&engine.ledger_key()).unwrap();
+        let second = engine.certificate(&project, erasures[0].id).await.unwrap();
+        for text in [first, second] {
+            Certificate::parse(&text).unwrap().verify(&key).unwrap();
+        }
+
+        visit(&engine, &project, "eve").await;
+        visit(&engine, &project, "fay").await;
+        drop((engine, project));
+        let engine = open(&restored).await;
+        let project = engine.project(cofferdam_model::ProjectId(1)).unwrap();
+        assert_eq!(persons(&engine, &project).await, (12, 4), "dora's number is eve's now, who was never erased");
+        assert_eq!(engine.erasures(&project).await.unwrap().len(), 1);
+    }
 }

@@ -7,8 +7,49 @@ use std::sync::Arc;
 use cofferdam_ledger::disk::{Keep, LocalDisk, replace};
 use cofferdam_ledger::{Clock, Entry, Kind, LastSeen, Log, Options, Pseudonym, WitnessLink, signing_key, verify};
 use cofferdam_vault::{RootKey, Site, Vault};
+use serde::Serialize;
+use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use crate::{Engine, Error, Result};
+
+/// How a reading of the whole ledger goes.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Verification {
+    Progress {
+        /// Entries that were read.
+        entries: u64,
+        of: u64,
+    },
+    End(LedgerVerified),
+    Failed {
+        message: String,
+    },
+}
+
+/// What a reading of the whole ledger found.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct LedgerVerified {
+    /// Every entry is the one that was signed, in its place, and every subject set is the one that its entry names.
+    pub is_sound: bool,
+    /// Entries under the signed checkpoint, and those after it.
+    pub entries: u64,
+    pub unpublished: u64,
+    /// Root of the tree over the entries, base 64.
+    pub root: String,
+    /// The newest checkpoint, with its signatures: to keep, and to compare.
+    pub checkpoint: String,
+    /// What verifies it.
+    pub key: String,
+    /// Subject sets that were erased, with entries that say so.
+    pub erased: u64,
+    /// What is not as it was written, by the number of its entry; 100 at most.
+    pub wrong: Vec<String>,
+}
+
+/// Between two messages of a reading of the whole ledger.
+const TOLD_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 
 fn seed(vault: &Vault) -> [u8; 32] {
     vault.fingerprint("ledger signing key", b"")
@@ -118,9 +159,53 @@ impl Engine {
         Ok(())
     }
 
+    /// The head of an entry about what a member did; `None` for whoever runs the server. Its kind is to be set.
+    pub fn acting(&self, member: Option<u32>) -> Entry {
+        Entry { actor: member.map(|member| self.actor(member)), ..Entry::of(Kind::SetUp) }
+    }
+
     /// What a member is called in the ledger.
     pub(crate) fn actor(&self, member: u32) -> Pseudonym {
         Pseudonym::of(&self.vault.fingerprint("ledger actor", &member.to_le_bytes()))
+    }
+
+    /// Reads the whole ledger, and tells how far it is; the last message says what was found. Whoever drops the
+    /// receiver ends it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody else does.
+    pub fn verify_ledger(&self) -> Result<mpsc::Receiver<Verification>> {
+        let turn = self.verifying.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let (sender, receiver) = mpsc::channel(16);
+        let log = self.ledger.clone();
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let mut told_at = None;
+            let verified = log.verify(&mut |entries, of| {
+                let is_due = told_at.is_none_or(|at: std::time::Instant| at.elapsed() > TOLD_EVERY);
+                if is_due {
+                    told_at = Some(std::time::Instant::now());
+                    return sender.blocking_send(Verification::Progress { entries, of }).is_ok();
+                }
+                !sender.is_closed()
+            });
+            let end = match verified {
+                Ok(found) => Verification::End(LedgerVerified {
+                    is_sound: found.wrong.is_empty(),
+                    entries: found.entries,
+                    unpublished: found.unpublished,
+                    root: cofferdam_ledger::note::print_hash(&found.root),
+                    checkpoint: log.checkpoint(),
+                    key: log.key().to_string(),
+                    erased: found.erased.len() as u64,
+                    wrong: found.wrong.into_iter().map(|wrong| wrong.what).collect(),
+                }),
+                Err(error) => Verification::Failed { message: error.to_string() },
+            };
+            // Whoever has gone needs no answer.
+            let _ = sender.blocking_send(end);
+        });
+        Ok(receiver)
     }
 
     /// The key that verifies the ledger, for whoever keeps it elsewhere.

@@ -44,16 +44,22 @@ mod approval;
 mod ask;
 mod backup;
 mod cohort;
+mod disclosure;
+mod exposure;
+mod incident;
 pub mod ingest;
 mod ledger;
 mod live;
 mod lock;
 mod member;
+mod merging;
 mod meta;
 mod outcomes;
 mod person;
 mod privacy;
 mod sealing;
+#[cfg(test)]
+mod testing;
 mod token;
 
 pub use access::{AccessFormat, AccessPurpose};
@@ -65,7 +71,21 @@ pub use cofferdam_ledger::{Transport, WitnessLink};
 pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
-pub use ledger::ledger_of;
+pub use disclosure::{
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress,
+    Purpose, Revealed, RevealedValue, Rule, Trip, Tripped, What,
+};
+pub use exposure::{
+    Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure,
+    ExposureQuestion, ExposureSum, FieldExposure, GrantExposure, OrganisationExposure, PersonsExposed, PersonsQuestion,
+    ProjectExposure,
+};
+pub use incident::{
+    AccountKind, CodeAnswer, Deadline, Draft, DraftText, Incident, IncidentCause, MailKeys, MailSettings, Measure,
+    NoticeProgress, OpenIncident, PackageMade, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times,
+    Told, UpdateIncident, package_recipient,
+};
+pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use live::{LiveEvent, LiveProperty, Source};
 pub use lock::{Lock, LockReason, LockTarget, Network};
 pub use member::{
@@ -73,6 +93,7 @@ pub use member::{
     PasskeySignIn, PasskeyView, RequestHash, RolesSet, Session, SessionView, SignedIn, StepUpChallenge, StepUpProof,
     SteppedUp, Visitor, Who,
 };
+pub use merging::PersonMerge;
 pub use meta::ProjectRecord;
 pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
@@ -109,6 +130,8 @@ pub enum Error {
     Vault(#[source] cofferdam_vault::Error),
     #[error("the ledger is not available")]
     Ledger(#[from] cofferdam_ledger::Error),
+    #[error("the index of disclosures is not available")]
+    Exposure(#[from] cofferdam_exposure::Error),
     #[error("the database of members and projects failed")]
     Meta(#[from] sqlx::Error),
     #[error("a background task ended before its answer")]
@@ -205,19 +228,26 @@ pub struct Engine {
     vault: Arc<Vault>,
     lake: Lake,
     ledger: Arc<cofferdam_ledger::Log>,
+    exposures: Arc<cofferdam_exposure::Index>,
+    /// One reader of the whole ledger at a time.
+    verifying: Arc<tokio::sync::Semaphore>,
     meta: meta::Meta,
+    desk: incident::Desk,
     accounts: account::Accounts,
     access: Access,
     step_ups: member::StepUps,
     ceremonies: member::Ceremonies,
     joining: member::Joining,
     locks: lock::Locks,
+    disclosures: disclosure::Disclosures,
     projects: RwLock<Projects>,
     outcomes: outcomes::Outcomes,
     live: live::Live,
     recent: ingest::Recent,
     asking: Arc<tokio::sync::Semaphore>,
     backing_up: tokio::sync::Mutex<()>,
+    /// One decision about the door at a time: what is written down of it is what happens.
+    deciding: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -257,6 +287,7 @@ impl Engine {
         }
         let vault = Arc::new(vault);
         let ledger = ledger::open(&folder, &vault, clock.clone(), witnesses).await?;
+        let exposures = exposure::open(&folder, &ledger).await?;
         let (merges, plans) = (vault.clone(), vault.clone());
         let options = cofferdam_lake::Options {
             flush_events,
@@ -269,10 +300,12 @@ impl Engine {
         };
         let lake = Lake::open(options, vault.log_keys()).await?;
         let meta = meta::Meta::open(&folder.join("meta.db")).await?;
+        let desk = incident::Desk::open(&folder).await?;
         let mut projects = Projects::default();
         for record in meta.projects(None).await? {
             projects.insert(&record);
         }
+        let disclosures = disclosure::Disclosures::open(meta.pool()).await?;
         let locks = lock::read_locks(&meta, &vault, None).await?;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let engine = Engine {
@@ -280,26 +313,34 @@ impl Engine {
             vault,
             lake,
             ledger,
+            exposures,
+            verifying: Arc::new(tokio::sync::Semaphore::new(1)),
             meta,
+            desk,
             accounts: account::Accounts::new(setup_code),
             access,
             step_ups: member::StepUps::default(),
             ceremonies: member::Ceremonies::default(),
             joining: member::Joining::default(),
             locks: lock::Locks::of(&locks),
+            disclosures,
             projects: RwLock::new(projects),
             outcomes: outcomes::Outcomes::new((clock)()),
             live: live::Live::default(),
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
             backing_up: tokio::sync::Mutex::default(),
+            deciding: tokio::sync::Mutex::default(),
             clock,
         };
         engine.expire_backup_keys()?;
         if is_unsealing {
             engine.record(cofferdam_ledger::Kind::Unsealed, None, 0).await?;
         }
+        engine.end_abandoned().await?;
+        engine.erase_again().await?;
         engine.finish_erasures().await?;
+        engine.finish_publishing().await?;
         Ok(engine)
     }
 
@@ -381,6 +422,15 @@ impl Engine {
     /// Writes the tail to segments, so that the next start has nothing to replay.
     pub async fn flush(&self) -> Result<()> {
         Ok(self.lake.flush().await?)
+    }
+}
+
+#[cfg(test)]
+impl Project {
+    /// One that is in no database.
+    pub(crate) fn of_test(id: u32) -> Project {
+        let (zone, mode) = (TimeZone::UTC, IdentityMode::Simplified);
+        Project { id: ProjectId(id), org: OrgId(1), zone, mode, is_test: false }
     }
 }
 

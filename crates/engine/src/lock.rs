@@ -377,7 +377,7 @@ impl Engine {
 
     /// Members who are there, are not locked and may do this, without those named.
     pub(crate) async fn who_may(&self, org: OrgId, control: Control, without: &[u32]) -> Result<Vec<u32>> {
-        let rows = self.meta.members(org).await?;
+        let rows = self.meta.members(Some(org)).await?;
         let able = rows.into_iter().filter(|row| {
             let who = Who {
                 org,

@@ -107,6 +107,11 @@ impl Meta {
         Ok(Meta { pool })
     }
 
+    /// For rows that another module keeps in this database.
+    pub(crate) fn pool(&self) -> SqlitePool {
+        self.pool.clone()
+    }
+
     /// Writes a consistent copy into a new file (SQLite).
     pub(crate) async fn copy_to(&self, path: &Path) -> Result<()> {
         sqlx::query("VACUUM INTO $1").bind(path.display().to_string()).execute(&self.pool).await?;

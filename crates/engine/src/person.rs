@@ -1,10 +1,13 @@
-//! One person: found by an address, erased everywhere, and what proves it.
+//! One person: erased everywhere, and what proves it.
 //!
 //! An erasure in order, each step durable before the next: the ledger says what is about to happen; the vault keeps the
 //! list of subjects; the vault destroys what it holds of them; the lake hides their events from everything and
 //! rewrites its files within [`limits::ERASE_WITHIN_SECONDS`]; uploaded cohorts and the live feed lose them; the
 //! ledger gets the hash of the statement that is the certificate. Every step can be done again, and an erasure that
 //! was begun is finished before the next start serves anything. Nothing is certified that a second count still finds.
+//!
+//! Who was erased is in a list apart from the databases too: a start that finds one of them, because an older copy was
+//! put back, erases them again before it serves anything, with a certificate of its own.
 //!
 //! A person is all subjects that were merged. What arrives late under their old numbers stays hidden; whoever comes
 //! back with the same id is a new person.
@@ -33,6 +36,16 @@ pub enum ErasureReason {
     Request = 10,
     ConsentWithdrawn = 11,
     NoLongerNeeded = 12,
+}
+
+/// The purpose of erasing persons once more after an older copy was put back.
+const ERASED_AGAIN: u64 = 13;
+
+/// Who had persons erased, as the ledger has it, and why.
+struct Ordered {
+    who: Entry,
+    purpose: u64,
+    is_again: bool,
 }
 
 /// Whom an erasure is about.
@@ -83,22 +96,6 @@ impl From<cofferdam_vault::Erasure> for Erasure {
 const ROUNDS: u32 = 3;
 
 impl Engine {
-    /// Persons of a project who have this e-mail address or telephone number, by their pseudonyms. The ledger has who
-    /// asked and how many were found, before they are told.
-    pub async fn find_persons(&self, caller: &Caller, project: &Project, address: &str) -> Result<Vec<String>> {
-        let mut found = self.vault.find_by_mail(project.org, address).await?;
-        if found.is_empty() {
-            found = self.vault.find_by_phone(project.org, address).await?;
-        }
-        let subjects: Vec<SubjectNo> =
-            found.into_iter().filter(|(of, _)| *of == project.id).map(|(_, subject)| subject).collect();
-        let entry =
-            Entry { object: u64::from(project.id.0), count: subjects.len() as u64, ..caller.entry(self, Kind::Sought) };
-        self.ledger.append_async(entry).await?;
-        let names = self.vault.pseudonyms(project.id, &subjects).await?;
-        Ok(subjects.iter().filter_map(|subject| names.get(subject).cloned()).collect())
-    }
-
     /// Erases persons everywhere. Once this returns, no answer has anything of them. Run it on a task of its own:
     /// given up half way, it goes on at the next start.
     ///
@@ -149,7 +146,8 @@ impl Engine {
             }
         }
         let subjects: Vec<SubjectNo> = subjects.into_iter().collect();
-        let begun = self.begin_erasure(who, project, &persons, &subjects, reason).await?;
+        let ordered = Ordered { who, purpose: reason as u64, is_again: false };
+        let begun = self.begin_erasure(ordered, project, &persons, &subjects).await?;
         let erasure = self.finish_erasure(begun, &subjects).await?;
         Ok(ErasureMade { erasure: erasure.into(), unknown })
     }
@@ -157,19 +155,23 @@ impl Engine {
     /// Writes down, in the ledger and then in the vault, what is about to be erased.
     async fn begin_erasure(
         &self,
-        who: Entry,
+        Ordered { who, purpose, is_again }: Ordered,
         project: &Arc<Project>,
         persons: &SubjectSet,
         subjects: &[SubjectNo],
-        reason: ErasureReason,
     ) -> Result<cofferdam_vault::Erasure> {
         let held = self.vault.held(project.id, subjects).await?;
         let set: SubjectSet = subjects.iter().copied().collect();
         let count = move |input: &cofferdam_query::Input<'_>| cofferdam_query::rows_of(input, &set);
         let (events, _) = self.on_snapshot(project, None, People::default(), count).await?;
         let begun_us = self.now_us();
-        let entry =
-            Entry { object: u64::from(project.id.0), purpose: reason as u64, count: subjects.len() as u64, ..who };
+        let entry = Entry {
+            kind: Kind::Shredded,
+            object: u64::from(project.id.0),
+            purpose,
+            count: subjects.len() as u64,
+            ..who
+        };
         let receipt = self.ledger.append_async(entry).await?;
         let entry = receipt.seq.ok_or(Error::Interrupted)?;
         let mut statement = format!(
@@ -192,7 +194,28 @@ impl Engine {
                 statement.push_str(&format!("person: {name}\n"));
             }
         }
-        Ok(self.vault.begin_erasure(project.id, subjects, entry, &statement).await?)
+        Ok(match is_again {
+            false => self.vault.begin_erasure(project.id, subjects, entry, &statement, begun_us).await?,
+            true => {
+                statement.push_str("again: it was ordered before, and this copy of the databases does not have it\n");
+                self.vault.begin_erasure_again(project.id, subjects, entry, &statement).await?
+            }
+        })
+    }
+
+    /// Begins to erase whom an older copy of the databases, that was put back, has and who was erased since.
+    pub(crate) async fn erase_again(&self) -> Result<()> {
+        for (id, subjects) in self.vault.erasures_missed().await? {
+            tracing::warn!(project = id.0, subjects = subjects.len(), "erasing again who was erased since this copy");
+            let project = self.project(id)?;
+            let merges = self.vault.merges(id);
+            // In an older copy a person may have become one with somebody else.
+            let person = |subject: &SubjectNo| Some(merges.canonical(*subject)).filter(|one| subjects.contains(one));
+            let persons: SubjectSet = subjects.iter().map(|subject| person(subject).unwrap_or(*subject)).collect();
+            let ordered = Ordered { who: self.acting(None), purpose: ERASED_AGAIN, is_again: true };
+            self.begin_erasure(ordered, &project, &persons, &subjects).await?;
+        }
+        Ok(())
     }
 
     /// Everything after the beginning; the same when it is done again.
@@ -305,45 +328,17 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use cofferdam_ledger::note::VerifierKey;
     use cofferdam_model::OrgId;
-    use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
+    use cofferdam_vault::wire::ProfileKind;
     use serde_json::json;
 
     use super::*;
-    use crate::{Options, Site};
-
-    const NOW_US: i64 = 1_800_000_000_000_000;
-
-    async fn open(folder: &Path) -> Engine {
-        let options = Options {
-            site: Site::in_folder(folder),
-            root: None,
-            flush_events: 1_000,
-            setup_code: "not used here".to_owned(),
-            geoip: None,
-            clock: Arc::new(|| NOW_US),
-            witnesses: Vec::new(),
-            access: crate::Access::default(),
-        };
-        Engine::open(options).await.unwrap()
-    }
+    use crate::testing::{NOW_US, import, open, shop};
 
     async fn world(engine: &Engine) -> Arc<Project> {
-        let first = crate::meta::NewMember {
-            email_print: b"print",
-            seal: &|_| (Vec::new(), Vec::new()),
-            password_hash: "",
-            totp_step: 0,
-            roles: cofferdam_model::Roles::FIRST_MEMBER,
-            now_us: NOW_US,
-        };
-        assert!(engine.meta.insert_first("Org", &first).await.unwrap());
-        let made = engine.new_project(OrgId(1), 1, "Shop", "UTC", IdentityMode::Simplified, false).await.unwrap();
-        let project = engine.project(made.id).unwrap();
-        let body: Vec<serde_json::Value> = (0..40)
+        let project = shop(engine).await;
+        let events: Vec<serde_json::Value> = (0..40)
             .map(|at| {
                 let user = format!("u{}", at % 4);
                 let properties =
@@ -351,12 +346,7 @@ mod tests {
                 json!({"event": "Visit", "properties": properties})
             })
             .collect();
-        let body = serde_json::Value::from(body).to_string();
-        let report = engine
-            .ingest(body.as_bytes(), Door::Import(Strictness::Strict), Some(project.clone()), None)
-            .await
-            .unwrap();
-        assert_eq!(report.stored, 40);
+        import(engine, &project, &events).await;
         let body: Vec<serde_json::Value> = (0..4)
             .map(|at| json!({"$distinct_id": format!("u{at}"), "$set": {"$email": format!("u{at}@b.io")}}))
             .collect();
@@ -383,10 +373,9 @@ mod tests {
             let project = world(&engine).await;
             let (persons, _) = engine.vault.known_persons(project.id, &["u1".to_owned()]).await.unwrap();
             let subjects: Vec<SubjectNo> = persons.iter().collect();
-            let begun = engine
-                .begin_erasure(Entry::of(Kind::Shredded), &project, &persons, &subjects, ErasureReason::Request)
-                .await
-                .unwrap();
+            let ordered =
+                Ordered { who: engine.acting(Some(1)), purpose: ErasureReason::Request as u64, is_again: false };
+            let begun = engine.begin_erasure(ordered, &project, &persons, &subjects).await.unwrap();
             if steps > 0 {
                 engine.vault.erase(project.id, &subjects).await.unwrap();
             }
@@ -421,10 +410,7 @@ mod tests {
 
         let event = json!({"event": "Visit", "properties": {"time": NOW_US / 1_000_000, "$insert_id": "new",
             "distinct_id": "u1", "email": "u1@b.io"}});
-        engine
-            .ingest(event.to_string().as_bytes(), Door::Import(Strictness::Strict), Some(project.clone()), None)
-            .await
-            .unwrap();
+        import(&engine, &project, &[event]).await;
         let status = engine.status(&project).await.unwrap();
         assert_eq!((status.events, status.persons), (31, 4));
         let found = engine.vault.find_by_mail(OrgId(1), "u1@b.io").await.unwrap();

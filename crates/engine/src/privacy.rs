@@ -1,16 +1,20 @@
 //! What members decide about the door: the tracking plan, the quarantine, and what the detectors of today find in the
 //! events of yesterday. No value is ever answered, only names, kinds and counts.
+//!
+//! The ledger has each decision before it takes effect, with properties by a keyed hash of their name. `who` is who
+//! decides, as an entry has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cofferdam_lake::columns::NOT_SET;
+use cofferdam_lake::columns::{NOT_SET, TIME_NOT_SET};
 use cofferdam_lake::{Column, PropertyKey, Segment};
+use cofferdam_ledger::{Entry, Kind, RoaringBitmap};
 use cofferdam_model::plan::PlanMode;
-use cofferdam_model::{Class, Detector, ProjectId, PropertyType, SubjectNo, TrackingPlan, limits};
+use cofferdam_model::{Class, Detector, FieldSet, ProjectId, PropertyType, SubjectNo, TrackingPlan, limits};
 use cofferdam_query::People;
 use cofferdam_query::calendar::utc_text;
-use cofferdam_vault::{Quarantine, Vault};
+use cofferdam_vault::{Quarantine, Vault, field_of};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -76,7 +80,7 @@ pub struct Finding {
     pub events: u64,
     /// Persons whose events they are.
     pub subjects: u64,
-    /// Exports and transfers that have carried the property of one of these persons, as recorded. Empty when none is.
+    /// Disclosures that have carried the property of one of these persons, as recorded: the newest 1,000, newest first.
     pub carried: Vec<Carried>,
 }
 
@@ -130,25 +134,57 @@ impl Engine {
     }
 
     /// Exchanges the tracking plan, from the next event on.
-    pub async fn set_plan(&self, project: &Project, plan: TrackingPlan) -> Result<TrackingPlan> {
+    pub async fn set_plan(&self, project: &Project, who: &Entry, plan: TrackingPlan) -> Result<TrackingPlan> {
+        let _one = self.deciding.lock().await;
+        self.vault.check_plan(project.id, &plan).map_err(refusal)?;
+        self.record_plan(project, who, &plan).await?;
         self.vault.set_plan(project.id, plan).await.map_err(refusal)?;
         Ok(self.plan(project))
     }
 
-    pub async fn set_plan_mode(&self, project: &Project, mode: PlanMode) -> Result<TrackingPlan> {
+    pub async fn set_plan_mode(&self, project: &Project, who: &Entry, mode: PlanMode) -> Result<TrackingPlan> {
+        let _one = self.deciding.lock().await;
+        self.record_plan(project, who, &TrackingPlan { mode, ..self.plan(project) }).await?;
         self.vault.set_mode(project.id, mode).await.map_err(refusal)?;
         Ok(self.plan(project))
     }
 
     /// Raises the class of a property, from the next event on.
-    pub async fn raise_class(&self, project: &Project, name: &str, class: Class) -> Result<()> {
+    pub async fn raise_class(&self, project: &Project, who: &Entry, name: &str, class: Class) -> Result<()> {
         check_name(name)?;
         check_class(class)?;
+        let _one = self.deciding.lock().await;
+        self.record_plan(project, who, &self.vault.plan_with(project.id, name, class).map_err(refusal)?).await?;
         self.vault.raise_class(project.id, name, class).await.map_err(refusal)
     }
 
-    /// The same, and history is without the property when this returns.
-    pub async fn remove_from_history(&self, project: &Project, name: &str, class: Class) -> Result<()> {
+    /// Writes down which plan is about to be in force.
+    async fn record_plan(&self, project: &Project, who: &Entry, plan: &TrackingPlan) -> Result<()> {
+        let text = serde_json::to_vec(plan).map_err(|_| Error::Interrupted)?;
+        let print = self.vault.fingerprint("ledger plan", &text);
+        self.decided(project, who, Kind::PlanSet, 0, print.to_vec()).await
+    }
+
+    async fn decided(&self, project: &Project, who: &Entry, kind: Kind, count: u64, extra: Vec<u8>) -> Result<()> {
+        let entry = Entry { kind, object: u64::from(project.id.0), count, extra, ..who.clone() };
+        self.ledger.append_async(entry).await?;
+        Ok(())
+    }
+
+    /// What a property is called in the ledger.
+    fn keyed_name(&self, project: &Project, name: &str) -> Vec<u8> {
+        let text = [&project.id.0.to_be_bytes()[..], name.as_bytes()].concat();
+        self.vault.fingerprint("ledger property", &text)[..16].to_vec()
+    }
+
+    /// Raises the class of a property, and history is without the property when this returns.
+    pub async fn remove_from_history(
+        &self,
+        project: &Arc<Project>,
+        who: &Entry,
+        name: &str,
+        class: Class,
+    ) -> Result<()> {
         if class < Class::C3 {
             return refused(
                 "invalid_class",
@@ -157,6 +193,9 @@ impl Engine {
             );
         }
         check_name(name)?;
+        let _one = self.deciding.lock().await;
+        self.vault.plan_with(project.id, name, class).map_err(refusal)?;
+        self.record_removal(project, who, name, class).await?;
         if !self.vault.remove_from_history(project.id, name, class).await.map_err(refusal)? {
             return refused(
                 "stays_in_history",
@@ -166,6 +205,35 @@ impl Engine {
         }
         self.lake.flush().await?;
         Ok(self.lake.compact_now().await?)
+    }
+
+    async fn record_removal(&self, project: &Arc<Project>, who: &Entry, name: &str, class: Class) -> Result<()> {
+        let wanted = name.to_owned();
+        let run = move |input: &cofferdam_query::Input<'_>| {
+            let (mut values, mut subjects) = (0_u64, BTreeSet::new());
+            for segment in input.snapshot.segments() {
+                for key in segment.keys().filter(|key| key.name == wanted) {
+                    let Some(column) = segment.column(key)? else { continue };
+                    visible_rows(segment, |subject, row| {
+                        if is_set(&column, row) {
+                            values += 1;
+                            subjects.insert(subject);
+                        }
+                    })?;
+                }
+            }
+            Ok((values, subjects))
+        };
+        let ((values, subjects), _) = self.on_snapshot(project, None, People::default(), run).await?;
+        let carried = self.carriers(project).await?.of(&subjects, name);
+        let mut extra = self.keyed_name(project, name);
+        extra.push(class as u8);
+        extra.extend(values.to_be_bytes());
+        extra.extend(u32::try_from(carried.len()).unwrap_or(u32::MAX).to_be_bytes());
+        let room = (limits::LEDGER_EXTRA_BYTES_MAX - extra.len()) / 8;
+        extra.extend(carried.iter().take(room).flat_map(|carried| carried.entry.to_be_bytes()));
+        let persons = subjects.iter().filter(|subject| **subject != SubjectNo::NOBODY).count() as u64;
+        self.decided(project, who, Kind::HistoryRemoved, persons, extra).await
     }
 
     pub async fn quarantine(&self, project: &Project) -> Result<QuarantineView> {
@@ -193,14 +261,31 @@ impl Engine {
 
     /// Takes a property into the plan. Quarantined values go into profiles when the class is personal, and are
     /// destroyed when not: events are never rewritten.
-    pub async fn release(&self, project: &Project, name: &str, class: Class) -> Result<Released> {
+    pub async fn release(&self, project: &Project, who: &Entry, name: &str, class: Class) -> Result<Released> {
         check_class(class)?;
+        let _one = self.deciding.lock().await;
+        if self.plan(project).property(name).is_some_and(|property| class < property.class) {
+            return Err(refusal(cofferdam_vault::Error::ClassLowered { name: name.to_owned() }));
+        }
+        let count = self.quarantined(project, name).await?;
+        let extra = [self.keyed_name(project, name), vec![class as u8]].concat();
+        self.decided(project, who, Kind::QuarantineReleased, count, extra).await?;
         let released = self.vault.release(project.id, name, class).await.map_err(refusal)?;
         released.map(Released::from).ok_or(Error::NotFound("property in quarantine"))
     }
 
+    /// Quarantined values of a property.
+    async fn quarantined(&self, project: &Project, name: &str) -> Result<u64> {
+        let quarantine = self.vault.quarantine(project.id, self.now_us()).await?;
+        let found = quarantine.names.into_iter().find(|known| known.name == name);
+        found.map(|known| known.values).ok_or(Error::NotFound("property in quarantine"))
+    }
+
     /// Destroys what is quarantined of a property. Answers how many values.
-    pub async fn purge(&self, project: &Project, name: &str) -> Result<u64> {
+    pub async fn purge(&self, project: &Project, who: &Entry, name: &str) -> Result<u64> {
+        let _one = self.deciding.lock().await;
+        let count = self.quarantined(project, name).await?;
+        self.decided(project, who, Kind::QuarantinePurged, count, self.keyed_name(project, name)).await?;
         match self.vault.purge(project.id, name).await? {
             0 => Err(Error::NotFound("property in quarantine")),
             gone => Ok(gone),
@@ -208,7 +293,7 @@ impl Engine {
     }
 
     /// Runs the detectors of today over every stored event.
-    pub async fn scan(&self, project: &Arc<Project>) -> Result<Scan> {
+    pub async fn scan(&self, project: &Arc<Project>, who: &Entry) -> Result<Scan> {
         let (vault, id) = (self.vault.clone(), project.id);
         let run = move |input: &cofferdam_query::Input<'_>| {
             let mut found: BTreeMap<(String, Detector), Hits> = BTreeMap::new();
@@ -218,10 +303,15 @@ impl Engine {
             Ok((input.snapshot.events(), found))
         };
         let ((events, found), _) = self.on_snapshot(project, None, People::default(), run).await?;
+        let everybody: BTreeSet<SubjectNo> = found.values().flat_map(|hits| &hits.subjects).copied().collect();
+        let kinds = found.keys().fold(0_u64, |kinds, (_, detector)| kinds | 1 << detector.number());
+        let extra: Vec<u8> = [events, found.len() as u64, kinds].into_iter().flat_map(u64::to_be_bytes).collect();
+        self.decided(project, who, Kind::HistorySearched, everybody.len() as u64, extra).await?;
+        let carriers = self.carriers(project).await?;
         let mut findings: Vec<Finding> = found
             .into_iter()
             .map(|((property, detector), hits)| Finding {
-                carried: self.carried(project, &hits.subjects, &property),
+                carried: carriers.of(&hits.subjects, &property),
                 property,
                 class: hits.class,
                 detector,
@@ -235,10 +325,49 @@ impl Engine {
         Ok(Scan { events, findings, is_cut })
     }
 
-    /// Which recorded disclosures have carried a property of these persons. The ledger of this version has no entries
-    /// of disclosures, and nothing discloses: the exact answer is none.
-    fn carried(&self, _project: &Project, _subjects: &BTreeSet<SubjectNo>, _property: &str) -> Vec<Carried> {
-        Vec::new()
+    /// What the ledger has of disclosures of a project's persons.
+    async fn carriers(&self, project: &Project) -> Result<Carriers> {
+        let (ledger, project) = (self.ledger.clone(), u64::from(project.id.0));
+        let read = tokio::task::spawn_blocking(move || {
+            ledger.settle()?;
+            let (mut carriers, mut from) = (Carriers(Vec::new()), 0);
+            loop {
+                let entries = ledger.entries(from, from + LEDGER_AT_ONCE)?;
+                if entries.is_empty() {
+                    return Ok(carriers);
+                }
+                from += entries.len() as u64;
+                let intents = entries.into_iter().map(|recorded| (recorded.seq, recorded.entry));
+                for (seq, entry) in intents.filter(|(_, entry)| entry.kind == Kind::Intent && entry.object == project) {
+                    // Of an erased set nobody can say any more who was in it.
+                    if let Some(subjects) = ledger.subjects(seq)? {
+                        carriers.0.push((seq, entry.fields, subjects));
+                    }
+                }
+            }
+        });
+        read.await.map_err(|_| Error::Interrupted)?
+    }
+}
+
+/// Entries of the ledger that are read at a time.
+const LEDGER_AT_ONCE: u64 = 10_000;
+
+/// Intents by their number: which fields of whom.
+struct Carriers(Vec<(u64, FieldSet, RoaringBitmap)>);
+
+impl Carriers {
+    /// Those that let a property of these persons out, newest first. Who gets their own data gets their events too.
+    fn of(&self, subjects: &BTreeSet<SubjectNo>, property: &str) -> Vec<Carried> {
+        let field = field_of(property);
+        let mut carried = Vec::new();
+        for (entry, fields, disclosed) in self.0.iter().rev() {
+            let count = disclosed.iter().filter(|subject| subjects.contains(&SubjectNo(*subject))).count() as u64;
+            if fields.contains(field) && count > 0 && carried.len() < limits::SCAN_CARRIED_MAX {
+                carried.push(Carried { entry: *entry, subjects: count });
+            }
+        }
+        carried
     }
 }
 
@@ -255,34 +384,50 @@ fn scan_segment(
     segment: &Segment,
     found: &mut BTreeMap<(String, Detector), Hits>,
 ) -> cofferdam_query::Result<()> {
-    let core = segment.core()?;
     for key in segment.keys() {
         let Some(column) = segment.column(key)? else { continue };
         let judged = judge_column(vault, project, key, &column);
         if judged.is_empty() {
             continue;
         }
-        let mut hidden = segment.hidden().iter().copied().peekable();
-        for (at, subject) in core.subjects.iter().enumerate() {
-            for row in core.offsets[at]..core.offsets[at + 1] {
-                if hidden.next_if_eq(&row).is_some() {
-                    continue;
-                }
-                let Some((class, detector)) = judged.at(&column, row as usize) else { continue };
-                let hits = found.entry((key.name.clone(), detector)).or_insert_with(|| Hits {
-                    class,
-                    events: 0,
-                    subjects: BTreeSet::new(),
-                });
-                hits.class = hits.class.max(class);
-                hits.events += 1;
-                if SubjectNo(*subject) != SubjectNo::NOBODY {
-                    hits.subjects.insert(SubjectNo(*subject));
-                }
+        visible_rows(segment, |subject, row| {
+            let Some((class, detector)) = judged.at(&column, row) else { return };
+            let hits = found.entry((key.name.clone(), detector)).or_insert_with(|| Hits {
+                class,
+                events: 0,
+                subjects: BTreeSet::new(),
+            });
+            hits.class = hits.class.max(class);
+            hits.events += 1;
+            if subject != SubjectNo::NOBODY {
+                hits.subjects.insert(subject);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Each row that is not hidden, with its subject.
+fn visible_rows(segment: &Segment, mut each: impl FnMut(SubjectNo, usize)) -> cofferdam_query::Result<()> {
+    let core = segment.core()?;
+    let mut hidden = segment.hidden().iter().copied().peekable();
+    for (subject, rows) in core.subjects.iter().zip(core.offsets.windows(2)) {
+        for row in rows[0]..rows[1] {
+            if hidden.next_if_eq(&row).is_none() {
+                each(SubjectNo(*subject), row as usize);
             }
         }
     }
     Ok(())
+}
+
+fn is_set(column: &Column, row: usize) -> bool {
+    match column {
+        Column::Text(text) => text.codes.get(row) != NOT_SET,
+        Column::Number(values) => !values[row].is_nan(),
+        Column::Bool(values) => values[row] != 0,
+        Column::Time(values) => values[row] != TIME_NOT_SET,
+    }
 }
 
 /// What the detectors say of the values of a column, each different value asked about once.
@@ -335,5 +480,93 @@ fn judge_column(vault: &Vault, project: ProjectId, key: &PropertyKey, column: &C
             Judged::Numbers(hits.collect())
         }
         Column::Bool(_) | Column::Time(_) => Judged::Numbers(BTreeMap::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_ledger::Intent;
+    use cofferdam_model::PersonalField;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{NOW_US, import, last_entries, open, shop};
+
+    fn number<const N: usize>(extra: &[u8], at: usize) -> u64 {
+        extra[at..at + N].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    async fn world(engine: &Engine) -> Arc<Project> {
+        let project = shop(engine).await;
+        let event = |at: i64| {
+            let (id, insert_id) = (format!("u{}", at % 3), format!("i{at}"));
+            json!({"event": "Visit", "properties": {"time": NOW_US / 1_000_000 - at, "$insert_id": insert_id,
+                "distinct_id": id, "mood": "fine", "shade": "red"}})
+        };
+        import(engine, &project, &(0..12).map(event).collect::<Vec<_>>()).await;
+        project
+    }
+
+    #[tokio::test]
+    async fn the_ledger_has_what_was_looked_for_in_history_what_left_it_and_who_had_been_given_it() {
+        let home = tempfile::tempdir().unwrap();
+        let engine = open(home.path()).await;
+        let (project, officer) = (world(&engine).await, engine.acting(Some(7)));
+        let (persons, _) = engine.vault.known_persons(project.id, &["u1".to_owned()]).await.unwrap();
+        let disclose = |fields: FieldSet| Intent {
+            org: project.org,
+            project: project.id,
+            fields,
+            subjects: persons.iter().map(|subject| subject.0).collect(),
+            context: Entry::of(Kind::Intent),
+        };
+        let other = engine.ledger.authorise(disclose(FieldSet::EMPTY.with(PersonalField::Email))).unwrap();
+        let given = engine.ledger.authorise(disclose(PersonalField::ALL.into_iter().collect())).unwrap();
+        assert!(other.seq() < given.seq());
+
+        engine.raise_class(&project, &officer, "mood", Class::C4).await.unwrap();
+        let entry = last_entries(&engine, 1).remove(0);
+        assert_eq!((entry.kind, entry.actor, entry.extra.len()), (Kind::PlanSet, Some(engine.actor(7)), 32));
+        let size = engine.ledger.size();
+        assert!(engine.raise_class(&project, &officer, "mood", Class::C1).await.is_err());
+        assert_eq!(engine.ledger.size(), size, "what is refused changes nothing");
+
+        let scan = engine.scan(&project, &officer).await.unwrap();
+        assert_eq!((scan.events, scan.findings.len(), scan.findings[0].events), (12, 1, 12));
+        assert_eq!(scan.findings[0].carried, [Carried { entry: given.seq(), subjects: 1 }]);
+        let entry = last_entries(&engine, 1).remove(0);
+        assert_eq!((entry.kind, entry.count, number::<8>(&entry.extra, 0)), (Kind::HistorySearched, 3, 12));
+        assert_eq!(number::<8>(&entry.extra, 8), 1);
+        assert_eq!(number::<8>(&entry.extra, 16), 1 << Detector::Plan.number());
+
+        engine.remove_from_history(&project, &officer, "mood", Class::C4).await.unwrap();
+        let entry = last_entries(&engine, 1).remove(0);
+        assert_eq!((entry.kind, entry.object, entry.count), (Kind::HistoryRemoved, u64::from(project.id.0), 3));
+        assert_eq!(entry.extra[..16], engine.keyed_name(&project, "mood"));
+        assert_ne!(engine.keyed_name(&project, "mood"), engine.keyed_name(&project, "shade"));
+        assert_eq!((entry.extra[16], number::<8>(&entry.extra, 17), number::<4>(&entry.extra, 25)), (4, 12, 1));
+        assert_eq!(entry.extra[29..], given.seq().to_be_bytes());
+        assert!(engine.scan(&project, &officer).await.unwrap().findings.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_quarantined_values_is_in_the_ledger() {
+        let home = tempfile::tempdir().unwrap();
+        let engine = open(home.path()).await;
+        let (project, officer) = (shop(&engine).await, engine.acting(Some(7)));
+        engine.set_plan_mode(&project, &officer, PlanMode::Strict).await.unwrap();
+        assert_eq!(last_entries(&engine, 1)[0].kind, Kind::PlanSet);
+        let event = json!({"event": "Visit", "properties": {"time": NOW_US / 1_000_000, "$insert_id": "i",
+            "distinct_id": "u", "mood": "fine", "shade": "red"}});
+        import(&engine, &project, &[event]).await;
+        let size = engine.ledger.size();
+        assert!(engine.purge(&project, &officer, "nothing").await.is_err());
+        assert_eq!(engine.ledger.size(), size);
+        engine.release(&project, &officer, "mood", Class::C4).await.unwrap();
+        engine.purge(&project, &engine.acting(None), "shade").await.unwrap();
+        let [released, purged] = last_entries(&engine, 2).try_into().unwrap();
+        assert_eq!((released.kind, released.count, released.extra[16]), (Kind::QuarantineReleased, 1, 4));
+        assert_eq!((purged.kind, purged.count, purged.actor), (Kind::QuarantinePurged, 1, None));
+        assert_eq!(purged.extra, engine.keyed_name(&project, "shade"));
     }
 }

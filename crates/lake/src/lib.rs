@@ -21,6 +21,7 @@
 //!
 //! It deliberately does not know what a person, a user or a query is.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -47,6 +48,7 @@ pub mod wal;
 pub use buffer::Buffer;
 pub use columns::{Codes, Column, Core, Dictionary, PropertyKey, Text, Times};
 pub use compact::{Pace, Retention};
+pub use manifest::Tie;
 pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use store::{Held, Store};
@@ -74,7 +76,8 @@ pub enum Error {
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Answers which subjects of a project are one person. Merges are never undone.
+/// Answers which subjects of a project are one person. A merge is undone under [`Lake::while_nothing_folds`] alone, and
+/// only when no row was moved by it.
 pub type MergesOf = Arc<dyn Fn(ProjectId) -> Arc<Merges> + Send + Sync>;
 /// Answers how long a project keeps what.
 pub type RetentionOf = Arc<dyn Fn(ProjectId) -> Retention + Send + Sync>;
@@ -246,6 +249,19 @@ impl Lake {
         let store = self.inner.store.clone();
         let held = tokio::task::spawn_blocking(move || store.hold()).await;
         held.expect("holding does not panic")
+    }
+
+    /// Runs something, on a thread that may block, while no row moves from one subject to another. It is told which
+    /// have: pairs of a subject and the one of the same person that some of its rows are stored under now. Waits for a
+    /// compaction that is under way.
+    pub async fn while_nothing_folds<T: Send + 'static>(
+        &self,
+        project: ProjectId,
+        act: impl FnOnce(&BTreeSet<Tie>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let store = self.inner.store.clone();
+        let acted = tokio::task::spawn_blocking(move || store.while_nothing_folds(project, act)).await;
+        acted.expect("what is run does not panic")
     }
 
     /// Erases subjects: once this returns, no later snapshot has a row of theirs, whenever it arrives. Their rows are

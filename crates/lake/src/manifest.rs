@@ -1,5 +1,5 @@
-//! The manifest: which segments exist, which of their rows are hidden, which subjects are erased, and from which
-//! log file on recovery has to read.
+//! The manifest: which segments exist, which of their rows are hidden, which subjects are erased, which were written
+//! under another of their person, and from which log file on recovery has to read.
 //!
 //! One file, `manifest`, that grows by transactions: before one the old segments and the log are the truth,
 //! after it the new ones; there is no moment in between. Layout: magic and version (8 bytes), then transactions
@@ -59,6 +59,9 @@ pub(crate) struct Hidden {
     pub(crate) rows: Vec<u32>,
 }
 
+/// A subject some of whose rows are written under another, and that other: they are one person for good.
+pub type Tie = (SubjectNo, SubjectNo);
+
 /// What changes in one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Transaction {
@@ -68,6 +71,8 @@ pub(crate) struct Transaction {
     /// The log file to recover from.
     pub(crate) floor: Option<u64>,
     pub(crate) erased: Vec<(ProjectId, Vec<SubjectNo>)>,
+    /// Ascending.
+    pub(crate) folded: Vec<(ProjectId, Vec<Tie>)>,
     /// No segment gets an id below this.
     pub(crate) next_id: u64,
 }
@@ -87,6 +92,7 @@ pub(crate) struct Contents {
     pub(crate) floor: u64,
     pub(crate) segments: BTreeMap<u64, Listed>,
     pub(crate) erased: BTreeMap<ProjectId, BTreeSet<SubjectNo>>,
+    pub(crate) folded: BTreeMap<ProjectId, BTreeSet<Tie>>,
     pub(crate) next_id: u64,
 }
 
@@ -126,7 +132,7 @@ impl Manifest {
                 let what = "the manifest is missing though there are segments: restore it from a backup".to_owned();
                 return Err(Error::Damaged { path, what });
             }
-            let contents = Contents { floor: 1, segments: BTreeMap::new(), erased: BTreeMap::new(), next_id: 1 };
+            let contents = Contents::nothing();
             let position = write_beside(&*disk, folder, &contents, 0).map_err(io)?;
             let file = put_in_place(&*disk, folder).map_err(io)?;
             return Ok(Manifest {
@@ -273,8 +279,12 @@ fn put_in_place(disk: &dyn Disk, folder: &Path) -> std::io::Result<Box<dyn DiskF
 }
 
 impl Contents {
+    fn nothing() -> Contents {
+        Contents { floor: 1, segments: BTreeMap::new(), erased: BTreeMap::new(), folded: BTreeMap::new(), next_id: 1 }
+    }
+
     fn apply(&mut self, transaction: &Transaction) {
-        let Transaction { added, removed, hidden, floor, erased, next_id } = transaction;
+        let Transaction { added, removed, hidden, floor, erased, folded, next_id } = transaction;
         for id in removed {
             self.segments.remove(id);
         }
@@ -295,6 +305,9 @@ impl Contents {
         self.floor = floor.unwrap_or(self.floor);
         for (project, subjects) in erased {
             self.erased.entry(*project).or_default().extend(subjects);
+        }
+        for (project, ties) in folded {
+            self.folded.entry(*project).or_default().extend(ties);
         }
         self.next_id = self.next_id.max(*next_id);
     }
@@ -320,6 +333,7 @@ impl Contents {
                 .iter()
                 .map(|(project, subjects)| (*project, subjects.iter().copied().collect()))
                 .collect(),
+            folded: self.folded.iter().map(|(project, ties)| (*project, ties.iter().copied().collect())).collect(),
             next_id: self.next_id,
         }
     }
@@ -338,7 +352,7 @@ fn read(path: &Path, bytes: &Bytes) -> Result<Read> {
     if bytes.get(..MAGIC.len()) != Some(MAGIC) {
         return Err(damaged("not a manifest of a version this build reads".to_owned()));
     }
-    let mut contents = Contents { floor: 1, segments: BTreeMap::new(), erased: BTreeMap::new(), next_id: 1 };
+    let mut contents = Contents::nothing();
     let (mut end, mut next) = (MAGIC.len(), None);
     while end < bytes.len() {
         let Some((number, transaction, len)) = parse(&bytes[end..]) else {
@@ -421,6 +435,15 @@ fn encode(out: &mut Vec<u8>, transaction: &Transaction) {
         put_ascending(out, subjects.iter().map(|subject| subject.0));
     }
     put_u64(out, transaction.next_id);
+    // Builds before this one wrote none, and ended here.
+    if !transaction.folded.is_empty() {
+        put_u64(out, transaction.folded.len() as u64);
+        for (project, ties) in &transaction.folded {
+            put_u64(out, u64::from(project.0));
+            put_ascending(out, ties.iter().map(|(subject, _)| subject.0));
+            ties.iter().for_each(|(_, under)| put_u64(out, u64::from(under.0)));
+        }
+    }
 }
 
 fn decode(bytes: &[u8]) -> Option<Transaction> {
@@ -455,6 +478,14 @@ fn decode(bytes: &[u8]) -> Option<Transaction> {
         transaction.erased.push((project, subjects));
     }
     transaction.next_id = reader.u64()?;
+    if !reader.is_at_end() {
+        for _ in 0..reader.count(2)? {
+            let project = ProjectId(reader.u32()?);
+            let subjects = ascending(&mut reader)?;
+            let tie = |subject| Some((SubjectNo(subject), SubjectNo(reader.u32()?)));
+            transaction.folded.push((project, subjects.into_iter().map(tie).collect::<Option<_>>()?));
+        }
+    }
     reader.is_at_end().then_some(transaction)
 }
 
@@ -498,6 +529,10 @@ mod tests {
         }
     }
 
+    /// One subject under two others, one after the other.
+    const TIES: [Tie; 3] =
+        [(SubjectNo(4), SubjectNo(9)), (SubjectNo(4), SubjectNo(u32::MAX)), (SubjectNo(9), SubjectNo(0))];
+
     fn transactions() -> Vec<Transaction> {
         let hide = |segment, erased_us, rows: &[u32]| Hidden { segment, erased_us, rows: rows.to_vec() };
         vec![
@@ -505,12 +540,14 @@ mod tests {
             Transaction {
                 hidden: vec![hide(1, None, &[0, 3, 9]), hide(2, Some(8), &[1])],
                 erased: vec![(ProjectId(3), vec![SubjectNo(0), SubjectNo(u32::MAX)])],
+                folded: vec![(ProjectId(3), vec![TIES[0], TIES[1]]), (ProjectId(4), vec![TIES[2]])],
                 ..Transaction::default()
             },
             Transaction {
                 added: vec![entry(7)],
                 removed: vec![1],
                 hidden: vec![hide(2, Some(5), &[4])],
+                folded: vec![(ProjectId(3), vec![TIES[2]])],
                 ..Transaction::default()
             },
         ]
@@ -532,6 +569,8 @@ mod tests {
         assert_eq!(contents.segments[&2].hidden, BTreeSet::from([1, 4]));
         assert_eq!(contents.segments[&2].erased_us, Some(5));
         assert_eq!((contents.floor, contents.next_id), (4, 8));
+        assert_eq!(contents.folded[&ProjectId(3)], BTreeSet::from(TIES));
+        assert_eq!(contents.folded[&ProjectId(4)], BTreeSet::from([TIES[2]]));
         drop(manifest);
         let mut manifest = open(folder.path()).unwrap();
         assert_eq!(*manifest.contents(), contents);

@@ -34,7 +34,7 @@ use crate::compact::{self, Job, Layout, Meta, Pace, Period, Retention};
 use crate::disk::Disk;
 use crate::duplicates::erased_rows;
 use crate::hot::HotStore;
-use crate::manifest::{Entry, Hidden, Manifest, Transaction};
+use crate::manifest::{Entry, Hidden, Manifest, Tie, Transaction};
 use crate::segment::{Plan, Segment, Source, Written, merge};
 use crate::shelf::{ByBucket, Context, File, Pending, Shelf};
 use crate::snapshot::Snapshot;
@@ -448,7 +448,14 @@ impl Store {
             ..Transaction::default()
         };
         outputs.describe(&mut transaction, now_us);
-        self.manifest().commit(&transaction)?;
+        let mut manifest = self.manifest();
+        let known = manifest.contents().folded.get(&project.id);
+        outputs.folded.retain(|tie| !known.is_some_and(|known| known.contains(tie)));
+        if !outputs.folded.is_empty() {
+            transaction.folded.push((project.id, outputs.folded.iter().copied().collect()));
+        }
+        manifest.commit(&transaction)?;
+        drop(manifest);
         let (gone, kept) =
             std::mem::take(&mut shelf.files).into_iter().partition(|file| ids.contains(&file.segment.id));
         shelf.files = kept;
@@ -492,6 +499,20 @@ impl Store {
         shelf.erased.extend(new);
         shelf.hide_erased(&found, now_us);
         Ok(())
+    }
+
+    /// Runs something while no row moves from one subject to another, and tells it which have: subjects some of whose
+    /// rows are stored under another subject of their person, with that other. Those cannot be told apart any more.
+    ///
+    /// Waits for a compaction that is under way.
+    pub fn while_nothing_folds<T>(&self, project: ProjectId, act: impl FnOnce(&BTreeSet<Tie>) -> T) -> Result<T> {
+        let _no_compaction = self.compacting.lock().expect("never left half changed");
+        let folded = {
+            let manifest = self.manifest();
+            manifest.ready()?;
+            manifest.contents().folded.get(&project).cloned().unwrap_or_default()
+        };
+        Ok(act(&folded))
     }
 
     /// Everything a backup has to copy, as it is at one moment. Segments stay where they are while this is held; the
@@ -576,7 +597,8 @@ impl Store {
             merge(&self.hot, &sources, plan, &|output| (self.folder.join(name(output)), first + output as u64))?;
         let mut made = Outputs::default();
         for (output, one) in outputs {
-            let Written { bytes, crc32c, rows, time_us, received } = one;
+            let Written { bytes, crc32c, rows, time_us, received, folded } = one;
+            made.folded.extend(folded);
             let id = first + output as u64;
             let (bucket, path) = (bucket(output), name(output));
             let entry = Entry { id, project: project.id, bucket, rows, time_us, received, bytes, crc32c, path };
@@ -682,6 +704,8 @@ struct Outputs {
     files: Vec<Output>,
     /// Segments that need not be compared with them: older ones, what they were made from, what was compared.
     joined: BTreeSet<u64>,
+    /// Subjects whose rows are in them under another.
+    folded: BTreeSet<Tie>,
 }
 
 struct Output {

@@ -391,6 +391,41 @@ fn moved_rows_are_still_recognised_and_different_senders_stay_different() {
 }
 
 #[test]
+fn which_subjects_were_written_under_another_is_known_over_restarts_and_others_are_not_named() {
+    let world = World::new(2);
+    let store = world.open();
+    let folded = |store: &Store| store.while_nothing_folds(PROJECT, Clone::clone).unwrap();
+    for round in 0..4 {
+        append(&store, (1..=5).map(|subject| event(subject, 10 + round, "a", 0, round)).collect());
+        store.flush().unwrap();
+    }
+    let link = |alias, canonical| world.merges.write().unwrap().link(SubjectNo(alias), SubjectNo(canonical));
+    link(1, 4);
+    // Nobody has rows of 77.
+    link(77, 4);
+    assert_eq!(folded(&store), BTreeSet::new(), "nothing was rewritten since");
+    store.compact(NOW_US, Pace::Due).unwrap();
+    let first = BTreeSet::from([(SubjectNo(1), SubjectNo(4))]);
+    assert_eq!(folded(&store), first);
+    link(2, 5);
+    drop(store);
+    let store = world.open();
+    assert_eq!(folded(&store), first);
+    // Now rows of 4 move, those that were 1's among them, and new ones of 1.
+    link(4, 5);
+    for round in 0..4 {
+        append(&store, vec![event(1, 20 + round, "a", 0, round), event(4, 20 + round, "a", 0, round)]);
+        append(&store, vec![event(2, 20 + round, "a", 0, round)]);
+        store.flush().unwrap();
+    }
+    store.compact(NOW_US, Pace::Due).unwrap();
+    let tie = |subject, under| (SubjectNo(subject), SubjectNo(under));
+    assert_eq!(folded(&store), BTreeSet::from([tie(1, 4), tie(1, 5), tie(2, 5), tie(4, 5)]));
+    drop(store);
+    assert_eq!(folded(&world.open()).len(), 4);
+}
+
+#[test]
 fn erased_subjects_are_hidden_at_once_and_gone_within_a_day() {
     let world = World::new(1);
     let store = world.open();

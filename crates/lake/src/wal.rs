@@ -4,10 +4,12 @@
 //! many senders share one sync. Who calls it, and on which thread, is not its business.
 //!
 //! A file is `wal-<number>.log`: a header `magic 8 | previous end u64 | crc u32 | 0 u32`, then frames
-//! `marker 4 | len u32 | crc u32 | synced u64 | project u32 | received i64 | count u32 | nonce 12 | ciphertext and tag`,
-//! little-endian; `len` counts what follows `crc`, which covers both. The payload is encrypted with the
-//! project's key (AES-256-GCM, project and count as associated data): the log may lie on any disk.
-//! Event `i` of a frame has arrival stamp `received + i`.
+//! `marker 4 | len u32 | crc u32 | synced u64 | project u32 | received i64 | count u32 | nonce 24 | ciphertext and tag`,
+//! little-endian; `len` counts what follows `crc`, which covers both. The payload is encrypted with a key made from the
+//! project's (XAES-256-GCM, project and count as associated data): the log may lie on any disk, and however many frames
+//! a project writes, random nonces do not meet. Event `i` of a frame has arrival stamp `received + i`.
+//!
+//! Frames of version 2 (AES-256-GCM with the project's key itself, a nonce of 12) are read and not written.
 //!
 //! Each frame says up to where its file was durable when the frame was written, and each header up to where the
 //! file before was. So recovery can tell two things apart that look alike:
@@ -24,31 +26,39 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use bytes::Bytes;
+use cofferdam_model::xaes::{NONCE, XaesKey};
 use cofferdam_model::{ProjectId, SealedEvent, limits};
 
 use crate::disk::{Disk, DiskFile};
 use crate::{Error, Result};
 
-const MAGIC: &[u8; 8] = b"CFWAL\x02\0\0";
+const MAGIC: &[u8; 8] = b"CFWAL\x03\0\0";
+const MAGIC_2: &[u8; 8] = b"CFWAL\x02\0\0";
 const HEADER: usize = 24;
-const MARKER: &[u8; 4] = b"\xf7Fr\x02";
+/// Three bytes differ from the one before: one that is damaged does not make the one of the other.
+const MARKER: &[u8; 4] = b"\xf7fR\x03";
+const MARKER_2: &[u8; 4] = b"\xf7Fr\x02";
 /// Marker, length, checksum.
 const PREFIX: usize = 12;
-const FIXED: usize = 8 + 4 + 8 + 4 + 12;
+const FIXED: usize = 8 + 4 + 8 + 4 + NONCE;
+const FIXED_2: usize = 8 + 4 + 8 + 4 + 12;
 
 /// Encrypts one project's frames.
 pub(crate) struct FrameKey {
     project: ProjectId,
-    key: RandomizedNonceKey,
+    key: XaesKey,
+    /// Of frames of version 2.
+    key_2: LessSafeKey,
 }
 
 /// Events of one project with their encrypted form, ready for the log.
 pub struct Batch {
     pub(crate) project: ProjectId,
     pub(crate) events: Vec<SealedEvent>,
-    nonce: [u8; 12],
+    nonce: [u8; NONCE],
     ciphertext: Vec<u8>,
 }
 
@@ -61,8 +71,10 @@ impl Batch {
 
 impl FrameKey {
     pub(crate) fn new(project: ProjectId, key: &[u8; 32]) -> Self {
-        let key = RandomizedNonceKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes");
-        Self { project, key }
+        let key_2 = UnboundKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes");
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"frames of the log, version 3");
+        let key = XaesKey::new(derived.as_ref().first_chunk().expect("SHA-256 has 32 bytes"));
+        Self { project, key, key_2: LessSafeKey::new(key_2) }
     }
 
     fn aad(&self, count: u32) -> [u8; 8] {
@@ -75,18 +87,23 @@ impl FrameKey {
     pub(crate) fn seal(&self, events: Vec<SealedEvent>) -> Batch {
         let count = u32::try_from(events.len()).expect("a request is bounded");
         let mut ciphertext = crate::codec::encode(&events);
-        let nonce = self
-            .key
-            .seal_in_place_append_tag(Aad::from(self.aad(count)), &mut ciphertext)
-            .expect("sealing in memory does not fail");
-        Batch { project: self.project, events, nonce: *nonce.as_ref(), ciphertext }
+        let mut nonce = [0; NONCE];
+        aws_lc_rs::rand::fill(&mut nonce).expect("the system has randomness");
+        self.key.seal(&nonce, &self.aad(count), &mut ciphertext);
+        Batch { project: self.project, events, nonce, ciphertext }
     }
 
-    fn open(&self, nonce: [u8; 12], count: u32, mut ciphertext: Vec<u8>) -> Option<Vec<u8>> {
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let len = self.key.open_in_place(nonce, Aad::from(self.aad(count)), &mut ciphertext).ok()?.len();
-        ciphertext.truncate(len);
-        Some(ciphertext)
+    fn open(&self, frame: &Frame<'_>) -> Option<Vec<u8>> {
+        let (aad, mut bytes) = (self.aad(frame.count), frame.ciphertext.to_vec());
+        let len = match frame.nonce {
+            FrameNonce::Long(nonce) => self.key.open(&nonce, &aad, &mut bytes)?,
+            FrameNonce::Short(nonce) => {
+                let nonce = Nonce::assume_unique_for_key(nonce);
+                self.key_2.open_in_place(nonce, Aad::from(aad), &mut bytes).ok()?.len()
+            }
+        };
+        bytes.truncate(len);
+        Some(bytes)
     }
 }
 
@@ -283,7 +300,7 @@ pub(crate) fn replay<'k>(
             None if at + 1 == numbers.len() && bytes.len() <= HEADER => {
                 disk.remove(&path).map_err(|source| Error::Io { what: "remove an empty log file", path, source })?;
             }
-            None if bytes.get(..5) == Some(&MAGIC[..5]) && bytes.get(..8) != Some(MAGIC) => {
+            None if bytes.get(..5) == Some(&MAGIC[..5]) && !bytes.get(..8).is_some_and(is_magic) => {
                 let what = "not a log of a version this build reads: start the build that wrote it".to_owned();
                 return Err(Error::Damaged { path, what });
             }
@@ -311,14 +328,12 @@ pub(crate) fn replay<'k>(
         let durable = files.get(at + 1).map(|(_, _, previous_end)| *previous_end);
         let end = walk(&path, bytes, durable, skip, |frame| {
             let Some(key) = key(frame.project) else { return Ok(()) };
-            let events = key
-                .open(frame.nonce, frame.count, frame.ciphertext.to_vec())
-                .and_then(|payload| crate::codec::decode(&payload))
-                .ok_or_else(|| Error::Damaged {
+            let events =
+                key.open(&frame).and_then(|payload| crate::codec::decode(&payload)).ok_or_else(|| Error::Damaged {
                     path: path.clone(),
                     what: "a frame cannot be decrypted with its project's key: is this the right root key?".to_owned(),
                 })?;
-            let bytes = PREFIX + FIXED + frame.ciphertext.len();
+            let bytes = frame.len;
             each(Replayed { project: frame.project, received: frame.received, events, bytes });
             Ok(())
         })?;
@@ -434,8 +449,13 @@ fn numbers(names: &[String]) -> Vec<u64> {
 
 fn read_header(bytes: &[u8]) -> Option<u64> {
     let header = bytes.first_chunk::<HEADER>()?;
-    let previous_end = u64::from_le_bytes(*header[8..].first_chunk()?);
-    (*header == self::header(previous_end)).then_some(previous_end)
+    let sum = u32::from_le_bytes(*header[16..].first_chunk()?);
+    let is_whole = is_magic(&header[..8]) && crc32c::crc32c(&header[..16]) == sum && header[20..] == [0; 4];
+    is_whole.then(|| u64::from_le_bytes(*header[8..].first_chunk().expect("a header has 24 bytes")))
+}
+
+fn is_magic(bytes: &[u8]) -> bool {
+    bytes == MAGIC || bytes == MAGIC_2
 }
 
 struct Frame<'a> {
@@ -443,17 +463,30 @@ struct Frame<'a> {
     project: ProjectId,
     received: i64,
     count: u32,
-    nonce: [u8; 12],
+    nonce: FrameNonce,
     ciphertext: &'a [u8],
+    /// Bytes in the log.
+    len: usize,
+}
+
+enum FrameNonce {
+    Long([u8; NONCE]),
+    /// Of version 2.
+    Short([u8; 12]),
 }
 
 /// The frame at the start of the bytes, and its length.
 fn parse_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
-    let rest = bytes.strip_prefix(MARKER)?;
+    let (is_long, fixed) = match bytes.first_chunk::<4>()? {
+        MARKER => (true, FIXED),
+        MARKER_2 => (false, FIXED_2),
+        _ => return None,
+    };
+    let rest = &bytes[MARKER.len()..];
     let (len_bytes, rest) = rest.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let len = u32::from_le_bytes(*len_bytes) as usize;
-    if !(FIXED..=limits::WAL_FRAME_BYTES_MAX).contains(&len) {
+    if !(fixed..=limits::WAL_FRAME_BYTES_MAX).contains(&len) {
         return None;
     }
     let body = rest.get(..len)?;
@@ -464,14 +497,18 @@ fn parse_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let (project, body) = body.split_first_chunk::<4>()?;
     let (received, body) = body.split_first_chunk::<8>()?;
     let (count, body) = body.split_first_chunk::<4>()?;
-    let (nonce, ciphertext) = body.split_first_chunk::<12>()?;
+    let (nonce, ciphertext) = match is_long {
+        true => body.split_first_chunk().map(|(nonce, rest)| (FrameNonce::Long(*nonce), rest))?,
+        false => body.split_first_chunk().map(|(nonce, rest)| (FrameNonce::Short(*nonce), rest))?,
+    };
     let frame = Frame {
         synced: u64::from_le_bytes(*synced),
         project: ProjectId(u32::from_le_bytes(*project)),
         received: i64::from_le_bytes(*received),
         count: u32::from_le_bytes(*count),
-        nonce: *nonce,
+        nonce,
         ciphertext,
+        len: PREFIX + len,
     };
     Some((frame, PREFIX + len))
 }
@@ -481,7 +518,7 @@ fn good_frames(bytes: &[u8]) -> impl Iterator<Item = (usize, Frame<'_>)> + Clone
     bytes
         .windows(MARKER.len())
         .enumerate()
-        .filter(|(_, window)| window == MARKER)
+        .filter(|(_, window)| window == MARKER || window == MARKER_2)
         .filter_map(|(offset, _)| parse_frame(&bytes[offset..]).map(|(frame, _)| (offset, frame)))
 }
 
@@ -608,6 +645,39 @@ mod tests {
         let mut counts = Vec::new();
         replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len())).unwrap();
         assert_eq!(counts, [2, 3]);
+    }
+
+    #[test]
+    fn a_log_of_the_version_before_is_read_and_goes_on_in_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = FrameKey::new(PROJECT, &[7; 32]);
+        // As version 2 wrote it.
+        let mut payload = crate::codec::encode(&events(5));
+        let nonce = [9; 12];
+        let aad = Aad::from(key.aad(5));
+        key.key_2.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut payload).unwrap();
+        let mut file = header(0).to_vec();
+        file[..8].copy_from_slice(MAGIC_2);
+        let crc = crc32c::crc32c(&file[..16]);
+        file[16..20].copy_from_slice(&crc.to_le_bytes());
+        let body =
+            [&24_u64.to_le_bytes()[..], &1_u32.to_le_bytes(), &77_i64.to_le_bytes(), &5_u32.to_le_bytes(), &nonce];
+        let body = [&body.concat()[..], &payload].concat();
+        let len = (body.len() as u32).to_le_bytes();
+        file.extend([&MARKER_2[..], &len, &checksum(&len, &body).to_le_bytes(), &body].concat());
+        std::fs::write(file_path(folder.path(), 1), &file).unwrap();
+
+        let read = || {
+            let mut counts = Vec::new();
+            let next = replay(&LocalDisk, folder.path(), 1, |_| Some(&key), |frame| counts.push(frame.events.len()));
+            (counts, next.unwrap())
+        };
+        let (counts, next) = read();
+        assert_eq!((counts, next.number, next.previous_end), (vec![5], 2, file.len() as u64));
+        let mut log = log(folder.path(), next);
+        log.commit(&[key.seal(events(3))]).unwrap();
+        assert_eq!(read().0, [5, 3]);
+        assert!(verify(&LocalDisk, folder.path(), 1).unwrap().is_empty());
     }
 
     #[test]

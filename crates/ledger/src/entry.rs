@@ -86,6 +86,23 @@ kinds! {
     DrillEnded = 81,
     /// `count` further refusals of the actor that have no entry of their own.
     RefusalsCounted = 90,
+    /// The tracking plan of project `object` is to change: `extra` is a keyed hash of the plan that is then in force.
+    PlanSet = 130,
+    /// The stored events of project `object` were looked through: `count` persons have something in them that would be
+    /// stopped today. `extra`, big-endian: events looked at (8 bytes), properties and kinds found (8), the kinds, a bit
+    /// for the number of each (8).
+    HistorySearched = 131,
+    /// A property is to leave the stored events of project `object`, of `count` persons. `extra`, big-endian: its keyed
+    /// name (16 bytes), the number of its class (1), values in events (8), disclosures that have carried it (4), and the
+    /// newest of these by their entries (8 each).
+    HistoryRemoved = 132,
+    /// A property is to leave the quarantine of project `object` for the plan, with `count` values: `extra` is its keyed
+    /// name (16 bytes) and the number of its class (1).
+    QuarantineReleased = 133,
+    /// The `count` quarantined values of a property of project `object` are to be destroyed: `extra` is its keyed name.
+    QuarantinePurged = 134,
+    /// A merge in project `object` is to be undone: `extra` has its two subjects, four bytes each, big-endian.
+    Unmerged = 135,
     MemberInvited = 100,
     MemberJoined = 101,
     MemberRemoved = 102,
@@ -109,6 +126,12 @@ kinds! {
     /// There was no second person, and the time for one is over.
     SelfApproved = 116,
     OrganisationCreated = 117,
+    /// Nobody else could approve the request of `refers_to`: a delay passes instead.
+    GrantSelfApproved = 118,
+    /// The request of `refers_to` was not run in time.
+    GrantExpired = 119,
+    /// Whoever made the request of `refers_to` took it back.
+    GrantWithdrawn = 150,
 }
 
 impl Kind {

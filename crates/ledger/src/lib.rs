@@ -23,6 +23,7 @@ pub mod certificate;
 mod copy;
 pub mod disk;
 pub mod entry;
+pub mod export;
 mod journal;
 mod log;
 pub mod note;

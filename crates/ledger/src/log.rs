@@ -13,16 +13,16 @@ use roaring::RoaringBitmap;
 
 use crate::cap::Caps;
 use crate::disk::{Disk, Keep, LocalDisk, replace};
-use crate::entry::{Entry, Kind, Recorded, check};
+use crate::entry::{BlobCommit, Entry, Kind, Recorded, check};
 use crate::journal::{self, Spare};
 use crate::note::{KeyKind, Signer, VerifierKey};
 use crate::pending::{Pending, Reply, pending};
 use crate::publish::{self, Published, Publisher};
-use crate::ticket::{Blob, DisclosureTicket, Intent, blob_path, entry_of, subjects_of};
+use crate::ticket::{Blob, DisclosureTicket, Intent, SALT_BYTES, blob_path, entry_of, set_of, subjects_of};
 use crate::tiles::{Tiles, WIDTH};
 use crate::time::{Clock, Moment, Timekeeper};
 use crate::tree::{Hash, inclusion_proof, sha256};
-use crate::verify::Proof;
+use crate::verify::{Proof, Verified, verify_while};
 use crate::{Error, Result, Unavailable};
 
 mod recover;
@@ -332,6 +332,19 @@ impl Log {
         self.shared.published.lock().expect("never left half changed").witnessed.clone()
     }
 
+    /// Reads the whole log from its files, as [`crate::verify::verify`] does, while entries are taken. `told` is told
+    /// how many entries were read, and of how many, as it goes; answering false ends it. Subject sets are erased
+    /// afterwards only.
+    ///
+    /// # Errors
+    /// When it was ended, or its checkpoint cannot be read.
+    pub fn verify(&self, told: &mut dyn FnMut(u64, u64) -> bool) -> Result<Verified> {
+        // What is not signed by then is counted as that.
+        let _ = self.settle();
+        let _erased = self.shared.erasing.lock().expect("never left half changed");
+        verify_while(&self.shared.folder, &self.shared.key, Some(&self.shared.checkpoint_file), told)
+    }
+
     /// Waits until everything that is on disk now is under a signed checkpoint too.
     ///
     /// # Errors
@@ -381,6 +394,20 @@ impl Log {
         let entry = entry.ok_or(Error::NoEntry { seq })?.entry;
         subjects_of(&*self.shared.disk, &self.shared.folder, &entry)
             .map_err(|what| Error::Damaged { what: format!("entry {seq}: {what}") })
+    }
+
+    /// A subject set that an intent names, verified; none when it was erased.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was changed.
+    pub fn subject_set(&self, commit: &BlobCommit) -> Result<Option<RoaringBitmap>> {
+        set_of(&*self.shared.disk, &self.shared.folder, commit)
+    }
+
+    /// Where a subject set lies, for whoever looks for one subject without reading all of it: the file, and the byte
+    /// of it that the bitmap begins at (the portable Roaring format). What is read there is not verified.
+    pub fn subject_set_at(&self, commit: &BlobCommit) -> (PathBuf, u64) {
+        (blob_path(&self.shared.folder, &commit.hash), SALT_BYTES as u64)
     }
 
     /// Erases the subject set of an intent, and writes down that it did. The size of the set stays in the log.

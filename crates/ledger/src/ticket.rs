@@ -93,7 +93,7 @@ pub(crate) fn entry_of(intent: &Intent) -> Result<(Entry, Option<Blob>)> {
 /// in the log cannot be tried against guesses once the blob is erased.
 pub(crate) struct Blob(Vec<u8>);
 
-const SALT_BYTES: usize = 32;
+pub(crate) const SALT_BYTES: usize = 32;
 
 impl Blob {
     fn of(subjects: &RoaringBitmap) -> Result<Blob> {
@@ -134,20 +134,33 @@ pub(crate) fn subjects_of(disk: &dyn Disk, ledger: &Path, entry: &Entry) -> Resu
             }
             numbers.into_iter().collect::<RoaringBitmap>()
         }
-        Some(commit) => {
-            let bytes = match disk.read(&blob_path(ledger, &commit.hash)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                other => other.map_err(|error| format!("its subject set cannot be read: {error}"))?,
-            };
-            if bytes.len() < SALT_BYTES || Blob(bytes.clone()).commit() != *commit {
-                return Err("its subject set was changed".to_owned());
-            }
-            RoaringBitmap::deserialize_from(&bytes[SALT_BYTES..])
-                .map_err(|_| "its subject set is no bitmap".to_owned())?
-        }
+        Some(commit) => match set_of(disk, ledger, commit) {
+            Ok(None) => return Ok(None),
+            Ok(Some(subjects)) => subjects,
+            Err(Error::Io { source, .. }) => return Err(format!("its subject set cannot be read: {source}")),
+            Err(_) => return Err("its subject set was changed".to_owned()),
+        },
     };
     match subjects.len() == entry.count {
         true => Ok(Some(subjects)),
         false => Err("it counts other subjects than it names".to_owned()),
     }
+}
+
+/// A subject set beside the log; `None` when it was erased.
+pub(crate) fn set_of(disk: &dyn Disk, ledger: &Path, commit: &BlobCommit) -> Result<Option<RoaringBitmap>> {
+    let path = blob_path(ledger, &commit.hash);
+    let bytes = match disk.read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Error::io("read a subject set", &path))?,
+    };
+    let changed = || Error::Damaged { what: "a subject set was changed".to_owned() };
+    if bytes.len() < SALT_BYTES {
+        return Err(changed());
+    }
+    let blob = Blob(bytes);
+    if blob.commit() != *commit {
+        return Err(changed());
+    }
+    RoaringBitmap::deserialize_from(&blob.0[SALT_BYTES..]).map(Some).map_err(|_| changed())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Mutex;
 
 use cofferdam_model::{limits, sabotage};
 
@@ -15,7 +16,7 @@ use crate::tiles::{Tiles, WIDTH};
 use crate::tree::{
     Frontier, Hash, PROOF_HASHES_MAX, consistency_proof, fold, leaf, verify_consistency, verify_inclusion,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, Unavailable};
 
 /// What a whole ledger looks like.
 #[derive(Debug)]
@@ -46,6 +47,17 @@ const WRONG_MAX: usize = 100;
 /// # Errors
 /// When there is no checkpoint of this key: nothing can be said then.
 pub fn verify(folder: &Path, key: &VerifierKey) -> Result<Verified> {
+    verify_while(folder, key, None, &mut |_, _| true)
+}
+
+/// As [`verify`], of a log that may be running: `keep` keeps its journal's files from being removed while they are
+/// read. `told` is told how many entries were read, and of how many, as it goes; answering false ends it.
+pub(crate) fn verify_while(
+    folder: &Path,
+    key: &VerifierKey,
+    keep: Option<&Mutex<()>>,
+    told: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Verified> {
     let disk = LocalDisk;
     let checkpoint = read_checkpoint(&folder.join("checkpoint"), key)?;
     let size = checkpoint.size;
@@ -58,6 +70,9 @@ pub fn verify(folder: &Path, key: &VerifierKey) -> Result<Verified> {
     let (mut with_blob, mut erased) = (Vec::new(), BTreeSet::new());
     let mut last_mono_us = 0;
     for bundle in 0..size.div_ceil(WIDTH) {
+        if !told(bundle * WIDTH, size) {
+            return Err(Error::Unavailable(Unavailable::Stopped));
+        }
         let entries = tiles.bundle(bundle).unwrap_or_default();
         let hashes = if is_tiled { tiles.tile(0, bundle)? } else { Vec::new() };
         for at in 0..tiles.width(bundle) {
@@ -108,6 +123,7 @@ pub fn verify(folder: &Path, key: &VerifierKey) -> Result<Verified> {
             false => report.whole("its entries do not lead to the signed root"),
         }
     }
+    let _kept = keep.map(|keep| keep.lock().expect("never left half changed"));
     let unpublished = check_journal(&disk, folder, &tiles, size, &mut report)?;
     let erased = with_blob.into_iter().filter(|seq| erased.contains(seq)).collect();
     Ok(Verified { entries: size, unpublished, root: checkpoint.root, erased, wrong: report.wrong })

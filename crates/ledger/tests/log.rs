@@ -1,13 +1,13 @@
 //! The log through its door: on a real folder, on a disk that fails, hangs or is full, and under an attacker's editor.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cofferdam_ledger::disk::{Disk, DiskFile, LocalDisk};
 use cofferdam_ledger::note::VerifierKey;
 use cofferdam_ledger::verify::{Proof, Verified, consistency, prove, verify};
 use cofferdam_ledger::witness::Witness;
@@ -16,6 +16,11 @@ use cofferdam_ledger::{
     WitnessLink, signing_key,
 };
 use cofferdam_model::{FieldSet, OrgId, PersonalField, ProjectId, limits};
+
+use bad_disk::{BadDisk, Mode};
+
+#[path = "../../../tests/bad_disk.rs"]
+mod bad_disk;
 
 const SEED: [u8; 32] = [5; 32];
 
@@ -158,6 +163,72 @@ fn a_crash_at_any_moment_leaves_what_was_acknowledged() {
     }
 }
 
+/// Copies of a log made while many threads write to it, until its journal was rotated a few times. Each has what was
+/// acknowledged before it was made, opens, goes on and verifies, whatever is done to it first.
+fn copies_under_load(before_opening: impl Fn(&Path)) {
+    let place = Place::new();
+    let log = place.open();
+    let (acknowledged, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let file = |ledger: &Path| {
+        let names = std::fs::read_dir(ledger.join("journal")).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).min().unwrap()
+    };
+    let (first, mut oldest) = (file(&place.ledger()), BTreeSet::new());
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let (log, acknowledged, is_over) = (&log, &acknowledged, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::SeqCst) {
+                    let extra = vec![thread; limits::LEDGER_EXTRA_BYTES_MAX];
+                    log.append(Entry { policy: Some([thread; 32]), extra, ..entry(1) }).unwrap();
+                    acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        // Three times the journal's oldest file was removed.
+        while oldest.len() < 4 {
+            let copy = Place::new();
+            let before = acknowledged.load(Ordering::SeqCst);
+            std::fs::copy(place.0.path().join("seen"), copy.0.path().join("seen")).unwrap();
+            log.copy_to(&copy.ledger()).unwrap();
+            oldest.insert(file(&copy.ledger()));
+            before_opening(&copy.ledger());
+            let copied = copy.open();
+            let size = copied.size();
+            assert!(size >= before, "{size} of {before}");
+            assert_eq!(copied.append(entry(2)).unwrap().seq, Some(size));
+            drop(copied);
+            let found = copy.verify();
+            assert_eq!((found.entries, found.wrong), (size + 1, Vec::new()));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    assert!(oldest.into_iter().next_back() > Some(first), "the journal was rotated");
+}
+
+#[test]
+fn a_copy_made_while_the_log_is_written_has_what_was_acknowledged_and_verifies() {
+    copies_under_load(|_| {});
+}
+
+#[test]
+fn after_a_rotation_the_log_is_opened_from_full_tiles_and_the_journal_alone() {
+    copies_under_load(|ledger| {
+        let mut folders = vec![ledger.join("tile")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.extension() {
+                    Some(partial) if partial == "p" => std::fs::remove_dir_all(path).unwrap(),
+                    _ if path.is_dir() => folders.push(path),
+                    _ => {}
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn a_ledger_that_was_rolled_back_does_not_open() {
     let place = Place::new();
@@ -283,92 +354,17 @@ fn refusals_are_counted_to_the_last_and_containment_goes_on() {
     assert_eq!((last.kind, last.count, last.extra), (Kind::RefusalsCounted, 5_000 - written, vec![3]));
 }
 
-/// A disk that does what it is told to: 0 works, 1 fails syncs, 2 hangs in syncs until it works again, 3 is full.
-struct BadDisk {
-    mode: Arc<(AtomicU8, Mutex<()>, Condvar)>,
-}
-
-struct BadFile(Box<dyn DiskFile>, Arc<(AtomicU8, Mutex<()>, Condvar)>);
-
-const WORKS: u8 = 0;
-const FAILS: u8 = 1;
-const HANGS: u8 = 2;
-const FULL: u8 = 3;
-
-impl BadDisk {
-    fn new() -> BadDisk {
-        BadDisk { mode: Arc::default() }
-    }
-
-    fn set(&self, mode: u8) {
-        let _lock = self.mode.1.lock().unwrap();
-        self.mode.0.store(mode, Ordering::SeqCst);
-        self.mode.2.notify_all();
-    }
-}
-
-impl Disk for BadDisk {
-    fn create_folders(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.create_folders(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        LocalDisk.list(folder)
-    }
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        LocalDisk.read(path)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        if self.mode.0.load(Ordering::SeqCst) == FULL {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(Box::new(BadFile(LocalDisk.create(path)?, self.mode.clone())))
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(BadFile(LocalDisk.open(path)?, self.mode.clone())))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        LocalDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.remove(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.remove_folder(path)
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.sync_folder(path)
-    }
-}
-
-impl DiskFile for BadFile {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        let (mode, lock, changed) = &*self.1;
-        let guard = lock.lock().unwrap();
-        drop(changed.wait_while(guard, |()| mode.load(Ordering::SeqCst) == HANGS).unwrap());
-        match mode.load(Ordering::SeqCst) {
-            FAILS => Err(io::ErrorKind::Other.into()),
-            _ => self.0.sync(),
-        }
-    }
-}
-
-/// Appends until it is taken. Answers how long that took.
-fn until_taken(log: &Log) -> Duration {
-    let started = Instant::now();
+/// Appends until it is taken.
+fn until_taken(log: &Log) {
     while log.append(entry(77)).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(20), "it recovers");
         std::thread::sleep(Duration::from_millis(10));
     }
-    started.elapsed()
 }
 
 #[test]
 fn a_failing_disk_refuses_at_once_and_what_was_refused_is_there_once_or_not_at_all() {
     let place = Place::new();
-    let disk = Arc::new(BadDisk::new());
+    let disk = Arc::new(BadDisk::default());
     let log = Log::open(Options { disk: disk.clone(), ..place.options() }).unwrap();
     let mut taken: Vec<u64> = Vec::new();
     for round in 0..5_u64 {
@@ -376,13 +372,13 @@ fn a_failing_disk_refuses_at_once_and_what_was_refused_is_there_once_or_not_at_a
             log.append(entry(round * 1_000 + number)).unwrap();
             taken.push(round * 1_000 + number);
         }
-        disk.set(FAILS);
+        disk.set(Mode::Fails);
         for number in 100..110 {
             assert!(is_unavailable(log.append(entry(round * 1_000 + number))).is_some());
         }
         assert!(is_unavailable(log.authorise(intent([1]))).is_some(), "no entry, no ticket");
         assert!(is_unavailable(log.authorise(intent(0..100))).is_some(), "no subject set, no ticket");
-        disk.set(WORKS);
+        disk.set(Mode::Works);
         until_taken(&log);
         taken.push(77);
     }
@@ -397,10 +393,10 @@ fn a_failing_disk_refuses_at_once_and_what_was_refused_is_there_once_or_not_at_a
 #[test]
 fn a_disk_that_hangs_keeps_nobody_and_the_log_goes_on_when_it_answers() {
     let place = Place::new();
-    let disk = Arc::new(BadDisk::new());
+    let disk = Arc::new(BadDisk::default());
     let log = Log::open(Options { disk: disk.clone(), ..place.options() }).unwrap();
     log.append(entry(1)).unwrap();
-    disk.set(HANGS);
+    disk.set(Mode::Hangs);
     assert_eq!(is_unavailable(log.append(entry(2))), Some(Unavailable::Stalled));
     assert_eq!(is_unavailable(log.authorise(intent(0..100))), Some(Unavailable::Stalled));
     // Nobody waits for what is known to hang: a thousand callers in a row have their answer long before the half second
@@ -413,7 +409,7 @@ fn a_disk_that_hangs_keeps_nobody_and_the_log_goes_on_when_it_answers() {
         });
         all.recv_timeout(Duration::from_secs(30)).expect("refused at once");
     });
-    disk.set(WORKS);
+    disk.set(Mode::Works);
     until_taken(&log);
     let size = log.size();
     drop(log);
@@ -426,11 +422,11 @@ fn a_disk_that_hangs_keeps_nobody_and_the_log_goes_on_when_it_answers() {
 #[test]
 fn a_full_disk_takes_containment_from_the_reserve_and_nothing_else() {
     let place = Place::new();
-    let disk = Arc::new(BadDisk::new());
+    let disk = Arc::new(BadDisk::default());
     let log = Log::open(Options { disk: disk.clone(), ..place.options() }).unwrap();
     log.append(entry(1)).unwrap();
     log.settle().unwrap();
-    disk.set(FULL);
+    disk.set(Mode::Full);
     let mut taken = 1_u64;
     let refused = loop {
         let full = Entry { extra: vec![0; limits::LEDGER_EXTRA_BYTES_MAX], ..entry(2) };
@@ -444,7 +440,7 @@ fn a_full_disk_takes_containment_from_the_reserve_and_nothing_else() {
     for _ in 0..500 {
         log.append(Entry::of(Kind::Locked)).unwrap();
     }
-    disk.set(WORKS);
+    disk.set(Mode::Works);
     until_taken(&log);
     assert_eq!(log.size(), taken + 501);
     drop(log);

@@ -21,13 +21,14 @@ pub mod query;
 pub mod result;
 pub mod sabotage;
 pub mod subjects;
+pub mod xaes;
 
 pub use class::{Action, Class, Detector};
 pub use event::{PropertyType, SealedEvent, Value};
 pub use id::{OrgId, ProjectId, SubjectNo};
 pub use merges::Merges;
 pub use outcome::{Outcome, Reason};
-pub use personal::{FieldSet, PersonalField};
+pub use personal::{FieldGroup, FieldSet, PersonalField};
 pub use plan::TrackingPlan;
 pub use policy::{Control, Decision, Deed, Role, Roles};
 pub use query::Query;

@@ -69,6 +69,8 @@ pub const QUARANTINE_NAMES_MAX: usize = 2_000;
 pub const QUARANTINE_DAYS: i64 = 7;
 /// Findings of one scan of stored events that are listed, one for each property and kind.
 pub const SCAN_FINDINGS_MAX: usize = 10_000;
+/// Disclosures that are listed for a finding: enough to see who it went to, and no answer of a gigabyte.
+pub const SCAN_CARRIED_MAX: usize = 1_000;
 /// A GeoIP database that is read into memory, in bytes: the largest city databases have half of it.
 pub const GEOIP_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
@@ -276,9 +278,78 @@ pub const ARGON2_PASSES_MAX: u32 = 30;
 pub const ARGON2_LANES_MAX: u32 = 16;
 /// A line to or from the control socket, in bytes: shares and passphrases are far smaller.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+/// An answer of the control socket, in bytes: what was exposed of some thousand projects fits.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a backup key makes backups, and how long it lives, in seconds: an erased person's key is in no backup that
 /// opens after the latter, and every backup can be put back for six days at least.
 pub const BACKUP_KEY_USE_SECONDS: i64 = 86_400;
 pub const BACKUP_KEY_LIFE_SECONDS: i64 = 7 * 86_400;
 /// A certificate, in bytes: as many names as one may have, and a proof.
 pub const LEDGER_CERTIFICATE_BYTES_MAX: usize = 256 * 1024;
+
+/// Subjects of one chunk of a disclosure: what can leave by one entry of the ledger, and by one look at the locks.
+pub const DISCLOSURE_CHUNK_SUBJECTS: usize = 1_000;
+/// A request to disclose, as JSON: its filter is a question's.
+pub const DISCLOSURE_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Requests of one organisation that wait: more than anybody decides about in a week.
+pub const DISCLOSURES_WAITING_MAX: u32 = 200;
+/// Disclosures of one list.
+pub const DISCLOSURES_LISTED: u32 = 500;
+/// A request that was not run within this is gone, in seconds: who approved knew the week's reasons.
+pub const DISCLOSURE_SECONDS: i64 = 7 * 86_400;
+/// Where nobody else could approve, this passes instead, in seconds: long enough to be seen by whoever shares the account.
+pub const SELF_APPROVAL_SECONDS: i64 = 3_600;
+/// A first export, and one by a new authenticator, waits this long unless two others approve, in seconds: whoever took
+/// an account over has to stay unnoticed for a day.
+pub const HOLD_SECONDS: i64 = 86_400;
+/// Disclosures that are streamed at a time: each has a thread, and a snapshot that keeps files.
+pub const DISCLOSURES_AT_ONCE: usize = 8;
+/// A reader that takes nothing for so long has gone, in seconds.
+pub const READER_SECONDS_MAX: u64 = 60;
+/// Different persons that one member may open one by one: what answering people takes, and no
+/// way to carry a shop away.
+pub const REVEALS_HOUR_MAX: usize = 30;
+pub const REVEALS_DAY_MAX: usize = 100;
+/// Persons of an organisation that are disclosed in a day without two approvals, in percent of all.
+pub const DISCLOSED_PERCENT_MAX: u64 = 20;
+/// Below so many persons the share says nothing: a fifth of forty is eight letters answered.
+pub const DISCLOSED_PERSONS_MIN: u64 = 100;
+/// Reveals one after the other of persons with ever higher (or lower) numbers: nobody answers letters in this order.
+pub const MONOTONE_REVEALS_MAX: usize = 20;
+/// Look-ups of an address that find nobody, in a minute: more is guessing.
+pub const LOOKUP_MISSES_MINUTE_MAX: usize = 5;
+/// Look-ups of an address by one member in an hour.
+pub const LOOKUPS_HOUR_MAX: usize = 100;
+/// A limit that tripped and that nobody else could close, closes after this at the earliest, in seconds.
+pub const TRIP_SECONDS_MIN: i64 = 86_400;
+/// An age recipient, in bytes: `age1` and 58 characters.
+pub const RECIPIENT_BYTES_MAX: usize = 128;
+/// The proof of an export, in bytes: a statement and a dozen proofs of entries.
+pub const EXPORT_PROOF_BYTES_MAX: usize = 1024 * 1024;
+/// Things that one question about exposure may name (accounts, sessions, addresses …): each disclosure is compared with
+/// all of them.
+pub const EXPOSURE_BY_MAX: usize = 100;
+/// Grants, and disclosures without an end, that an answer about exposure lists one by one; it counts all of them.
+pub const EXPOSURE_LISTED_MAX: usize = 100;
+/// Disclosures, or persons, on one page of a list.
+pub const EXPOSURE_ROWS_MAX: u32 = 500;
+/// A name that a notice shows, in characters: longer ones are cut, and nobody's is.
+pub const NOTICE_NAME_CHARS_MAX: usize = 80;
+/// Notices whose addresses are opened at once, by one entry of the ledger: a second's worth of mails.
+pub const NOTICE_CHUNK: usize = 1_000;
+/// Codes that one address may try in a minute, and everybody for one incident: who types has one to try.
+pub const NOTICE_TRIES_ADDRESS_MAX: u32 = 10;
+pub const NOTICE_TRIES_INCIDENT_MAX: u32 = 100;
+/// Addresses whose tries are counted apart in one minute; all others share one count.
+pub const NOTICE_TRYING_ADDRESSES_MAX: usize = 10_000;
+/// Domains whose pace is kept in memory before those that may go on are forgotten.
+pub const NOTICE_DOMAINS_MAX: usize = 20_000;
+/// Recipients that could not be reached and are listed: as many as a team can telephone in a week.
+pub const NOTICE_UNREACHED_MAX: usize = 10_000;
+/// Lines of an answer of a mail relay, and bytes of one: RFC 5321 allows 512.
+pub const SMTP_REPLY_LINES_MAX: usize = 64;
+pub const SMTP_LINE_BYTES_MAX: u64 = 2_048;
+/// How long a mail relay may take to answer, in seconds: RFC 5321 grants minutes, and nobody needs them.
+pub const SMTP_WAIT_SECONDS: u64 = 60;
+/// Persons of a breach package whose ids are opened at once, by one entry of the ledger.
+pub const PACKAGE_CHUNK: usize = 5_000;

@@ -22,7 +22,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cofferdam_lake::Snapshot;
-use cofferdam_model::query::{EventMatch, Filter};
+use cofferdam_model::query::{DateRange, EventMatch, Filter};
 use cofferdam_model::{Merges, Query, ResultTable, SubjectNo, SubjectSet, limits};
 use jiff::tz::TimeZone;
 
@@ -48,7 +48,7 @@ mod trend;
 mod values;
 
 pub use cohort::{check as check_cohort, members};
-pub use lists::{EventFound, PersonFound};
+pub use lists::{EventFound, Export, PersonFound};
 pub use people::{Needs, People, passes};
 
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +170,20 @@ pub fn property_values(input: &Input<'_>, property: &str, search: &str, limit: u
 /// each.
 pub fn history(input: &Input<'_>, each: impl FnMut(Vec<EventFound>) -> Result<()>) -> Result<()> {
     lists::history(input, each)
+}
+
+/// Hands over every event of a range that is meant, of at most `subjects_max` subjects at a time.
+///
+/// # Errors
+/// When the question is wrong, the events cannot be read, or whoever takes them ends it.
+pub fn export(
+    input: &Input<'_>,
+    range: DateRange,
+    matching: &EventMatch,
+    subjects_max: usize,
+    out: &mut dyn Export,
+) -> Result<()> {
+    lists::export(input, range, matching, subjects_max, out)
 }
 
 /// How many events the snapshot has of subjects, each as it stands, and rows that later ones superseded aside.

@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cofferdam_lake::Column;
 use cofferdam_lake::columns::PropertyKey;
+use cofferdam_lake::{Column, Core};
 use cofferdam_model::limits;
-use cofferdam_model::query::{EventMatch, EventsQuery, PersonsQuery};
+use cofferdam_model::query::{DateRange, EventMatch, EventsQuery, PersonsQuery};
 use cofferdam_model::result::Segment;
 use cofferdam_model::{SubjectNo, SubjectSet, Value};
 use rustc_hash::FxHashMap;
 
-use crate::scan::{Hit, Partial, Scan, Span};
+use crate::scan::{Buffers, Hit, Partial, ROWS_PER_UNIT, Scan, Span};
 use crate::tags::Tags;
 use crate::values::Values;
 use crate::{Input, Output, Result, calendar, check_match, invalid};
@@ -25,6 +25,24 @@ pub struct PersonFound {
     pub first_us: i64,
     pub last_us: i64,
     pub events: u64,
+}
+
+/// Takes the events of an export, some at a time.
+pub trait Export {
+    /// The subjects, as they stand in the lake and ascending, of whom the next events are; none for those of nobody.
+    ///
+    /// # Errors
+    /// When the export is to end here: none of their events is handed over then.
+    fn begin(&mut self, subjects: &[SubjectNo]) -> Result<()>;
+
+    /// Events of the subjects of the last `begin`.
+    ///
+    /// # Errors
+    /// When the export is to end here.
+    fn rows(&mut self, events: Vec<EventFound>) -> Result<()>;
+
+    /// How many stored events were looked at, of how many.
+    fn looked_at(&mut self, events: u64, of: u64);
 }
 
 /// An event of a list.
@@ -134,6 +152,73 @@ pub(crate) fn history(input: &Input<'_>, mut each: impl FnMut(Vec<EventFound>) -
         }
     }
     Ok(())
+}
+
+/// Hands over every event of a range that is meant: by the files they are stored in, by subject and time within each, of
+/// at most `subjects_max` subjects at a time. Only one file's columns are in memory at a time.
+pub(crate) fn export(
+    input: &Input<'_>,
+    range: DateRange,
+    matching: &EventMatch,
+    subjects_max: usize,
+    out: &mut dyn Export,
+) -> Result<()> {
+    check_match(matching)?;
+    let (from, to) = calendar::bounds(range, input.zone, input.now_us)?;
+    let scan = Scan::new(input, from, to)?;
+    let tags = Tags::new(&scan, &[(matching, &[])])?;
+    let all = scan.files.iter().map(|file| file.segment.rows).sum();
+    let (mut buffers, mut hits, mut seen) = (Buffers::default(), Vec::new(), 0);
+    for (index, file) in scan.files.iter().enumerate() {
+        let index = index as u32;
+        let rows = if tags.may_match(index) { file.core.time.len() } else { 0 };
+        let mut columns = None;
+        for from in (0..rows).step_by(ROWS_PER_UNIT) {
+            let to = (from + ROWS_PER_UNIT).min(rows);
+            scan.stretch(&tags, index, from..to, &mut buffers, &mut hits);
+            let mut rest = &hits[..];
+            while !rest.is_empty() {
+                let (subjects, some) = stretch_of(&file.core, rest, subjects_max.max(1));
+                out.begin(&subjects)?;
+                let columns = match &mut columns {
+                    Some(columns) => columns,
+                    none => none.insert(columns_of(&scan, index)?),
+                };
+                for some in rest[..some].chunks(limits::ROWS_MAX as usize) {
+                    out.rows(some.iter().map(|hit| event_of(input, &scan, columns, hit)).collect())?;
+                }
+                rest = &rest[some..];
+            }
+            out.looked_at(seen + to as u64, all);
+            if input.cancelled() {
+                return Err(crate::Error::Cancelled);
+            }
+        }
+        seen += file.segment.rows;
+        out.looked_at(seen, all);
+    }
+    input.failure()
+}
+
+/// How many of the first rows are of at most so many subjects, and those; the rows of nobody stand alone.
+fn stretch_of(core: &Core, hits: &[Hit], subjects_max: usize) -> (Vec<SubjectNo>, usize) {
+    let mut subjects = Vec::new();
+    let (mut index, mut end) = (0, 0);
+    for (at, hit) in hits.iter().enumerate() {
+        if at == 0 || hit.row >= end {
+            index += core.offsets[index..].partition_point(|offset| *offset <= hit.row) - 1;
+            end = core.offsets[index + 1];
+            let subject = SubjectNo(core.subjects[index]);
+            if subject == SubjectNo::NOBODY {
+                return if at == 0 { (subjects, hits.len()) } else { (subjects, at) };
+            }
+            if subjects.len() == subjects_max {
+                return (subjects, at);
+            }
+            subjects.push(subject);
+        }
+    }
+    (subjects, hits.len())
 }
 
 pub(crate) fn rows_of(input: &Input<'_>, subjects: &SubjectSet) -> Result<u64> {
@@ -317,7 +402,81 @@ pub(crate) fn totals(input: &Input<'_>) -> Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use cofferdam_lake::Snapshot;
+    use cofferdam_model::Merges;
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::People;
+    use crate::testing::{days, events, named};
+
+    /// Keeps what it is given, and ends after so many chunks.
+    struct Kept {
+        chunks: Vec<(Vec<u32>, Vec<EventFound>)>,
+        chunks_max: usize,
+        of: u64,
+    }
+
+    impl Export for Kept {
+        fn begin(&mut self, subjects: &[SubjectNo]) -> Result<()> {
+            if self.chunks.len() == self.chunks_max {
+                return Err(crate::Error::Cancelled);
+            }
+            self.chunks.push((subjects.iter().map(|subject| subject.0).collect(), Vec::new()));
+            Ok(())
+        }
+
+        fn rows(&mut self, events: Vec<EventFound>) -> Result<()> {
+            self.chunks.last_mut().expect("a chunk was begun").1.extend(events);
+            Ok(())
+        }
+
+        fn looked_at(&mut self, events: u64, of: u64) {
+            assert!(events <= of);
+            self.of = of;
+        }
+    }
+
+    #[test]
+    fn an_export_hands_over_every_event_once_and_only_after_its_subjects_were_named() {
+        let mut text = String::new();
+        for subject in 1..=40 {
+            for day in 1..=5 {
+                text.push_str(&format!("{subject} {day} 10:00 {} n={day}\n", if day == 3 { "Skip" } else { "Buy" }));
+            }
+        }
+        // Of nobody.
+        text.push_str(&format!("{} 2 11:00 Buy n=9\n", u32::MAX));
+        let mut merges = Merges::default();
+        merges.link(SubjectNo(1), SubjectNo(2));
+        let (zone, people) = (TimeZone::UTC, People::default());
+        let run = |buckets, pieces, subjects_max, chunks_max| {
+            let snapshot = Snapshot::of_events(events(&text), buckets, pieces);
+            let input = Input::new(&snapshot, &merges, &zone, 0, &people);
+            let mut kept = Kept { chunks: Vec::new(), chunks_max, of: 0 };
+            let ended = export(&input, days(2, 4), &named("Buy"), subjects_max, &mut kept);
+            (kept, ended.is_ok())
+        };
+        for (buckets, pieces, subjects_max) in [(1, 1, 1_000), (4, 1, 3), (2, 3, 1)] {
+            let (kept, is_whole) = run(buckets, pieces, subjects_max, usize::MAX);
+            assert!(is_whole && kept.of == 201, "{}", kept.of);
+            let mut rows = Vec::new();
+            for (subjects, events) in &kept.chunks {
+                assert!(subjects.len() <= subjects_max && subjects.is_sorted_by(|a, b| a < b), "{subjects:?}");
+                assert!(!events.is_empty());
+                for event in events {
+                    let is_named = subjects.iter().any(|one| merges.canonical(SubjectNo(*one)) == event.subject);
+                    assert!(is_named || (subjects.is_empty() && event.subject == SubjectNo::NOBODY), "{event:?}");
+                    rows.push((event.subject.0, event.time_us));
+                }
+            }
+            assert_eq!(rows.len(), 40 * 2 + 1, "the second and the fourth day, and nobody's");
+            assert_eq!(rows.iter().filter(|(subject, _)| *subject == merges.canonical(SubjectNo(1)).0).count(), 4);
+        }
+        let (kept, is_whole) = run(4, 1, 3, 2);
+        assert!(!is_whole);
+        assert_eq!(kept.chunks.len(), 2, "nothing after the chunk that was refused");
+    }
 
     #[test]
     fn a_list_of_no_rows_is_refused() {

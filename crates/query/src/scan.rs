@@ -21,7 +21,7 @@ use cofferdam_model::{SubjectNo, limits};
 use crate::tags::Tags;
 use crate::{Error, Input, Result};
 
-const ROWS_PER_UNIT: usize = 32_768;
+pub(crate) const ROWS_PER_UNIT: usize = 32_768;
 const GROUPS_PER_UNIT: usize = 512;
 
 /// One row of a person that some matcher of the question means.
@@ -324,6 +324,25 @@ impl<'a> Scan<'a> {
             }
             each(partial, &Span { file: *file, row: rows.start as u32, tags: buffers.tagged(tags) });
         })
+    }
+
+    /// The tagged rows of one stretch of a file, in the order they are stored in. Conditions on persons are applied.
+    pub(crate) fn stretch(
+        &self,
+        tags: &Tags,
+        file: u32,
+        rows: Range<usize>,
+        buffers: &mut Buffers,
+        hits: &mut Vec<Hit>,
+    ) {
+        buffers.clear();
+        hits.clear();
+        tags.fill(self, file, rows.clone(), buffers);
+        if tags.asks_persons() {
+            self.apply_person_tests(tags, file, rows.clone(), buffers);
+        }
+        let span = Span { file, row: rows.start as u32, tags: buffers.tagged(tags) };
+        span.tagged(&self.file(file).core.time, u32::MAX, |hit| hits.push(hit));
     }
 
     /// Hands every person with rows in the range to `each`, on all cores; no person is in two partials.

@@ -62,6 +62,9 @@ pub(crate) fn router() -> Routes {
         .merge(crate::members::router())
         .merge(crate::privacy::router())
         .merge(crate::persons::router())
+        .merge(crate::disclosures::router())
+        .merge(crate::exposure::router())
+        .merge(crate::incidents::router())
 }
 
 /// The OpenAPI document, as committed.
@@ -88,7 +91,7 @@ pub(crate) struct ErrorDetail {
     hint: Option<String>,
     /// With `step_up_required`: what must be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    step_up: Option<ChallengeBody>,
+    step_up: Option<Box<ChallengeBody>>,
 }
 
 /// What a passkey must sign, for `navigator.credentials.get` with user verification. The same request is sent again
@@ -153,13 +156,13 @@ impl Failure {
             "this takes your passkey once more, for this very request",
             Some("send the request again with the proof in `step_up`"),
         );
-        failure.1.step_up = Some(ChallengeBody {
+        failure.1.step_up = Some(Box::new(ChallengeBody {
             challenge: BASE64URL.encode(asked.challenge),
             rp_id: asked.rp_id,
             credentials: asked.credentials.iter().map(|id| BASE64URL.encode(id)).collect(),
             seconds: asked.seconds,
             takes_password_and_code: asked.takes_password_and_code,
-        });
+        }));
         failure
     }
 }
@@ -177,9 +180,25 @@ impl From<Error> for Failure {
                     | "roles_beyond_own"
                     | "owner_only"
                     | "not_a_second_person"
-                    | "not_your_token" => StatusCode::FORBIDDEN,
+                    | "not_your_token"
+                    | "not_allowed"
+                    | "approval_needed"
+                    | "held"
+                    | "stopped_by_limit"
+                    | "own_request"
+                    | "own_trip" => StatusCode::FORBIDDEN,
+                    "limit_reached" => StatusCode::TOO_MANY_REQUESTS,
                     "wrong_credentials" => StatusCode::UNAUTHORIZED,
-                    "already_set_up" | "not_due" | "last_owner" | "nobody_could_unlock" => StatusCode::CONFLICT,
+                    "already_set_up"
+                    | "not_due"
+                    | "last_owner"
+                    | "nobody_could_unlock"
+                    | "not_ready"
+                    | "wrong_state"
+                    | "another_request"
+                    | "approved_before"
+                    | "not_done"
+                    | "not_yet" => StatusCode::CONFLICT,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 Failure::new(status, code, message, hint)
@@ -217,6 +236,7 @@ impl From<Error> for Failure {
             | Error::Store(_)
             | Error::Vault(_)
             | Error::Ledger(_)
+            | Error::Exposure(_)
             | Error::Meta(_)
             | Error::Interrupted => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");

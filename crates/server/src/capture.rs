@@ -405,22 +405,26 @@ fn unfit_answer(route: Route, unfit: &Unfit) -> Response {
 }
 
 fn unavailable(route: Route, error: &Error) -> Response {
-    let (status, message) = match error {
+    let (status, message, wait) = match error {
         Error::Busy => (
             StatusCode::TOO_MANY_REQUESTS,
             "Project exceeded rate limits. Please retry the request with exponential backoff.",
+            "1",
         ),
-        Error::OrganisationSealed => (StatusCode::LOCKED, "the organisation is sealed: nothing was stored"),
+        // To a member it is 423. SDKs keep what is answered 429 or 5xx, and drop what is refused otherwise.
+        Error::OrganisationSealed => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the organisation is sealed: nothing was stored, send it again", "60")
+        }
         _ => {
             tracing::error!(
                 error = error as &dyn std::error::Error,
                 "could not store a request; its sender was told to retry"
             );
-            (StatusCode::SERVICE_UNAVAILABLE, "the records could not be stored: send them again")
+            (StatusCode::SERVICE_UNAVAILABLE, "the records could not be stored: send them again", "1")
         }
     };
     let mut response = error_answer(route, status, message);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(wait));
     response
 }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use cofferdam_engine::{Engine, Share};
+use cofferdam_engine::{DisclosedQuestion, Engine, ExposureQuestion, Share};
 use cofferdam_model::{OrgId, limits};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::persons;
 use crate::serve::Gate;
 
 /// How long a caller may take to say what they want.
@@ -50,6 +51,37 @@ pub(crate) enum Ask {
     },
     CreateOrganisation {
         name: String,
+    },
+    /// Answered as JSON.
+    Exposed {
+        organisation: Option<u32>,
+        question: ExposureQuestion,
+    },
+    /// Answered as JSON.
+    Disclosed {
+        organisation: Option<u32>,
+        question: DisclosedQuestion,
+    },
+    OpenIncident {
+        organisation: u32,
+        service: String,
+        drill: bool,
+    },
+    Package {
+        incident: u32,
+        project: u32,
+        recipient: String,
+        out: PathBuf,
+    },
+    /// What a person was made of.
+    Merges {
+        project: u32,
+        person: String,
+    },
+    Unmerge {
+        project: u32,
+        person: String,
+        merge: u32,
     },
 }
 
@@ -154,6 +186,12 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             let (org, code) = open(gate)?.create_organisation(name).await?;
             Ok(crate::organisation::told(org, &code))
         }
+        Ask::OpenIncident { organisation, service, drill } => {
+            crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
+        }
+        Ask::Package { incident, project, recipient, out } => {
+            crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await
+        }
         Ask::Backup { to } => {
             if !to.is_absolute() {
                 bail!("the backup's place must be a whole path");
@@ -161,6 +199,14 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             let made = open(gate)?.backup(to).await?;
             Ok(format!("{} files, {:.1} MB", made.files, made.bytes as f64 / 1e6))
         }
+        Ask::Exposed { organisation, question } => {
+            Ok(serde_json::to_string(&open(gate)?.exposed(organisation.map(OrgId), question).await?)?)
+        }
+        Ask::Disclosed { organisation, question } => {
+            Ok(serde_json::to_string(&open(gate)?.disclosed(organisation.map(OrgId), question).await?)?)
+        }
+        Ask::Merges { project, person } => persons::merges(&*open(gate)?, *project, person).await,
+        Ask::Unmerge { project, person, merge } => persons::undo_merge(&*open(gate)?, *project, person, *merge).await,
     }
 }
 
@@ -182,7 +228,7 @@ pub(crate) fn ask(data: &Path, ask: &Ask) -> anyhow::Result<Option<String>> {
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();
-    BufReader::new(stream.take(limits::CONTROL_BYTES_MAX as u64)).read_line(&mut answer)?;
+    BufReader::new(stream.take(limits::CONTROL_ANSWER_BYTES_MAX as u64)).read_line(&mut answer)?;
     let told: Told = serde_json::from_str(&answer).context("the server hung up")?;
     if !told.done {
         bail!("{}", told.text);

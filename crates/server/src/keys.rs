@@ -16,15 +16,12 @@ use zeroize::Zeroizing;
 
 use crate::control::{self, Ask};
 use crate::say;
-use crate::serve::{DatabaseArgs, lock_folder, now_us, open_stopped};
+use crate::serve::{Home, Stopped, lock_folder, now_us};
 
 #[derive(Args)]
 pub(crate) struct KeysArgs {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data", global = true)]
-    data: PathBuf,
     #[command(flatten)]
-    database: DatabaseArgs,
+    home: Home,
     #[command(subcommand)]
     command: KeysCommand,
 }
@@ -122,13 +119,8 @@ pub(crate) struct RootArgs {
 pub(crate) struct BackupArgs {
     /// A folder that is not there yet
     to: PathBuf,
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
     #[command(flatten)]
-    database: DatabaseArgs,
-    #[command(flatten)]
-    root: RootArgs,
+    place: Stopped,
 }
 
 #[derive(Args)]
@@ -148,8 +140,8 @@ pub(crate) struct RestoreArgs {
 const NOT_RUNNING: &str = "no server runs on this folder\nhint: name its folder with --data";
 
 pub(crate) async fn run(args: KeysArgs) -> Result<ExitCode> {
-    let KeysArgs { data, database, command } = args;
-    let site = database.site(&data)?;
+    let KeysArgs { home, command } = args;
+    let (site, data) = (home.site()?, home.data);
     match command {
         KeysCommand::Init(way) => {
             cofferdam_engine::create_private(&data).with_context(|| format!("could not create {}", data.display()))?;
@@ -204,12 +196,12 @@ async fn rekey(site: &Site, old: RootArgs, new: impl FnOnce() -> Result<(Way, Pa
 }
 
 pub(crate) async fn backup(args: BackupArgs) -> Result<ExitCode> {
-    let BackupArgs { to, data, database, root } = args;
+    let BackupArgs { to, place } = args;
     let to = std::path::absolute(to)?;
-    let text = match control::ask(&data, &Ask::Backup { to: to.clone() })? {
+    let text = match control::ask(&place.home.data, &Ask::Backup { to: to.clone() })? {
         Some(text) => text,
         None => {
-            let made = open_stopped(&data, &database, &root).await?.backup(&to).await?;
+            let made = place.open().await?.backup(&to).await?;
             format!("{} files, {:.1} MB", made.files, made.bytes as f64 / 1e6)
         }
     };

@@ -14,9 +14,8 @@ use cofferdam_ledger::certificate::Certificate;
 use cofferdam_ledger::note::VerifierKey;
 use cofferdam_ledger::verify::{self, Proof};
 
-use crate::keys::RootArgs;
 use crate::say;
-use crate::serve::DatabaseArgs;
+use crate::serve::Stopped;
 
 #[derive(Subcommand)]
 pub(crate) enum LedgerCommand {
@@ -27,7 +26,7 @@ pub(crate) enum LedgerCommand {
         /// Number of the entry
         entry: u64,
         #[command(flatten)]
-        place: Place,
+        which: Which,
         /// Where to; standard output without it
         #[arg(long)]
         out: Option<PathBuf>,
@@ -35,19 +34,14 @@ pub(crate) enum LedgerCommand {
     /// Print the key that verifies the ledger: keep it elsewhere
     Key {
         #[command(flatten)]
-        place: Place,
+        which: Which,
     },
 }
 
 #[derive(Args)]
-pub(crate) struct Place {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
+pub(crate) struct Which {
     #[command(flatten)]
-    database: DatabaseArgs,
-    #[command(flatten)]
-    root: RootArgs,
+    place: Stopped,
     /// A ledger's folder, or a copy of it; needs --key
     #[arg(long, requires = "key")]
     folder: Option<PathBuf>,
@@ -59,7 +53,7 @@ pub(crate) struct Place {
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
-    place: Place,
+    which: Which,
     /// Verify that this entry is in the ledger
     #[arg(long)]
     entry: Option<u64>,
@@ -71,19 +65,20 @@ pub(crate) struct VerifyArgs {
     consistency: Vec<PathBuf>,
 }
 
-impl Place {
+impl Which {
     async fn find(&self) -> anyhow::Result<(PathBuf, VerifierKey)> {
         let given = self.key.as_deref().map(VerifierKey::parse).transpose()?;
         match (&self.folder, given) {
             (Some(folder), Some(key)) => Ok((folder.clone(), key)),
             (_, given) => {
-                let site = self.database.site(&self.data)?;
-                if !self.data.is_dir() || cofferdam_engine::root_wanted(&site).await?.is_none() {
-                    bail!("{} is not a server's folder\nhint: say which with --data", self.data.display());
+                let Stopped { home, root } = &self.place;
+                let (site, data) = (home.site()?, home.data.display());
+                if !home.data.is_dir() || cofferdam_engine::root_wanted(&site).await?.is_none() {
+                    bail!("{data} is not a server's folder\nhint: say which with --data");
                 }
-                let (key, folder) = cofferdam_engine::ledger_of(&site, self.root.of_site(&site).await?).await?;
+                let (key, folder) = cofferdam_engine::ledger_of(&site, root.of_site(&site).await?).await?;
                 if given.is_some_and(|given| given != key) {
-                    bail!("the ledger in {} has another key than the one that was given", self.data.display());
+                    bail!("the ledger in {data} has another key than the one that was given");
                 }
                 Ok((folder, key))
             }
@@ -93,12 +88,12 @@ impl Place {
 
 pub(crate) async fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
     match command {
-        LedgerCommand::Key { place } => {
-            say(&place.find().await?.1.to_string());
+        LedgerCommand::Key { which } => {
+            say(&which.find().await?.1.to_string());
             Ok(ExitCode::SUCCESS)
         }
-        LedgerCommand::Prove { entry, place, out } => {
-            let (folder, key) = place.find().await?;
+        LedgerCommand::Prove { entry, which, out } => {
+            let (folder, key) = which.find().await?;
             let text = verify::prove(&folder, &key, entry)?.print();
             match out {
                 Some(path) => {
@@ -114,7 +109,7 @@ pub(crate) async fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
 
 async fn verify_what(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.proof {
-        let key = VerifierKey::parse(args.place.key.as_deref().unwrap_or_default())?;
+        let key = VerifierKey::parse(args.which.key.as_deref().unwrap_or_default())?;
         let text = read(path)?;
         if Certificate::is_one(&text) {
             let certificate = Certificate::parse(&text)?;
@@ -126,7 +121,7 @@ async fn verify_what(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         }
         return shown(&Proof::parse(&text)?, args.entry, &key);
     }
-    let (folder, key) = args.place.find().await?;
+    let (folder, key) = args.which.find().await?;
     if let Some(entry) = args.entry {
         return shown(&verify::prove(&folder, &key, entry)?, Some(entry), &key);
     }

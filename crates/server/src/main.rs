@@ -15,19 +15,23 @@ mod capture;
 mod console;
 mod control;
 mod demo;
+mod disclosures;
+mod exposure;
 mod first_run;
 mod guard;
 mod import;
+mod incidents;
 mod keys;
 mod ledger;
 mod members;
 mod organisation;
 mod persons;
 mod privacy;
+mod public;
 mod serve;
 mod witness;
 
-use serve::{DatabaseArgs, ServeArgs, Server};
+use serve::{ServeArgs, Server, Stopped};
 
 /// Events are many small texts that one thread makes and another drops.
 #[global_allocator]
@@ -50,18 +54,12 @@ enum Command {
     /// Send the events of files to a server
     Import(Box<import::ImportArgs>),
     /// Check every checksum of the data of a server that is not running
-    Verify {
-        /// The server's folder
-        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-        data: PathBuf,
-        #[command(flatten)]
-        database: DatabaseArgs,
-        #[command(flatten)]
-        root: keys::RootArgs,
-    },
+    Verify(Stopped),
     /// Verify the ledger, or prove to others what is in it
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Say what was exposed: by an account, a session, an address, since when; or what was disclosed about one person
+    Exposed(exposure::ExposedArgs),
     /// Sign what the ledgers of others have, and refuse one that was changed or rolled back
     Witness(witness::WitnessArgs),
     /// Run the detectors of today over the stored events of a server that is not running
@@ -77,8 +75,19 @@ enum Command {
     /// Make another organisation on a server
     #[command(subcommand)]
     Organisation(organisation::OrganisationCommand),
+    /// Show the ids that became one person, or part two of them again
+    Unmerge(persons::UnmergeArgs),
     /// Take the rows of erased persons out of the files of a server that is not running
     Compact(persons::CompactArgs),
+    /// Verify what was exported, without the server
+    #[command(subcommand)]
+    Export(disclosures::ExportCommand),
+    /// The keys that sign notices, and whether a domain lets notices through
+    #[command(subcommand)]
+    Notices(incidents::NoticesCommand),
+    /// Incidents: open one, or write the list of persons whom it concerns
+    #[command(subcommand)]
+    Incident(incidents::IncidentCommand),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -111,8 +120,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => in_runtime(serve(args)),
         Command::Demo(command) => in_runtime(run_demo(*command)),
         Command::Import(args) => import::run(*args),
-        Command::Verify { data, database, root } => in_runtime(verify(data, database, root)),
+        Command::Verify(place) => in_runtime(verify(place)),
         Command::Ledger(command) => in_runtime(ledger::run(command)),
+        Command::Exposed(args) => in_runtime(exposure::run(args)),
         Command::Witness(args) => in_runtime(witness::run(args)),
         Command::Scan(args) => in_runtime(privacy::scan(args)),
         Command::Plan(args) => in_runtime(privacy::plan(args)),
@@ -120,7 +130,11 @@ fn main() -> ExitCode {
         Command::Backup(args) => in_runtime(keys::backup(args)),
         Command::Restore(args) => in_runtime(keys::restore(args)),
         Command::Organisation(command) => in_runtime(organisation::run(command)),
+        Command::Unmerge(args) => in_runtime(persons::unmerge(args)),
         Command::Compact(args) => in_runtime(persons::compact_stopped(args)),
+        Command::Export(command) => disclosures::run(command),
+        Command::Notices(command) => in_runtime(incidents::notices(command)),
+        Command::Incident(command) => incidents::incident(command),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -172,9 +186,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(data: PathBuf, database: DatabaseArgs, root: keys::RootArgs) -> anyhow::Result<ExitCode> {
-    let site = database.site(&data)?;
-    let root = root.of_site(&site).await?;
+async fn verify(place: Stopped) -> anyhow::Result<ExitCode> {
+    let site = place.home.site()?;
+    let root = place.root.of_site(&site).await?;
     let found = cofferdam_engine::verify(&site, root).await?;
     say(&format!("{} segments, {} ledger entries", found.segments, found.ledger_entries));
     for wrong in &found.wrong {

@@ -1,40 +1,33 @@
 //! `cofferdam organisation`: further organisations on one server, for whoever runs it. Each has its own keys, members
 //! and projects, and knows nothing of the others.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use cofferdam_model::OrgId;
 
 use crate::control::{Ask, ask};
-use crate::keys::RootArgs;
-use crate::serve::DatabaseArgs;
-use crate::{say, serve};
+use crate::say;
+use crate::serve::Stopped;
 
 #[derive(Subcommand)]
 pub(crate) enum OrganisationCommand {
     /// Make an organisation, and print the code with which its first member joins
     Create {
         name: String,
-        /// The server's folder
-        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-        data: PathBuf,
         #[command(flatten)]
-        database: DatabaseArgs,
-        #[command(flatten)]
-        root: RootArgs,
+        place: Box<Stopped>,
     },
 }
 
 pub(crate) async fn run(command: OrganisationCommand) -> anyhow::Result<ExitCode> {
-    let OrganisationCommand::Create { name, data, database, root } = command;
+    let OrganisationCommand::Create { name, place } = command;
     let request = Ask::CreateOrganisation { name: name.clone() };
-    if let Some(text) = ask(&data, &request)? {
+    if let Some(text) = ask(&place.home.data, &request)? {
         say(&text);
         return Ok(ExitCode::SUCCESS);
     }
-    let engine = serve::open_stopped(&data, &database, &root).await?;
+    let engine = place.open().await?;
     let (org, code) = engine.create_organisation(&name).await?;
     say(&told(org, &code));
     Ok(ExitCode::SUCCESS)

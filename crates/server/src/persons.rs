@@ -1,10 +1,9 @@
 //! One person over the API: found by an address, their own data as a download, erased with a certificate; and the
-//! command that compacts.
+//! commands that compact and that part who was merged.
 //!
 //! What shows personal values takes a passkey's signature over that very request, and so does what cannot be undone,
 //! from whoever has a passkey. Addresses travel in bodies, never in a URL, and what comes back is never kept by a cache.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,17 +13,19 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use cofferdam_engine::{
-    AccessFormat, AccessPurpose, Compacted, Engine, Erasure, ErasureMade, ErasureReason, Error, Whom,
+    AccessFormat, AccessPurpose, Compacted, Engine, Erasure, ErasureMade, ErasureReason, Error, PersonMerge, Whom,
 };
-use cofferdam_model::{Class, Control, Deed};
+use cofferdam_model::{Class, Control, Deed, ProjectId};
 use serde::{Deserialize, Serialize};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
+use crate::control::{self, Ask};
 use crate::guard::{Need, Of, Routes, SignedIn, Stepped, WithStepUp};
-use crate::{say, serve};
+use crate::say;
+use crate::serve::Stopped;
 
 pub(crate) fn router() -> Routes {
     // A list of ids is larger than any question.
@@ -85,7 +86,10 @@ async fn access_person(
     Body(body): Body<AccessBody>,
 ) -> Result<Response> {
     let AccessBody { person, purpose, format } = body;
-    let pieces = engine.access(&caller, stepped_up, &project, &person, purpose, format).await?;
+    // On a task of its own: whoever hangs up does not leave it reserved and without an end.
+    let begun =
+        tokio::spawn(async move { engine.access(&caller, stepped_up, &project, &person, purpose, format).await });
+    let pieces = begun.await.map_err(|_| Error::Interrupted)??;
     let (kind, name) = match format {
         AccessFormat::Ndjson => ("application/x-ndjson; charset=utf-8", "attachment; filename=\"person.ndjson\""),
         AccessFormat::Html => ("text/html; charset=utf-8", "attachment; filename=\"person.html\""),
@@ -173,13 +177,8 @@ async fn compact(State(engine): State<Arc<Engine>>) -> Result<Json<Compacted>> {
 
 #[derive(clap::Args)]
 pub(crate) struct CompactArgs {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
     #[command(flatten)]
-    database: serve::DatabaseArgs,
-    #[command(flatten)]
-    root: crate::keys::RootArgs,
+    place: Stopped,
     /// Do not wait for anything to become due
     #[arg(long, required = true)]
     now: bool,
@@ -187,9 +186,61 @@ pub(crate) struct CompactArgs {
 
 pub(crate) async fn compact_stopped(args: CompactArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(args.now, "compaction that is due runs in the server by itself: say --now");
-    let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
+    let engine = args.place.open().await?;
     let done = engine.compact().await?;
     say(&format!("segments: {} before, {} after", done.segments_before, done.segments_after));
     say(&format!("hidden rows in them: {} before, {} after", done.hidden_before, done.hidden_after));
     Ok(ExitCode::SUCCESS)
+}
+
+#[derive(clap::Args)]
+pub(crate) struct UnmergeArgs {
+    #[command(flatten)]
+    place: Stopped,
+    /// The project's number
+    #[arg(long)]
+    project: u32,
+    /// Pseudonym of the person: per_…
+    person: String,
+    /// Number of the merge that is undone; without it they are listed
+    merge: Option<u32>,
+}
+
+/// Asks the server that runs on the folder, or works on the folder itself.
+pub(crate) async fn unmerge(args: UnmergeArgs) -> anyhow::Result<ExitCode> {
+    let UnmergeArgs { place, project, person, merge } = args;
+    let ask = match merge {
+        None => Ask::Merges { project, person: person.clone() },
+        Some(merge) => Ask::Unmerge { project, person: person.clone(), merge },
+    };
+    let text = match (control::ask(&place.home.data, &ask)?, merge) {
+        (Some(text), _) => text,
+        (None, None) => merges(&place.open().await?, project, &person).await?,
+        (None, Some(merge)) => undo_merge(&place.open().await?, project, &person, merge).await?,
+    };
+    say(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each merge that made a person.
+pub(crate) async fn merges(engine: &Engine, project: u32, person: &str) -> anyhow::Result<String> {
+    let project = engine.project(ProjectId(project))?;
+    let made = engine.merges_of(&project, person).await?;
+    if made.is_empty() {
+        return Ok("this person was never merged with another".to_owned());
+    }
+    let line = |merge: &PersonMerge| {
+        let time = merge.time_us.and_then(|time_us| jiff::Timestamp::from_microsecond(time_us).ok());
+        let time = time.map_or_else(|| "at an unknown time".to_owned(), |time| format!("{time:.0}"));
+        let state = if merge.is_final { "for good: their events are stored as one" } else { "can be undone" };
+        format!("{}\t{} became part of {}\t{time}\t{state}", merge.number, merge.alias, merge.canonical)
+    };
+    Ok(made.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// Parts two that became one person.
+pub(crate) async fn undo_merge(engine: &Engine, project: u32, person: &str, merge: u32) -> anyhow::Result<String> {
+    let project = engine.project(ProjectId(project))?;
+    engine.unmerge(&project, person, merge, engine.acting(None)).await?;
+    Ok(format!("merge {merge} is undone: they are two persons again"))
 }

@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use cofferdam_engine::{Engine, QuarantineView, Released, Scan};
+use cofferdam_ledger::Kind;
 use cofferdam_model::plan::PlanMode;
 use cofferdam_model::{Class, Control, ProjectId, TrackingPlan};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
-use crate::guard::{Need, Of, Routes};
-use crate::{say, serve};
+use crate::guard::{Need, Of, Routes, SignedIn};
+use crate::say;
+use crate::serve::Stopped;
 
 pub(crate) fn router() -> Routes {
     let (change, handle) = (Need::Do(Control::ChangePlan), Need::Do(Control::HandleQuarantine));
@@ -46,10 +48,11 @@ async fn get_plan(State(engine): State<Arc<Engine>>, Of(project): Of) -> Json<Tr
     request_body = TrackingPlan, responses((status = OK, body = TrackingPlan), (status = BAD_REQUEST, body = ErrorBody)))]
 async fn set_plan(
     State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(plan): Body<TrackingPlan>,
 ) -> Result<Json<TrackingPlan>> {
-    Ok(Json(engine.set_plan(&project, plan).await?))
+    Ok(Json(engine.set_plan(&project, &caller.entry(&engine, Kind::PlanSet), plan).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -63,10 +66,11 @@ pub(crate) struct PlanModeBody {
     request_body = PlanModeBody, responses((status = OK, body = TrackingPlan)))]
 async fn set_plan_mode(
     State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(body): Body<PlanModeBody>,
 ) -> Result<Json<TrackingPlan>> {
-    Ok(Json(engine.set_plan_mode(&project, body.mode).await?))
+    Ok(Json(engine.set_plan_mode(&project, &caller.entry(&engine, Kind::PlanSet), body.mode).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -81,10 +85,11 @@ pub(crate) struct ClassBody {
     request_body = ClassBody, responses((status = NO_CONTENT), (status = BAD_REQUEST, body = ErrorBody)))]
 async fn raise_class(
     State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(body): Body<ClassBody>,
 ) -> Result<StatusCode> {
-    engine.raise_class(&project, &body.property, body.class).await?;
+    engine.raise_class(&project, &caller.entry(&engine, Kind::PlanSet), &body.property, body.class).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -101,10 +106,13 @@ async fn get_quarantine(State(engine): State<Arc<Engine>>, Of(project): Of) -> R
     responses((status = OK, body = Released), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
 async fn release(
     State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(body): Body<ClassBody>,
 ) -> Result<Json<Released>> {
-    Ok(Json(engine.release(&project, &body.property, body.class).await?))
+    Ok(Json(
+        engine.release(&project, &caller.entry(&engine, Kind::QuarantineReleased), &body.property, body.class).await?,
+    ))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -124,17 +132,24 @@ pub(crate) struct Purged {
     request_body = PurgeBody, responses((status = OK, body = Purged), (status = NOT_FOUND, body = ErrorBody)))]
 async fn purge(
     State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(body): Body<PurgeBody>,
 ) -> Result<Json<Purged>> {
-    Ok(Json(Purged { destroyed: engine.purge(&project, &body.property).await? }))
+    Ok(Json(Purged {
+        destroyed: engine.purge(&project, &caller.entry(&engine, Kind::QuarantinePurged), &body.property).await?,
+    }))
 }
 
 /// Run the detectors of today over every stored event: properties, kinds and counts, never a value.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/scan", params(("project" = u32, Path)),
     responses((status = OK, body = Scan)))]
-async fn get_scan(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<Json<Scan>> {
-    Ok(Json(engine.scan(&project).await?))
+async fn get_scan(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Of(project): Of,
+) -> Result<Json<Scan>> {
+    Ok(Json(engine.scan(&project, &caller.entry(&engine, Kind::HistorySearched)).await?))
 }
 
 /// Raise a property to C3 or above, and take all its values out of stored events.
@@ -142,10 +157,13 @@ async fn get_scan(State(engine): State<Arc<Engine>>, Of(project): Of) -> Result<
     request_body = ClassBody, responses((status = NO_CONTENT), (status = BAD_REQUEST, body = ErrorBody)))]
 async fn remove_from_history(
     State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
     Of(project): Of,
     Body(body): Body<ClassBody>,
 ) -> Result<StatusCode> {
-    engine.remove_from_history(&project, &body.property, body.class).await?;
+    engine
+        .remove_from_history(&project, &caller.entry(&engine, Kind::HistoryRemoved), &body.property, body.class)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -153,13 +171,8 @@ async fn remove_from_history(
 
 #[derive(clap::Args)]
 pub(crate) struct ScanArgs {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
     #[command(flatten)]
-    database: crate::serve::DatabaseArgs,
-    #[command(flatten)]
-    root: crate::keys::RootArgs,
+    place: Stopped,
     /// The project's number
     #[arg(long)]
     project: u32,
@@ -175,16 +188,16 @@ fn property_class(text: &str) -> Result<(String, Class), String> {
 }
 
 pub(crate) async fn scan(args: ScanArgs) -> anyhow::Result<ExitCode> {
-    let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
+    let engine = args.place.open().await?;
     let project = engine.project(ProjectId(args.project))?;
     for (name, class) in &args.apply {
         engine
-            .remove_from_history(&project, name, *class)
+            .remove_from_history(&project, &engine.acting(None), name, *class)
             .await
             .with_context(|| format!("could not take {name} out of stored events"))?;
         say(&format!("{name}: out of stored events, {class:?} from now on"));
     }
-    let scan = engine.scan(&project).await?;
+    let scan = engine.scan(&project, &engine.acting(None)).await?;
     for finding in &scan.findings {
         let kind = serde_json::to_value(finding.detector)?;
         say(&format!(
@@ -206,13 +219,8 @@ pub(crate) async fn scan(args: ScanArgs) -> anyhow::Result<ExitCode> {
 
 #[derive(clap::Args)]
 pub(crate) struct PlanArgs {
-    /// The server's folder
-    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
-    data: PathBuf,
     #[command(flatten)]
-    database: crate::serve::DatabaseArgs,
-    #[command(flatten)]
-    root: crate::keys::RootArgs,
+    place: Stopped,
     /// The project's number
     #[arg(long)]
     project: u32,
@@ -221,12 +229,12 @@ pub(crate) struct PlanArgs {
 }
 
 pub(crate) async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let engine = serve::open_stopped(&args.data, &args.database, &args.root).await?;
+    let engine = args.place.open().await?;
     let project = engine.project(ProjectId(args.project))?;
     if let Some(path) = &args.file {
         let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
         let plan = serde_json::from_slice(&text).with_context(|| format!("{} is no tracking plan", path.display()))?;
-        engine.set_plan(&project, plan).await?;
+        engine.set_plan(&project, &engine.acting(None), plan).await?;
     }
     say(&serde_json::to_string_pretty(&engine.plan(&project))?);
     Ok(ExitCode::SUCCESS)

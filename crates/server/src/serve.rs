@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, LazyLock, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
-use cofferdam_engine::{Access, Databases, Engine, Error, Options, RootKey, Share, Site, Wanted};
+use cofferdam_engine::{Access, Databases, Engine, Error, MailSettings, Options, RootKey, Share, Site, Wanted};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -56,16 +56,64 @@ pub(crate) struct ServeArgs {
     /// A witness that signs what the ledger has: its address and its key, with a space in between; can be repeated
     #[arg(long = "witness", value_name = "URL KEY")]
     pub(crate) witnesses: Vec<String>,
+    #[command(flatten)]
+    pub(crate) mail: MailArgs,
+}
+
+/// How notices are sent.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MailArgs {
+    /// Mail relay for notices: smtps://user@host, or smtp://user@host:587 with STARTTLS
+    #[arg(long, env = "COFFERDAM_SMTP", requires = "mail_from")]
+    smtp: Option<String>,
+    /// File with the relay's password; or COFFERDAM_SMTP_PASSWORD
+    #[arg(long, requires = "smtp")]
+    smtp_password_file: Option<PathBuf>,
+    /// Certificates (PEM) of who may vouch for the relay; the system's without it
+    #[arg(long, requires = "smtp")]
+    smtp_ca: Option<PathBuf>,
+    /// Address that notices are from, and that questions go to
+    #[arg(long, env = "COFFERDAM_MAIL_FROM", requires = "smtp")]
+    mail_from: Option<String>,
+    /// Host that notices tell their recipients to type; that of --mail-from without it
+    #[arg(long, env = "COFFERDAM_PUBLIC_HOST", requires = "smtp")]
+    public_host: Option<String>,
+    /// Mails a second to one domain
+    #[arg(long, default_value_t = 100)]
+    mail_per_domain: u32,
+}
+
+impl MailArgs {
+    fn settings(&self) -> anyhow::Result<Option<MailSettings>> {
+        let (Some(relay), Some(from)) = (&self.smtp, &self.mail_from) else { return Ok(None) };
+        let password = match &self.smtp_password_file {
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+                Some(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            None => std::env::var("COFFERDAM_SMTP_PASSWORD").ok(),
+        };
+        let host = from.rsplit('@').next().unwrap_or_default();
+        Ok(Some(MailSettings {
+            relay: relay.clone(),
+            password: password.map(Into::into),
+            authorities: self.smtp_ca.clone(),
+            from: from.clone(),
+            host: self.public_host.clone().unwrap_or_else(|| host.to_owned()),
+            domain_per_second: self.mail_per_domain,
+        }))
+    }
 }
 
 /// Where identities, sealed profiles and wrapped keys are kept.
 #[derive(Args, Clone)]
 pub(crate) struct DatabaseArgs {
     /// PostgreSQL database (postgres://…) for the identity map, sealed profiles and wrapped keys; files in the data folder when not given
-    #[arg(long, env = "COFFERDAM_DATABASE", hide_env_values = true)]
+    #[arg(long, env = "COFFERDAM_DATABASE", hide_env_values = true, global = true)]
     database: Option<String>,
     /// Another PostgreSQL database for the wrapped keys, so that its backups can be destroyed apart
-    #[arg(long, env = "COFFERDAM_KEYS_DATABASE", hide_env_values = true, requires = "database")]
+    #[arg(long, env = "COFFERDAM_KEYS_DATABASE", hide_env_values = true, global = true)]
     keys_database: Option<String>,
 }
 
@@ -81,9 +129,61 @@ impl DatabaseArgs {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let databases = match given(&self.database) {
             Some(vault) => Databases::on_servers(&vault, given(&self.keys_database).as_ref().unwrap_or(&vault))?,
+            None if given(&self.keys_database).is_some() => {
+                anyhow::bail!("--keys-database needs --database: keys are beside what they open, or on another server")
+            }
             None => Databases::in_folder(folder),
         };
         Ok(Site::new(folder, databases))
+    }
+}
+
+/// Where an installation is: the arguments of every command that works on one.
+#[derive(Args)]
+pub(crate) struct Home {
+    /// The server's folder
+    #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data", global = true)]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl Home {
+    pub(crate) fn site(&self) -> anyhow::Result<Site> {
+        self.database.site(&self.data)
+    }
+}
+
+/// An installation whose server is not running, and what brings its root key.
+#[derive(Args)]
+pub(crate) struct Stopped {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
+}
+
+impl Stopped {
+    /// Opens the engine, for a command: until the process ends, no server can.
+    pub(crate) async fn open(&self) -> anyhow::Result<Engine> {
+        let (site, data) = (self.home.site()?, &self.home.data);
+        let there = data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
+        anyhow::ensure!(there, "{} holds no data of a server", data.display());
+        let lock = lock_folder(data)?;
+        let engine = Engine::open(Options {
+            root: self.root.of_site(&site).await?,
+            site,
+            flush_events: cofferdam_model::limits::FLUSH_EVENTS,
+            setup_code: random_code()?,
+            geoip: None,
+            clock: Arc::new(now_us),
+            witnesses: Vec::new(),
+            access: Access::default(),
+        })
+        .await
+        .with_context(|| format!("could not open the data in {}", data.display()))?;
+        std::mem::forget(lock);
+        Ok(engine)
     }
 }
 
@@ -136,6 +236,10 @@ impl Gate {
             Ok(engine) => {
                 let engine = Arc::new(engine);
                 tokio::spawn(expire_backups(Arc::downgrade(&engine)));
+                tokio::spawn(follow_ledger(Arc::downgrade(&engine)));
+                if let Some(settings) = self.args.mail.settings()? {
+                    engine.send_notices(settings)?;
+                }
                 Door::Open(engine.clone(), routes(engine, capture::Proxies(self.args.proxies)))
             }
         };
@@ -228,6 +332,24 @@ async fn expire_backups(engine: std::sync::Weak<Engine>) {
         let Some(engine) = engine.upgrade() else { return };
         if let Err(error) = engine.expire_backup_keys() {
             tracing::error!(error = &error as &dyn std::error::Error, "could not destroy a backup key in time");
+        }
+    }
+}
+
+/// Keeps the index of disclosures close behind the ledger, for as long as the engine is there: a question waits for
+/// what is missing, and that is little then.
+async fn follow_ledger(engine: std::sync::Weak<Engine>) {
+    let mut is_warned = false;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(engine) = engine.upgrade() else { return };
+        match engine.follow_ledger().await {
+            Ok(()) => is_warned = false,
+            Err(error) if !is_warned => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the index of disclosures is behind");
+                is_warned = true;
+            }
+            Err(_) => {}
         }
     }
 }
@@ -333,12 +455,10 @@ fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
     Router::new()
         .merge(capture::router(proxies))
         .merge(api::router().guarded(engine.clone(), proxies))
+        .merge(crate::public::router(proxies))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route(
-            "/openapi.json",
-            get(|| async { ([(header::CONTENT_TYPE, "application/json")], include_str!("../openapi.json")) }),
-        )
+        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()) }))
         .fallback(console::serve)
         // One request's bug is that request's failure.
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
@@ -350,6 +470,9 @@ fn routes(engine: Arc<Engine>, proxies: capture::Proxies) -> Router {
         }))
         .with_state(engine)
 }
+
+/// What the routes say of themselves.
+static DOCUMENT: LazyLock<String> = LazyLock::new(api::document);
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], engine.metrics())
@@ -391,29 +514,6 @@ pub(crate) fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
         )
     })?;
     Ok(file)
-}
-
-/// Opens the engine on the data of a server that is not running, for commands.
-pub(crate) async fn open_stopped(data: &Path, database: &DatabaseArgs, root: &RootArgs) -> anyhow::Result<Engine> {
-    let site = database.site(data)?;
-    let there = data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
-    anyhow::ensure!(there, "{} holds no data of a server", data.display());
-    let lock = lock_folder(data)?;
-    let engine = Engine::open(Options {
-        root: root.of_site(&site).await?,
-        site,
-        flush_events: cofferdam_model::limits::FLUSH_EVENTS,
-        setup_code: random_code()?,
-        geoip: None,
-        clock: Arc::new(now_us),
-        witnesses: Vec::new(),
-        access: Access::default(),
-    })
-    .await
-    .with_context(|| format!("could not open the data in {}", data.display()))?;
-    // Held until the process ends.
-    std::mem::forget(lock);
-    Ok(engine)
 }
 
 /// Completes on Ctrl-C or SIGTERM.

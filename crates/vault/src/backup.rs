@@ -83,7 +83,7 @@ fn damaged<T>(path: &Path, what: &'static str) -> Result<T> {
 
 /// Where backup keys lie, in the data's folder.
 fn keys_folder(data: &Path) -> PathBuf {
-    crate::apart(data).join("backup-keys")
+    crate::apart_folder(data).join("backup-keys")
 }
 
 /// The keys in a folder, by when they were made (seconds since 1970), oldest first.

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cofferdam_model::{ProjectId, SubjectNo};
@@ -26,7 +27,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgExecutor, Postgres, Row as _, Sqlite, SqliteExecutor};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::{Error, Result};
 
@@ -101,6 +102,16 @@ pub(crate) enum Bind<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     Text(&'a str),
+}
+
+impl Bind<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Bind::Int(_) => 8,
+            Bind::Bytes(bytes) => bytes.len(),
+            Bind::Text(text) => text.len(),
+        }
+    }
 }
 
 impl From<i64> for Bind<'_> {
@@ -196,8 +207,11 @@ pub(crate) struct Database {
 struct Inner {
     readers: Readers,
     place: Place,
+    log: Arc<LogSize>,
     /// The connection that writes; `None` after it broke or a transaction was given up.
     writer: Arc<tokio::sync::Mutex<Option<Connection>>>,
+    /// Where it is a file.
+    checkpoints: Option<Checkpoints>,
 }
 
 enum Readers {
@@ -206,18 +220,19 @@ enum Readers {
 }
 
 enum Connection {
-    Sqlite(SqliteConnection),
+    Sqlite(SqliteConnection, Arc<LogSize>),
     Postgres(PgConnection),
 }
 
 impl Database {
     /// Opens a database and takes the right to write it; makes it where it is a file and missing.
     pub(crate) async fn open(place: &Place) -> Result<Database> {
-        let writer = Connection::open(place).await?;
+        let log = Arc::new(LogSize::default());
+        let writer = Connection::open(place, &log).await?;
         let readers = match place {
             Place::File(path) => {
                 let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
-                Readers::Sqlite(pool.connect_with(sqlite_options(path)?).await?)
+                Readers::Sqlite(pool.connect_with(sqlite_options(path)).await?)
             }
             Place::Server(options, schema) => {
                 let pool = PgPoolOptions::new().max_connections(READERS).acquire_timeout(Duration::from_secs(10));
@@ -226,8 +241,12 @@ impl Database {
                 )
             }
         };
+        let checkpoints = match place {
+            Place::File(path) => Some(Checkpoints::start(path, &log).await?),
+            Place::Server(..) => None,
+        };
         let writer = Arc::new(tokio::sync::Mutex::new(Some(writer)));
-        Ok(Database { inner: Arc::new(Inner { readers, place: place.clone(), writer }) })
+        Ok(Database { inner: Arc::new(Inner { readers, place: place.clone(), log, writer, checkpoints }) })
     }
 
     /// The one row of a table, without the right to write: also while a server has it. `None` where there is no such
@@ -239,7 +258,7 @@ impl Database {
             Place::Server(..) => "SELECT 1::bigint FROM pg_class WHERE oid = to_regclass($1)",
         };
         let mut connection = match place {
-            Place::File(path) => Connection::Sqlite(sqlite_options(path)?.connect().await?),
+            Place::File(path) => Connection::Sqlite(sqlite_options(path).connect().await?, Arc::default()),
             Place::Server(options, schema) => {
                 Connection::Postgres(options.as_ref().clone().options([("search_path", *schema)]).connect().await?)
             }
@@ -252,6 +271,9 @@ impl Database {
 
     /// Closes its connections, and with the writer's gives up the right to write at once.
     pub(crate) async fn close(&self) -> Result<()> {
+        if let Some(checkpoints) = &self.inner.checkpoints {
+            checkpoints.stop().await;
+        }
         match &self.inner.readers {
             Readers::Sqlite(pool) => pool.close().await,
             Readers::Postgres(pool) => pool.close().await,
@@ -340,7 +362,7 @@ impl Database {
         for is_last in [false, true] {
             let open = match connection.as_mut() {
                 Some(open) => open,
-                None => connection.insert(Connection::open(&self.inner.place).await?),
+                None => connection.insert(Connection::open(&self.inner.place, &self.inner.log).await?),
             };
             match open.raw(open.begin()).await {
                 Ok(()) => break,
@@ -398,6 +420,7 @@ impl Database {
         match &self.inner.readers {
             // A busy reader only delays this to the next time.
             Readers::Sqlite(pool) => {
+                let _moving = self.inner.log.moving.lock().await;
                 sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await?;
             }
             Readers::Postgres(pool) => {
@@ -451,7 +474,7 @@ impl Write {
         for chunk in list.chunks(VALUES_MAX) {
             let connection = self.connection();
             let sql = match connection {
-                Connection::Sqlite(_) => listed::<Sqlite>(sql, fixed.len(), chunk.len()),
+                Connection::Sqlite(..) => listed::<Sqlite>(sql, fixed.len(), chunk.len()),
                 Connection::Postgres(_) => listed::<Postgres>(sql, fixed.len(), chunk.len()),
             };
             connection.execute(sql.into(), &[fixed, chunk].concat()).await?;
@@ -473,7 +496,7 @@ impl Write {
     /// Runs statements without marks; types are translated.
     async fn batch(&mut self, sql: &'static str) -> Result<()> {
         match self.connection() {
-            Connection::Sqlite(_) => self.connection().raw(sql).await,
+            Connection::Sqlite(..) => self.connection().raw(sql).await,
             Connection::Postgres(connection) => {
                 sqlx::raw_sql(AssertSqlSafe(in_words_of_postgres(sql))).execute(connection).await?;
                 Ok(())
@@ -489,9 +512,13 @@ impl Write {
 }
 
 impl Connection {
-    async fn open(place: &Place) -> Result<Connection> {
+    async fn open(place: &Place, log: &Arc<LogSize>) -> Result<Connection> {
         match place {
-            Place::File(path) => Ok(Connection::Sqlite(sqlite_options(path)?.connect().await?)),
+            Place::File(path) => {
+                // A checkpoint inside a commit would hold up everybody who waits for it.
+                let options = sqlite_options(path).pragma("wal_autocheckpoint", "0");
+                Ok(Connection::Sqlite(options.connect().await?, log.clone()))
+            }
             Place::Server(options, schema) => {
                 let mut connection = options.as_ref().clone().options([("search_path", *schema)]).connect().await?;
                 // Named by the schema: a server's two databases may be one.
@@ -516,7 +543,7 @@ impl Connection {
 
     async fn close(self) -> Result<()> {
         match self {
-            Connection::Sqlite(connection) => connection.close().await?,
+            Connection::Sqlite(connection, _) => connection.close().await?,
             Connection::Postgres(connection) => connection.close().await?,
         }
         Ok(())
@@ -525,14 +552,14 @@ impl Connection {
     /// How a transaction begins that is going to write.
     fn begin(&self) -> &'static str {
         match self {
-            Connection::Sqlite(_) => "BEGIN IMMEDIATE",
+            Connection::Sqlite(..) => "BEGIN IMMEDIATE",
             Connection::Postgres(_) => "BEGIN",
         }
     }
 
     async fn raw(&mut self, sql: &'static str) -> Result<()> {
         match self {
-            Connection::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop)?,
+            Connection::Sqlite(connection, _) => sqlx::raw_sql(sql).execute(connection).await.map(drop)?,
             Connection::Postgres(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop)?,
         }
         Ok(())
@@ -540,7 +567,7 @@ impl Connection {
 
     async fn rows(&mut self, sql: Cow<'static, str>, binds: &[Bind<'_>]) -> Result<Vec<Row>> {
         match self {
-            Connection::Sqlite(connection) => sqlite_rows(connection, sql, binds).await,
+            Connection::Sqlite(connection, _) => sqlite_rows(connection, sql, binds).await,
             Connection::Postgres(connection) => postgres_rows(connection, sql, binds).await,
         }
     }
@@ -559,7 +586,7 @@ impl Connection {
             for row in 0..chunk.len() / columns {
                 sql.push_str(if row == 0 { "(" } else { ", (" });
                 match self {
-                    Connection::Sqlite(_) => marks::<Sqlite>(&mut sql, row * columns, columns),
+                    Connection::Sqlite(..) => marks::<Sqlite>(&mut sql, row * columns, columns),
                     Connection::Postgres(_) => marks::<Postgres>(&mut sql, row * columns, columns),
                 }
                 sql.push(')');
@@ -573,21 +600,95 @@ impl Connection {
 
     async fn execute(&mut self, sql: Cow<'static, str>, binds: &[Bind<'_>]) -> Result<u64> {
         Ok(match self {
-            Connection::Sqlite(connection) => sqlite_query(sql, binds).execute(connection).await?.rows_affected(),
+            Connection::Sqlite(connection, log) => {
+                log.grow(binds);
+                sqlite_query(sql, binds).execute(connection).await?.rows_affected()
+            }
             Connection::Postgres(connection) => postgres_query(sql, binds).execute(connection).await?.rows_affected(),
         })
     }
 }
 
 /// Durable commits, deleted content overwritten.
-fn sqlite_options(path: &Path) -> Result<SqliteConnectOptions> {
-    Ok(SqliteConnectOptions::new()
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .pragma("secure_delete", "on"))
+        .pragma("secure_delete", "on")
+}
+
+/// About how much SQLite's log grew since it was last moved into its file.
+#[derive(Default)]
+struct LogSize {
+    bytes: AtomicU64,
+    is_large: Notify,
+    /// One at a time: SQLite refuses a second at once, however long that would wait.
+    moving: tokio::sync::Mutex<()>,
+}
+
+impl LogSize {
+    /// A statement with these values is about to run: they, and a few pages of tables and indexes around them.
+    fn grow(&self, binds: &[Bind<'_>]) {
+        let values: usize = binds.iter().map(|bind| bind.len()).sum();
+        let grown = (values + 2 * SQLITE_PAGE_BYTES) as u64;
+        if self.bytes.fetch_add(grown, Ordering::Relaxed) + grown >= LOG_BYTES {
+            self.is_large.notify_one();
+        }
+    }
+}
+
+const SQLITE_PAGE_BYTES: usize = 4_096;
+/// SQLite's own default is a thousand pages.
+const LOG_BYTES: u64 = 1_000 * SQLITE_PAGE_BYTES as u64;
+
+/// Moves SQLite's log into its file on a connection of its own, so that commits go on meanwhile.
+struct Checkpoints {
+    task: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    stopped: Arc<Notify>,
+}
+
+impl Checkpoints {
+    async fn start(path: &Path, log: &Arc<LogSize>) -> Result<Checkpoints> {
+        // A reader that stays in the log only delays its next beginning.
+        let options = sqlite_options(path).busy_timeout(Duration::from_millis(20));
+        let mut connection = options.connect().await?;
+        let (log, stopped) = (log.clone(), Arc::new(Notify::new()));
+        let stop = stopped.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = log.is_large.notified() => {}
+                    () = stop.notified() => break,
+                }
+                let _moving = log.moving.lock().await;
+                log.bytes.store(0, Ordering::Relaxed);
+                // Nearly all of it while commits go on; then the few pages since, and the log begins anew.
+                for sql in ["PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(RESTART)"] {
+                    if let Err(error) = sqlx::raw_sql(sql).execute(&mut connection).await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a database's log could not be moved");
+                    }
+                }
+            }
+            let _ = connection.close().await;
+        });
+        Ok(Checkpoints { task: tokio::sync::Mutex::new(Some(task)), stopped })
+    }
+
+    async fn stop(&self) {
+        self.stopped.notify_one();
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.stopped.notify_one();
+    }
 }
 
 type Query<'q, D> = sqlx::query::Query<'q, D, <D as sqlx::Database>::Arguments>;
@@ -698,6 +799,38 @@ mod tests {
         lists_longer_than_a_statement_are_read_and_written_whole,
         a_newer_schema_is_refused,
     );
+
+    #[tokio::test]
+    async fn the_log_is_moved_into_its_file_while_commits_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.db");
+        let database = Database::open(&Place::File(path.clone())).await.unwrap();
+        database.migrate("numbers", &[NUMBERS]).await.unwrap();
+        let bytes = vec![7; 100_000];
+        let log = path.with_extension("db-wal");
+        let mut numbers = 0..;
+        let mut lengths = Vec::new();
+        for _ in 0..3 {
+            // As much as starts a move; then until it is done.
+            for number in numbers.by_ref().take(40) {
+                let values = [Bind::Int(number), Bind::Bytes(&bytes)];
+                database.insert("INSERT INTO numbers (number, bytes)", 2, &values, "").await.unwrap();
+            }
+            while database.inner.log.bytes.load(Ordering::Relaxed) >= LOG_BYTES {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            drop(database.inner.log.moving.lock().await);
+            lengths.push(log.metadata().unwrap().len());
+        }
+        assert!(lengths[2] < lengths[0] + LOG_BYTES / 2, "the log begins anew: {lengths:?}");
+        // What is scrubbed leaves the log also while it is being moved.
+        database.inner.log.is_large.notify_one();
+        database.scrub("numbers").await.unwrap();
+        assert_eq!(log.metadata().unwrap().len(), 0);
+        assert_eq!(count(&database).await, 120);
+        database.close().await.unwrap();
+        assert!(!log.exists(), "whoever closes last takes the log along");
+    }
 
     const NUMBERS: &str = "CREATE TABLE numbers (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;";
 

@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 
 use cofferdam_ledger::DisclosureTicket;
-use cofferdam_model::{OrgId, PersonalField, ProjectId, SubjectNo};
+use cofferdam_model::{Class, OrgId, PersonalField, ProjectId, SubjectNo};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::firewall::judge;
 use crate::keys::aad;
+use crate::plan::Plan;
 use crate::{Error, Result, Vault};
 
 /// Personal values, open. No `Debug`, no `Serialize`, not copied, and overwritten when it is dropped.
@@ -76,7 +78,26 @@ pub fn field_of(name: &str) -> PersonalField {
     }
 }
 
+/// What a sealed value is about: as its name says, unless the value or the plan is more sensitive than what it says.
+fn field_of_value(name: &str, value: &Value, plan: &Plan) -> PersonalField {
+    let field = field_of(name);
+    // What the name says comes first with the door; here the value has a say of its own.
+    let shape = crate::finds("", value).map_or(Class::C0, |(class, _)| class);
+    let class = judge(name, value).class.max(shape).max(plan.class(name).unwrap_or(Class::C0));
+    if class > field.class() { PersonalField::Other } else { field }
+}
+
 impl Vault {
+    /// What the subjects of a ticket are called, for rows that leave under their pseudonyms. The ticket is used up.
+    ///
+    /// # Errors
+    /// When the ticket is for an organisation that the project is not of, or is sealed.
+    pub async fn name_rows(&self, ticket: DisclosureTicket) -> Result<HashMap<SubjectNo, String>> {
+        self.check_owner(ticket.org(), ticket.project())?;
+        let subjects: Vec<SubjectNo> = ticket.subjects().collect();
+        self.pseudonyms(ticket.project(), &subjects).await
+    }
+
     /// Opens what a ticket names, and nothing else: of exactly its subjects, exactly its fields. The ticket is used up,
     /// whether this succeeds or not.
     ///
@@ -86,6 +107,7 @@ impl Vault {
         let (org, project, fields) = (ticket.org(), ticket.project(), ticket.fields());
         self.check_owner(org, project)?;
         let subjects: Vec<SubjectNo> = ticket.subjects().collect();
+        let plan = self.plans.of(project);
         let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
         let mut ids = match fields.contains(PersonalField::DistinctId) {
             true => self.open_ids(project, &subjects).await?,
@@ -104,7 +126,7 @@ impl Vault {
             }
             if let Some(profile) = profiles.remove(&subject) {
                 for (name, value) in profile.personal() {
-                    let field = field_of(name);
+                    let field = field_of_value(name, value, &plan);
                     if fields.contains(field) {
                         let json = Zeroizing::new(value.to_string());
                         values.push(DisclosedValue { field, name: Zeroizing::new(name.clone()), json });
@@ -165,5 +187,14 @@ mod tests {
         for (name, field) in expected {
             assert_eq!(field_of(name), field, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_sensitive_goes_by_no_harmless_name() {
+        let plan = Plan::default();
+        let text = |name: &str, value: &str| field_of_value(name, &Value::from(value), &plan);
+        assert_eq!(text("$name", "Ada Lovelace"), PersonalField::Name);
+        assert_eq!(text("$name", "ES9121000418450200051332"), PersonalField::Other, "a bank account");
+        assert_eq!(text("street", "12 St James's Square"), PersonalField::Place);
     }
 }

@@ -6,14 +6,19 @@
 //! quarantined values, and overwrites their ids with random bytes, so that the row that keeps a number from being given
 //! out again says nothing. Whoever comes back under the same id is somebody new.
 //!
+//! Whom it is about is also in a list that is kept apart ([`apart`](crate::apart)), before it begins: a copy of the
+//! databases that is put back finds there who was erased since, and erases them again.
+//!
 //! Values behind join keys stay: they are of organisations, accounts and the like, and shared by many.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::RwLock;
 
 use cofferdam_model::{ProjectId, SubjectNo, SubjectSet, limits};
 
+use crate::apart::{Destroyed, Mark};
 use crate::database::{Bind, Database};
+use crate::seal::nonce_start;
 use crate::{Error, Result, Vault};
 
 const SCHEMA: &str = "
@@ -123,6 +128,21 @@ impl Vault {
         subjects: &[SubjectNo],
         entry: u64,
         statement: &str,
+        now_us: i64,
+    ) -> Result<Erasure> {
+        let record = |(subject, mark)| Destroyed { project, subject, mark, time_us: now_us };
+        let records: Vec<Destroyed> = self.marks(project, subjects).await?.into_iter().map(record).collect();
+        self.keys.erased.lock().expect("never left half changed").append(&records)?;
+        self.begin_erasure_again(project, subjects, entry, statement).await
+    }
+
+    /// As [`Vault::begin_erasure`], of persons who are in the list of erased ones.
+    pub async fn begin_erasure_again(
+        &self,
+        project: ProjectId,
+        subjects: &[SubjectNo],
+        entry: u64,
+        statement: &str,
     ) -> Result<Erasure> {
         let mut write = self.erasures.database.write().await?;
         let last = write.row("SELECT max(id) FROM erasures", &[]).await?.map_or(Ok(None), |row| row.maybe_int(0))?;
@@ -142,6 +162,32 @@ impl Vault {
             gone.insert(*subject);
         }
         Ok(Erasure { id, project, entry, is_done: false, statement: statement.to_owned() })
+    }
+
+    /// Persons who were erased and are here all the same, by project: an older copy of the databases was put back.
+    pub async fn erasures_missed(&self) -> Result<BTreeMap<ProjectId, Vec<SubjectNo>>> {
+        let listed = self.keys.erased.lock().expect("never left half changed").since(0)?;
+        let mut wanted: BTreeMap<ProjectId, BTreeSet<(SubjectNo, Mark)>> = BTreeMap::new();
+        for one in listed.into_iter().filter(|one| !self.is_gone(one.project, one.subject)) {
+            wanted.entry(one.project).or_default().insert((one.subject, one.mark));
+        }
+        let mut missed = BTreeMap::new();
+        for (project, wanted) in wanted {
+            let subjects: BTreeSet<SubjectNo> = wanted.iter().map(|(subject, _)| *subject).collect();
+            let here = self.marks(project, &subjects.into_iter().collect::<Vec<_>>()).await?;
+            let found: Vec<SubjectNo> =
+                here.into_iter().filter(|one| wanted.contains(one)).map(|(subject, _)| subject).collect();
+            if !found.is_empty() {
+                missed.insert(project, found);
+            }
+        }
+        Ok(missed)
+    }
+
+    /// What tells subjects apart from others that had their numbers in another copy.
+    async fn marks(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<Vec<(SubjectNo, Mark)>> {
+        let sealed = self.identities.sealed_ids(project, subjects).await?;
+        sealed.iter().map(|(subject, id)| Ok((*subject, nonce_start(id).ok_or(Error::CannotOpen)?))).collect()
     }
 
     /// Destroys everything that is held of subjects whose erasure was begun.
@@ -194,5 +240,155 @@ impl Vault {
     pub async fn erasure(&self, project: ProjectId, id: u32) -> Result<Option<Erasure>> {
         let sql = "SELECT id, project, entry, is_done, statement FROM erasures WHERE project = $1 AND id = $2";
         Ok(self.erasures.listed(sql, &[project.into(), id.into()]).await?.pop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_model::OrgId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Arrival;
+    use crate::testing::{Home, on_each};
+    use crate::wire::{self, Door, IdentityMode, ProfileKind, Record};
+
+    on_each!(
+        everything_of_the_erased_is_gone_and_what_others_have_stays,
+        nothing_is_written_for_somebody_whose_erasure_began,
+        an_erasure_is_begun_until_it_is_finished,
+        who_was_erased_is_known_to_an_older_copy_and_nobody_else_is_taken_for_them,
+    );
+
+    const PROJECT: ProjectId = ProjectId(1);
+    const NOW_US: i64 = 1_800_000_000_000_000;
+
+    async fn open(home: &Home) -> Vault {
+        let vault = Vault::open(&home.site).await.unwrap();
+        if vault.log_keys().is_empty() {
+            vault.create_project(OrgId(1), PROJECT).await.unwrap();
+        }
+        vault
+    }
+
+    /// An event of somebody, with an address and a note, which a strict plan holds back.
+    async fn seal(vault: &Vault, id: &str) -> SubjectNo {
+        let email = format!("{}@b.io", id.replace('@', "."));
+        let properties = json!({"distinct_id": id, "email": email, "note": "x"});
+        let body = json!({"event": "e", "properties": properties}).to_string();
+        let Ok(sent) = wire::read_events(body.as_bytes()).unwrap().remove(0).read else { panic!("an event") };
+        let valid = wire::validate(sent, Door::Track, IdentityMode::Simplified, NOW_US);
+        let Ok(Record::Event(event)) = valid else { panic!("a valid event") };
+        let arrival = Arrival { now_us: NOW_US, address: None };
+        vault.seal(PROJECT, vec![event], arrival, 0).await.unwrap().events.remove(0).subject
+    }
+
+    async fn set(vault: &Vault, id: &str) {
+        let update = json!({"$distinct_id": id, "$set": {"$phone": "+34 612 345 678", "plan": "gold"}});
+        let serde_json::Value::Object(update) = update else { panic!("an object") };
+        let update = wire::validate_update(update, ProfileKind::Person, IdentityMode::Simplified, 0);
+        let Ok(Some(update)) = update else { panic!("an update") };
+        vault.update_profiles(PROJECT, vec![update]).await.unwrap();
+    }
+
+    async fn erase(vault: &Vault, subjects: &[SubjectNo]) -> Erasure {
+        let begun = vault.begin_erasure(PROJECT, subjects, 7, "said", NOW_US).await.unwrap();
+        vault.erase(PROJECT, subjects).await.unwrap();
+        begun
+    }
+
+    async fn everything_of_the_erased_is_gone_and_what_others_have_stays(home: Home) {
+        let vault = open(&home).await;
+        let (ada, bea) = (seal(&vault, "ada@c.io").await, seal(&vault, "bea").await);
+        set(&vault, "ada@c.io").await;
+        vault.set_mode(PROJECT, cofferdam_model::plan::PlanMode::Strict).await.unwrap();
+        assert_eq!(seal(&vault, "ada@c.io").await, ada);
+        // Addresses: the id, the mail, the telephone number. In quarantine: mail and note.
+        let all = Held { keys: 1, profiles: 1, addresses: 3, quarantined: 2, ids: 1 };
+        assert_eq!(vault.held(PROJECT, &[ada]).await.unwrap(), all);
+        let others = vault.held(PROJECT, &[bea]).await.unwrap();
+        let pseudonym = vault.pseudonyms(PROJECT, &[ada]).await.unwrap().remove(&ada).unwrap();
+        assert_eq!(vault.subject_of(PROJECT, &pseudonym).await.unwrap(), Some(ada));
+
+        erase(&vault, &[ada]).await;
+        let mut vault = vault;
+        for _ in ["as it is", "after a restart"] {
+            assert_eq!(vault.held(PROJECT, &[ada]).await.unwrap(), Held::default());
+            assert_eq!(vault.held(PROJECT, &[bea]).await.unwrap(), others);
+            assert_eq!(vault.subject_of(PROJECT, &pseudonym).await.unwrap(), None);
+            for mail in ["ada@c.io", "ada.c.io@b.io"] {
+                assert!(vault.find_by_mail(OrgId(1), mail).await.unwrap().is_empty());
+            }
+            assert!(vault.find_by_phone(OrgId(1), "+34612345678").await.unwrap().is_empty());
+            let (known, _) = vault.known_persons(PROJECT, &["ada@c.io".to_owned()]).await.unwrap();
+            assert!(known.is_empty());
+            drop(vault);
+            vault = open(&home).await;
+        }
+        let again = seal(&vault, "ada@c.io").await;
+        assert!(again > bea, "whoever comes back has a number that nobody had");
+    }
+
+    async fn nothing_is_written_for_somebody_whose_erasure_began(home: Home) {
+        let vault = open(&home).await;
+        let ada = seal(&vault, "ada").await;
+        vault.begin_erasure(PROJECT, &[ada], 7, "said", NOW_US).await.unwrap();
+        vault.erase(PROJECT, &[ada]).await.unwrap();
+        // A request that had the number before the erasure began, and goes on with it.
+        let personal = BTreeMap::from([(ada, vec![("email".to_owned(), json!("late@b.io"))])]);
+        vault.keep_personal(PROJECT, personal).await.unwrap();
+        assert_eq!(vault.held(PROJECT, &[ada]).await.unwrap(), Held::default());
+    }
+
+    async fn an_erasure_is_begun_until_it_is_finished(home: Home) {
+        let vault = open(&home).await;
+        let (ada, bea) = (seal(&vault, "ada").await, seal(&vault, "bea").await);
+        let begun = erase(&vault, &[ada, bea]).await;
+        drop(vault);
+        let vault = open(&home).await;
+        assert_eq!(vault.erasures_begun().await.unwrap(), [begun.clone()]);
+        assert_eq!(vault.erasure_subjects(begun.id).await.unwrap(), [ada, bea]);
+        vault.finish_erasure(begun.id, 9, "said and done").await.unwrap();
+        drop(vault);
+        let vault = open(&home).await;
+        assert!(vault.erasures_begun().await.unwrap().is_empty());
+        let done = Erasure { entry: 9, is_done: true, statement: "said and done".to_owned(), ..begun };
+        assert_eq!(vault.erasures(PROJECT).await.unwrap(), [done]);
+    }
+
+    async fn who_was_erased_is_known_to_an_older_copy_and_nobody_else_is_taken_for_them(home: Home) {
+        let vault = open(&home).await;
+        let (ada, bea) = (seal(&vault, "ada").await, seal(&vault, "bea").await);
+        let database = &vault.erasures.database;
+        let sql = "SELECT pid, sealed_id FROM identities WHERE place = $1";
+        let place = i64::from(PROJECT.0) << 32 | i64::from(ada.0);
+        let before = database.row(sql, &[place.into()]).await.unwrap().unwrap();
+        erase(&vault, &[ada]).await;
+        assert!(vault.erasures_missed().await.unwrap().is_empty());
+
+        // As an older copy has it: the row is back, and nothing says that it was erased.
+        let put_back = async |sealed_id: &[u8]| {
+            let mut write = database.write().await.unwrap();
+            let sql = "UPDATE identities SET pid = $1, sealed_id = $2 WHERE place = $3";
+            let binds = [before.bytes(0).unwrap().into(), sealed_id.into(), place.into()];
+            write.execute(sql, &binds).await.unwrap();
+            write.execute("DELETE FROM erased", &[]).await.unwrap();
+            write.commit().await.unwrap();
+        };
+        let sealed_id = before.bytes(1).unwrap().to_vec();
+        put_back(&sealed_id).await;
+        drop(vault);
+        let vault = open(&home).await;
+        assert_eq!(vault.erasures_missed().await.unwrap(), BTreeMap::from([(PROJECT, vec![ada])]));
+        // The same number, given to somebody else after the copy was put back.
+        let database = &vault.erasures.database;
+        let mut other = sealed_id;
+        other[5] ^= 1;
+        let mut write = database.write().await.unwrap();
+        let sql = "UPDATE identities SET sealed_id = $1 WHERE place = $2";
+        write.execute(sql, &[(&other).into(), place.into()]).await.unwrap();
+        write.commit().await.unwrap();
+        assert!(vault.erasures_missed().await.unwrap().is_empty());
+        assert!(!vault.is_gone(PROJECT, bea));
     }
 }

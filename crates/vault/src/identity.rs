@@ -22,8 +22,11 @@ use crate::blind::{Address, BlindIndex, Hash, Source};
 use crate::database::{Bind, Database};
 use crate::keys::{ProjectKeys, aad};
 use crate::seal::random;
-use crate::wire::LinkRule;
 use crate::{Error, Result};
+
+pub(crate) mod merges;
+#[cfg(test)]
+mod vectors;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS identities (
@@ -77,6 +80,9 @@ INSERT INTO indexed (project, subject)
     SELECT project, max(subject) FROM identities_by_pid GROUP BY project;
 DROP TABLE identities_by_pid;
 ";
+
+/// When a merge was made, µs UTC; 0 for those that are older than this column.
+const MERGES_WITH_TIME: &str = "ALTER TABLE merges ADD COLUMN time_us INTEGER NOT NULL DEFAULT 0;";
 
 /// Keyed pseudonym of an id.
 pub(crate) type Pid = [u8; 16];
@@ -228,8 +234,8 @@ pub(crate) struct JoinKey {
 
 impl IdentityMap {
     pub(crate) async fn open(database: Database) -> Result<IdentityMap> {
-        database.migrate("identities", &[SCHEMA, BY_NUMBER]).await?;
-        let merges = read_merges(&database, None).await?;
+        database.migrate("identities", &[SCHEMA, BY_NUMBER, MERGES_WITH_TIME]).await?;
+        let merges = merges::read(&database, None).await?;
         Ok(IdentityMap {
             database,
             hashers: (RandomState::new(), RandomState::new()),
@@ -326,6 +332,8 @@ impl IdentityMap {
             }
             let group = std::mem::take(&mut *self.waiting.lock().expect("never left half changed"));
             let mut found = self.write_group(&group).await?;
+            #[cfg(test)]
+            tests::others_run().await;
             let mut own = HashMap::new();
             for wanted in group {
                 let numbers = match &*wanted.rows {
@@ -558,69 +566,6 @@ impl IdentityMap {
         Ok(found)
     }
 
-    /// Makes pairs (alias, canonical) one person each, where the rules allow it. Durable when this returns.
-    pub(crate) async fn link(&self, project: ProjectId, links: &[(SubjectNo, SubjectNo, LinkRule)]) -> Result<()> {
-        if links.iter().all(|(alias, canonical, _)| self.are_one(project, *alias, *canonical)) {
-            return Ok(());
-        }
-        let _one = self.writer.lock().await;
-        let new = self.link_in_memory(project, links);
-        if new.is_empty() {
-            return Ok(());
-        }
-        let result = self.write_links(project, &new).await;
-        if result.is_err() {
-            // Whether the rows are there is unknown; what they say is what counts, as it will at the next start.
-            let read = read_merges(&self.database, Some(project)).await?;
-            let merges = read.into_values().next().unwrap_or_default();
-            self.merges.write().expect("never left half changed").insert(project, Arc::new(merges));
-        }
-        result
-    }
-
-    /// Makes the links that the rules allow. They are in use a moment before they are durable; an event that
-    /// needs them is written after.
-    fn link_in_memory(
-        &self,
-        project: ProjectId,
-        links: &[(SubjectNo, SubjectNo, LinkRule)],
-    ) -> Vec<(SubjectNo, SubjectNo)> {
-        let mut projects = self.merges.write().expect("never left half changed");
-        // Copied only while a query holds on to the old state.
-        let merges = Arc::make_mut(projects.entry(project).or_default());
-        let mut new = Vec::new();
-        for (alias, canonical, rule) in links {
-            let size = |subject: &SubjectNo| merges.group(*subject).map_or(1, |group| group.members.len());
-            let refused = match rule {
-                LinkRule::FreeAlias => merges.group(*alias).is_some() || size(canonical) >= limits::PERSON_DEVICES_MAX,
-                LinkRule::Any => size(alias) + size(canonical) > limits::MERGE_MEMBERS_MAX,
-            };
-            if !refused && merges.link(*alias, *canonical) {
-                new.push((*alias, *canonical));
-            }
-        }
-        new
-    }
-
-    async fn write_links(&self, project: ProjectId, new: &[(SubjectNo, SubjectNo)]) -> Result<()> {
-        let mut write = self.database.write().await?;
-        let sql = "SELECT max(serial) FROM merges WHERE project = $1";
-        let last = write.row(sql, &[project.into()]).await?.map_or(Ok(None), |row| row.maybe_int(0))?;
-        let values: Vec<Bind<'_>> = (last.unwrap_or(0) + 1..)
-            .zip(new)
-            .flat_map(|(serial, (alias, canonical))| {
-                [project.into(), serial.into(), (*alias).into(), (*canonical).into()]
-            })
-            .collect();
-        write.insert("INSERT INTO merges (project, serial, alias, canonical)", 4, &values, "").await?;
-        write.commit().await
-    }
-
-    fn are_one(&self, project: ProjectId, alias: SubjectNo, canonical: SubjectNo) -> bool {
-        let merges = self.merges.read().expect("never left half changed");
-        merges.get(&project).is_some_and(|merges| merges.canonical(alias) == merges.canonical(canonical))
-    }
-
     /// The pseudonym of a join key.
     pub(crate) fn join_key(&self, project: ProjectId, keys: &ProjectKeys, text: &str) -> JoinKey {
         let print = self.print(project, Kind::JoinKey, text);
@@ -751,23 +696,6 @@ impl IdentityMap {
 /// A row of a subject that is new: pid, number, sealed id.
 type NewRow = (Pid, SubjectNo, Vec<u8>);
 
-/// The merges of one project, or of all, from their rows in order.
-async fn read_merges(database: &Database, project: Option<ProjectId>) -> Result<HashMap<ProjectId, Merges>> {
-    let mut merges: HashMap<ProjectId, Merges> = HashMap::new();
-    let rows = match project {
-        Some(project) => {
-            let sql = "SELECT project, alias, canonical FROM merges WHERE project = $1 ORDER BY serial";
-            database.rows(sql, &[project.into()]).await?
-        }
-        None => database.rows("SELECT project, alias, canonical FROM merges ORDER BY project, serial", &[]).await?,
-    };
-    for row in rows {
-        let (alias, canonical) = (SubjectNo(row.number(1)?), SubjectNo(row.number(2)?));
-        merges.entry(ProjectId(row.number(0)?)).or_default().link(alias, canonical);
-    }
-    Ok(merges)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -790,6 +718,37 @@ mod tests {
         }
         vault.identities.unindexed.lock().unwrap().many = 100;
         vault
+    }
+
+    /// Between a group's commit and its answers: whoever may run, runs.
+    pub(super) async fn others_run() {
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// On one thread, where it is known who runs when: everybody who waits has been polled between commit and answers.
+    #[tokio::test]
+    async fn whoever_gets_the_right_to_write_has_the_last_groups_answer_or_is_in_no_group() {
+        let home = crate::testing::on_sqlite().unwrap();
+        let vault = Arc::new(open(&home).await);
+        for round in 0..3 {
+            let mut asking = Vec::new();
+            for at in 0..12 {
+                let vault = vault.clone();
+                asking.push(tokio::spawn(async move {
+                    let ids = [format!("{round} {}", at % 7), format!("{round} both")];
+                    resolve(&vault, PROJECTS[0], &ids).await
+                }));
+            }
+            let mut found = Vec::new();
+            for one in asking {
+                found.push(one.await.expect("a number for everybody"));
+            }
+            assert!(found.iter().all(|numbers| numbers[1] == found[0][1]));
+            let different: BTreeSet<u32> = found.into_iter().flatten().collect();
+            assert_eq!(different.len(), 8);
+        }
     }
 
     async fn resolve(vault: &Vault, project: ProjectId, ids: &[String]) -> Vec<u32> {

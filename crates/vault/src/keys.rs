@@ -15,7 +15,7 @@
 //! - The key of a sealed organisation is in memory only while it wraps; its project and subject keys are not at all.
 //!   Log frames stay readable: they hold what segments hold in clear, pseudonymous events, and losing them would
 //!   lose what was acknowledged.
-//! - A subject's key is in the list of destroyed keys ([`shreds`](crate::shreds)) before it is destroyed.
+//! - A subject's key is in the list of destroyed keys ([`apart`](crate::apart)) before it is destroyed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -27,11 +27,11 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use crate::seal::{SealKey, aad};
 
+use crate::apart::{ApartList, Destroyed};
 use crate::blind::BlindIndex;
 use crate::database::{Database, Row, Write};
 use crate::root::{self, Cover, Made, RootId, RootKey, Wanted};
 use crate::seal::random;
-use crate::shreds::{Shred, ShredLog};
 use crate::{Error, Result, Site};
 
 const SCHEMA: &str = "
@@ -100,7 +100,9 @@ pub(crate) struct Keys {
     projects: RwLock<HashMap<ProjectId, Slot>>,
     /// Every organisation, and whether it is sealed.
     organisations: RwLock<BTreeMap<OrgId, bool>>,
-    shreds: Mutex<ShredLog>,
+    shreds: Mutex<ApartList>,
+    /// Persons who were erased.
+    pub(crate) erased: Mutex<ApartList>,
     /// Taken to write while the wrapping of subject keys changes, to read while one is unwrapped.
     wrapping: tokio::sync::RwLock<()>,
 }
@@ -111,6 +113,10 @@ struct Installation {
     wrapped: Vec<u8>,
     shreds_followed: u64,
 }
+
+/// The lists that are kept apart.
+const SHREDS: &str = "shreds.log";
+const ERASED: &str = "erased.log";
 
 const INSTALLATION: &str = "SELECT root_id, cover, wrapped, shreds_followed FROM installation";
 
@@ -192,9 +198,12 @@ impl Keys {
         let secrets = root.open(&aad("installation", &[]), &row.wrapped).map_err(|_| Error::WrongRootKey)?;
         let [derivation, secrets] = split(&secrets)?;
         let derivation = hmac::Key::new(hmac::HMAC_SHA256, &*derivation);
-        let list_key = hmac::sign(&derivation, b"shreds\0");
-        let list_key = hmac::Key::new(hmac::HMAC_SHA256, list_key.as_ref());
-        let shreds = ShredLog::open(&crate::apart(&site.folder).join("shreds.log"), list_key, row.shreds_followed)?;
+        let list = |name: &str, domain: &[u8], followed| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&derivation, domain).as_ref());
+            ApartList::open(&crate::apart_folder(&site.folder).join(name), key, followed)
+        };
+        let shreds = list(SHREDS, b"shreds\0", row.shreds_followed)?;
+        let erased = list(ERASED, b"erased persons\0", 0)?;
         let keys = Keys {
             database,
             root,
@@ -205,6 +214,7 @@ impl Keys {
             projects: RwLock::default(),
             organisations: RwLock::default(),
             shreds: Mutex::new(shreds),
+            erased: Mutex::new(erased),
             wrapping: tokio::sync::RwLock::new(()),
         };
         keys.follow_shreds(row.shreds_followed).await?;
@@ -506,7 +516,7 @@ impl Keys {
             let row = write.row(sql, &[project.into(), (*subject).into()]).await?;
             if let Some(row) = row {
                 let key = row.bytes(0)?.try_into().map_err(|_| Error::CannotOpen)?;
-                shreds.push(Shred { project, subject: *subject, key, time_us });
+                shreds.push(Destroyed { project, subject: *subject, mark: key, time_us });
             }
         }
         if shreds.is_empty() {
@@ -563,10 +573,10 @@ async fn rewrap_subjects(
     }
 }
 
-async fn destroy(write: &mut Write, shreds: &[Shred], followed: u64) -> Result<()> {
+async fn destroy(write: &mut Write, shreds: &[Destroyed], followed: u64) -> Result<()> {
     for shred in shreds {
         let sql = "DELETE FROM subjects WHERE project = $1 AND subject = $2 AND key_id = $3";
-        write.execute(sql, &[shred.project.into(), shred.subject.into(), (&shred.key).into()]).await?;
+        write.execute(sql, &[shred.project.into(), shred.subject.into(), (&shred.mark).into()]).await?;
     }
     let sql = "UPDATE installation SET shreds_followed = $1";
     write.execute(sql, &[followed.cast_signed().into()]).await?;

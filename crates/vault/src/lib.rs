@@ -23,6 +23,7 @@ use cofferdam_model::{
 use rustc_hash::FxHashMap;
 use zeroize::Zeroizing;
 
+mod apart;
 mod backup;
 mod blind;
 mod database;
@@ -39,7 +40,6 @@ mod quarantine;
 mod root;
 mod seal;
 mod shamir;
-mod shreds;
 #[cfg(test)]
 mod testing;
 pub mod wire;
@@ -48,6 +48,7 @@ pub use backup::{BackupHead, BackupReader, BackupWriter, KEYS_FILE, expire_backu
 pub use database::Databases;
 pub use disclose::{Disclosed, DisclosedSubject, field_of};
 pub use erase::{Erasure, Held};
+pub use identity::merges::{Folded, Merge};
 pub use people::{PeopleFound, PersonTest};
 pub use place::Places;
 pub use profile::ProfileView;
@@ -116,14 +117,14 @@ pub enum Error {
     OrganisationSealed(OrgId),
     #[error("there is no organisation {0}")]
     UnknownOrganisation(OrgId),
-    #[error("could not use the list of destroyed keys {}", path.display())]
-    Shreds { path: PathBuf, source: std::io::Error },
+    #[error("could not use the list of what was destroyed {}", path.display())]
+    Apart { path: PathBuf, source: std::io::Error },
     #[error(
-        "the list of destroyed keys {} has {found} records and the keys have followed {followed}: put the newest list \
-         there, without it keys of deleted persons would come back",
+        "the list of what was destroyed {} has {found} records and {followed} were followed: put the newest copy of the \
+         folder there, without it keys of deleted persons would come back",
         path.display()
     )]
-    ShredsMissing { path: PathBuf, found: u64, followed: u64 },
+    ApartMissing { path: PathBuf, found: u64, followed: u64 },
     #[error(
         "the vault is on a PostgreSQL server, which makes its own backups\nhint: use pg_dump for the vault's database and \
          for that of the keys, and copy the data folder; docs/postgresql.md says in which order, and what it means for \
@@ -138,12 +139,16 @@ pub enum Error {
     OtherBackupFormat { found: u32, known: u32 },
     #[error("the backup's key {} is not there: it was destroyed after seven days, as backups of erased persons must be", path.display())]
     BackupExpired { path: PathBuf },
-    #[error("record {place} of the list of destroyed keys {} is damaged", path.display())]
-    ShredsDamaged { path: PathBuf, place: u64 },
+    #[error("record {place} of the list of what was destroyed {} is damaged", path.display())]
+    ApartDamaged { path: PathBuf, place: u64 },
     #[error("project {0} has no keys")]
     UnknownProject(ProjectId),
     #[error("the GeoIP database {} cannot be used: {what}", path.display())]
     GeoIp { path: PathBuf, what: String },
+    #[error("the person has no such merge")]
+    UnknownMerge,
+    #[error("the merge cannot be undone any more: events of the one are stored as events of the other")]
+    MergeFolded,
     #[error("the class of {name} cannot be lowered")]
     ClassLowered { name: String },
     #[error(transparent)]
@@ -178,8 +183,8 @@ impl Site {
     }
 }
 
-/// The folder of what has to be kept apart from backups: see [`backup`] and [`shreds`].
-pub(crate) fn apart(folder: &Path) -> PathBuf {
+/// The folder of what has to be kept apart from backups: see [`backup`] and [`apart`].
+pub(crate) fn apart_folder(folder: &Path) -> PathBuf {
     folder.join("apart")
 }
 
@@ -389,7 +394,7 @@ impl Vault {
         }
         // Nobody becomes one person with somebody who was erased meanwhile.
         links.retain(|(alias, canonical, _)| ![*alias, *canonical].iter().any(|one| self.is_gone(project, *one)));
-        self.identities.link(project, &links).await?;
+        self.identities.link(project, &links, arrival.now_us).await?;
 
         // Known of a person, not of one of their devices.
         let merges = self.identities.merges(project);

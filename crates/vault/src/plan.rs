@@ -175,10 +175,17 @@ impl Vault {
     /// Exchanges the plan of a project. No class of the one before may be lowered.
     pub async fn set_plan(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        if let Some(name) = plan.lowered(&self.plans.sent(project)) {
-            return Err(Error::ClassLowered { name: name.to_owned() });
-        }
+        self.check_plan(project, &plan)?;
         self.plans.keep(project, plan).await
+    }
+
+    /// Whether a plan may follow the one that is in force.
+    pub fn check_plan(&self, project: ProjectId, plan: &TrackingPlan) -> Result<()> {
+        plan.check()?;
+        match plan.lowered(&self.plans.sent(project)) {
+            Some(name) => Err(Error::ClassLowered { name: name.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// Switches between open and strict; the properties of the plan stay.
@@ -190,13 +197,19 @@ impl Vault {
     /// Raises the class of a property, from the next event on.
     pub async fn raise_class(&self, project: ProjectId, name: &str, class: Class) -> Result<()> {
         let _one = self.plans.changing.lock().await;
+        self.plans.keep(project, self.plan_with(project, name, class)?).await
+    }
+
+    /// The plan with a property raised to a class.
+    pub fn plan_with(&self, project: ProjectId, name: &str, class: Class) -> Result<TrackingPlan> {
         let mut plan = self.plans.sent(project);
         let planned = plan.property(name).map(|property| property.class);
         if planned.max(self.dictionary.class_of(project, name)).is_some_and(|before| class < before) {
             return Err(Error::ClassLowered { name: name.to_owned() });
         }
         plan.set_class(name, class);
-        self.plans.keep(project, plan).await
+        plan.check()?;
+        Ok(plan)
     }
 
     /// Gives a quarantined property its place in the plan: a value that is stricter stays what it is.

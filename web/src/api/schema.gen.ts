@@ -4,128 +4,6 @@
  */
 
 export interface paths {
-    "/api/v1/account/passkeys": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Your passkeys and security keys, oldest first. */
-        get: operations["list_passkeys"];
-        put?: never;
-        /** Keep the passkey that the browser made. */
-        post: operations["finish_passkey"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account/passkeys/begin": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Start a new passkey. It takes an old factor once more. */
-        post: operations["begin_passkey"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account/passkeys/{passkey}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Call a passkey something else. */
-        put: operations["rename_passkey"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account/passkeys/{passkey}/remove": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Remove a passkey. It takes a factor once more. */
-        post: operations["remove_passkey"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account/recovery-codes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How many recovery codes are left. */
-        get: operations["count_recovery_codes"];
-        put?: never;
-        /** Make new recovery codes, shown this once; older ones are void. */
-        post: operations["make_recovery_codes"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Your sessions, newest first. */
-        get: operations["list_sessions"];
-        put?: never;
-        post?: never;
-        /** End all your sessions but this one. */
-        delete: operations["end_other_sessions"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/account/sessions/{session}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** End one of your sessions, at once. */
-        delete: operations["end_session"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/compact": {
         parameters: {
             query?: never;
@@ -143,119 +21,15 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/invitations": {
+    "/api/v1/disclosed": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Invitations that wait. */
-        get: operations["list_invitations"];
-        put?: never;
-        /** Invite somebody, with roles that may do no more than you. */
-        post: operations["invite"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/invitations/accept": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Join by an invitation, which is used up, and sign in. */
-        post: operations["accept_invitation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/invitations/open": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Look at an invitation: a TOTP secret for whoever joins by it. */
-        post: operations["open_invitation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/invitations/{invitation}/withdraw": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Take an invitation back. */
-        post: operations["withdraw_invitation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/locks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What is locked, oldest first. */
-        get: operations["list_locks"];
-        put?: never;
-        /** Lock, at once: requests are refused, streams end. */
-        post: operations["lock"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/locks/{lock}/open": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Ask for a lock to be opened. A second person agrees. */
-        post: operations["unlock"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/members": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The members of the organisation, oldest first. */
-        get: operations["list_members"];
+        /** Who saw what, when, and why: disclosures, newest first. */
+        get: operations["list_disclosed"];
         put?: never;
         post?: never;
         delete?: never;
@@ -264,7 +38,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/members/{member}/remove": {
+    "/api/v1/exposure": {
         parameters: {
             query?: never;
             header?: never;
@@ -273,15 +47,15 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End a membership: its sessions and tokens end at once. */
-        post: operations["remove_member"];
+        /** What was exposed, in numbers: persons and fields, authorised and confirmed, by project and organisation. */
+        post: operations["ask_exposure"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/v1/members/{member}/roles": {
+    "/api/v1/exposure/persons": {
         parameters: {
             query?: never;
             header?: never;
@@ -289,9 +63,26 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Change a member's roles. What lets them do more than you waits for a second person. */
-        put: operations["set_roles"];
-        post?: never;
+        put?: never;
+        /** Who they are: pseudonyms, page by page. */
+        post: operations["list_exposed_persons"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Verify the whole ledger now: a line of JSON for each step, and a last one that says what was found. */
+        post: operations["verify_ledger"];
         delete?: never;
         options?: never;
         head?: never;
@@ -305,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The organisation's projects that the caller may look into, oldest first. */
+        /** The organisation's projects, oldest first. */
         get: operations["list_projects"];
         put?: never;
         /** Make a project. */
@@ -448,6 +239,23 @@ export interface paths {
         put?: never;
         /** Who has an address. The ledger has that somebody asked, and how many were found. */
         post: operations["find_persons"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/persons/{pseudonym}/disclosures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What left about one person, newest first. */
+        get: operations["list_person_disclosures"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -600,7 +408,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask a question. Aggregates are for everybody; lists of events and persons are for those who may read rows. */
+        /** Ask a question. */
         post: operations["query"];
         delete?: never;
         options?: never;
@@ -659,91 +467,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects/{project}/tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The tokens of a project, oldest first; never a token itself. */
-        get: operations["list_tokens"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project}/tokens/export": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Make a token that fetches an approved export of a project. A second person agrees first. */
-        post: operations["make_export_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project}/tokens/query": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Make a token that asks questions of a project: aggregates, and nothing else. */
-        post: operations["make_query_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project}/tokens/{token}/revoke": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Revoke a token, at once. */
-        post: operations["revoke_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project}/tokens/{token}/rotate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Exchange a token that you made. The old one is good for a minute more. */
-        post: operations["rotate_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -758,40 +481,6 @@ export interface paths {
         post: operations["sign_in"];
         /** Sign out: the session ends at once. */
         delete: operations["sign_out"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/session/passkey": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Sign in with a passkey. */
-        post: operations["finish_passkey_sign_in"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/session/passkey/begin": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** What a passkey must sign to come in, whoever it is. */
-        post: operations["begin_passkey_sign_in"];
-        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -831,80 +520,16 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/waiting": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What waits for a second person, oldest first. */
-        get: operations["list_waiting"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/waiting/{waiting}/agree": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Agree to what somebody else asked for: it happens. */
-        post: operations["agree"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/waiting/{waiting}/alone": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Carry out what you asked for, that nobody else is there to agree to, once its time has come. */
-        post: operations["go_alone"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/waiting/{waiting}/withdraw": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Take back what you asked for, or decline what you could agree to. */
-        post: operations["withdraw"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AccessBody: {
+            /** @description Six digits of the authenticator app; one that was not used before. */
+            code: string;
             format: components["schemas"]["AccessFormat"];
+            /** @description The member's own, again. */
+            password: string;
             /** @description A pseudonym. */
             person: string;
             purpose: components["schemas"]["AccessPurpose"];
@@ -952,25 +577,6 @@ export interface components {
             table: components["schemas"]["ResultTable"];
             /** @description IANA name of the zone in which days were cut. */
             time_zone: string;
-        };
-        /** @description What waits for a second person. */
-        AskedBody: {
-            /** @description When it may be carried out alone, RFC 3339: there is nobody else. Absent when somebody can agree. */
-            due_at?: string | null;
-            /**
-             * Format: int64
-             * @description Its number among what waits.
-             */
-            waiting: number;
-        };
-        /** @description What `navigator.credentials.get` answers; every part as base64url without padding. */
-        AssertionBody: {
-            authenticator_data: string;
-            client_data_json: string;
-            /** @description `rawId` */
-            id: string;
-            signature: string;
-            user_handle?: string | null;
         };
         /** @description The step whose value of a property stands for the whole conversion. */
         Attribution: "first" | "last" | {
@@ -1031,22 +637,35 @@ export interface components {
             subjects: number;
         };
         /**
-         * @description What a passkey must sign, for `navigator.credentials.get` with user verification. The same request is sent again
-         *     then, with the proof in its field `step_up`.
+         * @description Something that disclosures have in common. Sessions, tokens, addresses and devices go by the pseudonym that the
+         *     ledger has for them: 32 hexadecimal digits, as in a list of disclosures.
          */
-        ChallengeBody: {
-            /** @description base64url without padding. */
-            challenge: string;
-            /** @description The member's passkeys, by their ids, base64url. */
-            credentials: string[];
-            rp_id: string;
+        Cause: {
+            /** @description A member's e-mail address, or the pseudonym of whoever is no member any more. */
+            actor: string;
+        } | {
             /**
-             * Format: int64
-             * @description How long it is good for.
+             * Format: int32
+             * @description A member's number.
              */
-            seconds: number;
-            /** @description Password and code are taken as well: there is no passkey yet. */
-            takes_password_and_code: boolean;
+            member: number;
+        } | {
+            session: string;
+        } | {
+            token: string;
+        } | {
+            ip: string;
+        } | {
+            device: string;
+        } | {
+            /** Format: int64 */
+            grant: number;
+        } | {
+            /** Format: int64 */
+            purpose: number;
+        } | {
+            /** Format: int32 */
+            project: number;
         };
         /**
          * @description Data classes, from harmless to never stored.
@@ -1233,8 +852,6 @@ export interface components {
         };
         CreateProjectBody: {
             identity_mode: components["schemas"]["IdentityMode"];
-            /** @description Of nobody real: developers may look into it. */
-            is_test?: boolean;
             name: string;
             /** @description IANA name; days are cut in it. */
             time_zone: string;
@@ -1259,10 +876,51 @@ export interface components {
          * @enum {string}
          */
         Detector: "nothing" | "plan" | "name" | "url" | "user_agent" | "email" | "phone" | "ip_address" | "iban" | "national_id" | "payment_card" | "jwt" | "private_key" | "api_key" | "authorization" | "connection_string" | "secret_in_text" | "high_entropy";
-        EndedBody: {
+        /** @description One disclosure: who was allowed to see what of how many, when, and why. */
+        Disclosed: {
+            actor?: components["schemas"]["Who"] | null;
+            device?: string | null;
+            ended?: string | null;
+            /**
+             * Format: int64
+             * @description Number of its entry in the ledger.
+             */
+            entry: number;
+            fields: string[];
             /** Format: int64 */
-            ended: number;
+            grant?: number | null;
+            /**
+             * Format: int64
+             * @description Ids: a merged person has several.
+             */
+            ids: number;
+            ip?: string | null;
+            /** @description The list of its persons was erased. */
+            is_unnamed: boolean;
+            /** Format: int32 */
+            project: number;
+            /** Format: int64 */
+            purpose?: number | null;
+            /** @description The purpose in a word, for one that this version knows. */
+            purpose_name?: string | null;
+            /** Format: int64 */
+            rows?: number | null;
+            session?: string | null;
+            state: components["schemas"]["DisclosureState"];
+            time: string;
+            token?: string | null;
         };
+        /** @description Disclosures, newest first. */
+        DisclosedPage: {
+            /**
+             * Format: int64
+             * @description `before` of the next page; none at the end.
+             */
+            before?: number | null;
+            disclosures: components["schemas"]["Disclosed"][];
+        };
+        /** @enum {string} */
+        DisclosureState: "live" | "done" | "aborted";
         EnrolmentBody: {
             qr_svg: string;
             /** @description Base 32, for typing. */
@@ -1270,8 +928,12 @@ export interface components {
             uri: string;
         };
         ErasePersonsBody: {
+            /** @description Six digits of the authenticator app; one that was not used before. */
+            code: string;
             /** @description Distinct ids. */
             ids?: string[];
+            /** @description The member's own, again. */
+            password: string;
             /** @description Pseudonyms. */
             persons?: string[];
             reason: components["schemas"]["ErasureReason"];
@@ -1311,7 +973,6 @@ export interface components {
             code: string;
             hint?: string | null;
             message: string;
-            step_up?: components["schemas"]["ChallengeBody"] | null;
         };
         /** @description Which events are meant: one name or, when `event` is absent, any; and only those that pass every filter. */
         EventMatch: {
@@ -1362,12 +1023,87 @@ export interface components {
             before_step: number;
             matching: components["schemas"]["EventMatch"];
         };
+        /** @description How many persons, of whom how many ids are known to the project, and how many fields of those ids. */
+        Exposees: {
+            /** Format: int64 */
+            ids: number;
+            /** Format: int64 */
+            persons: number;
+            /** Format: int64 */
+            values: number;
+        };
         /**
-         * @description What somebody showed beside their password, or instead of it. The numbers are in the ledger and in databases: none
-         *     changes its meaning.
-         * @enum {string}
+         * @description What was exposed. *Authorised* is what the ledger allowed before it happened: nothing else can have been seen.
+         *     *Confirmed* is that of which the ledger also has that something was sent.
          */
-        Factor: "passkey" | "totp" | "recovery_code";
+        Exposure: {
+            authorised: components["schemas"]["Exposees"];
+            confirmed: components["schemas"]["Exposees"];
+            fields: components["schemas"]["FieldExposure"][];
+            /** @description The first hundred grants by number, and how many there are. */
+            grants: components["schemas"]["GrantExposure"][];
+            /** Format: int64 */
+            grants_count: number;
+            groups: components["schemas"]["FieldExposure"][];
+            /**
+             * Format: int64
+             * @description Entries of the ledger that this is true for.
+             */
+            ledger_entries: number;
+            /** @description The newest disclosures that go on, or whose end was never recorded; a hundred at most. */
+            live: components["schemas"]["Disclosed"][];
+            organisations: components["schemas"]["OrganisationExposure"][];
+            projects: components["schemas"]["ProjectExposure"][];
+            sum: components["schemas"]["ExposureSum"];
+        };
+        /** @description What was exposed by disclosures … */
+        ExposureQuestion: {
+            /** @description and with all of these, */
+            all_of?: components["schemas"]["Cause"][];
+            /** @description … with one of these, or by all when none is named, */
+            any_of?: components["schemas"]["Cause"][];
+            /** @description from this time on (RFC 3339), */
+            from?: string | null;
+            /** @description and before this. */
+            to?: string | null;
+        };
+        /** @description Disclosures in numbers. */
+        ExposureSum: {
+            /** Format: int64 */
+            disclosures: number;
+            first?: string | null;
+            last?: string | null;
+            /**
+             * Format: int64
+             * @description Of them, those that go on, or whose end was never recorded.
+             */
+            live: number;
+            /** Format: int64 */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Disclosures whose persons are in no list because the list was erased, and how many ids were on those lists.
+             */
+            unnamed_disclosures: number;
+            /** Format: int64 */
+            unnamed_ids: number;
+            /**
+             * Format: int64
+             * @description Of them, those that were broken off before the first row.
+             */
+            unsent: number;
+        };
+        FieldExposure: {
+            /**
+             * Format: int64
+             * @description Persons.
+             */
+            authorised: number;
+            /** Format: int64 */
+            confirmed: number;
+            /** @description A field, or a group of fields. */
+            name: string;
+        };
         /** @description A condition on one property. All conditions of a list must hold. */
         Filter: {
             condition: components["schemas"]["Condition"];
@@ -1382,7 +1118,7 @@ export interface components {
         };
         /** @description Values of one kind in one property. */
         Finding: {
-            /** @description Exports and transfers that have carried the property of one of these persons, as recorded. Empty when none is. */
+            /** @description Disclosures that have carried the property of one of these persons, as recorded: the newest 1,000, newest first. */
             carried: components["schemas"]["Carried"][];
             class: components["schemas"]["Class"];
             detector: components["schemas"]["Detector"];
@@ -1394,12 +1130,6 @@ export interface components {
              * @description Persons whose events they are.
              */
             subjects: number;
-        };
-        FinishPasskeyBody: {
-            attestation_object: string;
-            /** @description base64url without padding, as the next. */
-            client_data_json: string;
-            name: string;
         };
         Flow: {
             /**
@@ -1638,6 +1368,12 @@ export interface components {
             /** @description One funnel per bucket of entry; empty unless asked for. */
             trend?: components["schemas"]["FunnelBucket"][];
         };
+        GrantExposure: {
+            /** Format: int64 */
+            disclosures: number;
+            /** Format: int64 */
+            grant: number;
+        };
         /**
          * @description What a filter or a breakdown looks at.
          * @enum {string}
@@ -1676,35 +1412,30 @@ export interface components {
             segments_omitted: number;
             series: components["schemas"]["Series"][];
         };
-        /** @description An invitation that was not taken yet. Its code is nowhere. */
-        Invitation: {
-            /** @description RFC 3339, UTC. */
-            created_at: string;
-            expires_at: string;
-            /** Format: int64 */
-            id: number;
+        /** @description What a reading of the whole ledger found. */
+        LedgerVerified: {
+            /** @description The newest checkpoint, with its signatures: to keep, and to compare. */
+            checkpoint: string;
             /**
-             * Format: int32
-             * @description Who invited; nobody for the first member of an organisation.
+             * Format: int64
+             * @description Entries under the signed checkpoint, and those after it.
              */
-            invited_by?: number | null;
-            roles: components["schemas"]["Role"][];
-        };
-        InvitationsBody: {
-            invitations: components["schemas"]["Invitation"][];
-        };
-        InvitedBody: {
-            /** @description Shown this once: hand it over. It works once. */
-            code: string;
+            entries: number;
+            /**
+             * Format: int64
+             * @description Subject sets that were erased, with entries that say so.
+             */
+            erased: number;
+            /** @description Every entry is the one that was signed, in its place, and every subject set is the one that its entry names. */
+            is_sound: boolean;
+            /** @description What verifies it. */
+            key: string;
+            /** @description Root of the tree over the entries, base 64. */
+            root: string;
             /** Format: int64 */
-            id: number;
-        };
-        JoinBody: {
-            code: string;
-            email: string;
-            name: string;
-            password: string;
-            totp_code: string;
+            unpublished: number;
+            /** @description What is not as it was written, by the number of its entry; 100 at most. */
+            wrong: string[];
         };
         /** @description A record as received, without what was sealed or dropped. */
         LiveEvent: {
@@ -1732,30 +1463,6 @@ export interface components {
             name: string;
             /** @description Absent when sealed or dropped. */
             value?: Record<string, never> | null;
-        };
-        LockBody: {
-            /** Format: int64 */
-            id: number;
-            /** @description RFC 3339, UTC. */
-            locked_at: string;
-            /**
-             * Format: int32
-             * @description Who locked; absent when a rule did.
-             */
-            locked_by?: number | null;
-            reason: components["schemas"]["LockReason"];
-            target: components["schemas"]["TargetBody"];
-        };
-        /**
-         * @description Why. The numbers are in the ledger: none changes its meaning.
-         * @enum {string}
-         */
-        LockReason: "suspicion" | "incident" | "lost" | "left" | "drill" | "breaker";
-        LockedBody: {
-            locks: number[];
-        };
-        LocksBody: {
-            locks: components["schemas"]["LockBody"][];
         };
         /** @description How a matching event counts. */
         Measure: "total" | "unique" | "sessions" | {
@@ -1812,22 +1519,6 @@ export interface components {
                 cohort: string;
             };
         };
-        /** @description A member as colleagues see them. */
-        MemberView: {
-            email: string;
-            /** Format: int32 */
-            id: number;
-            is_locked: boolean;
-            /** @description RFC 3339, UTC. */
-            joined_at: string;
-            name: string;
-            /** Format: int64 */
-            passkeys: number;
-            roles: components["schemas"]["Role"][];
-        };
-        MembersBody: {
-            members: components["schemas"]["MemberView"][];
-        };
         /**
          * @description One line of an Insights report. The events `$session_start` and `$session_end` happen at the first and last event
          *     of every session, with the numbers `$duration_s` and `$event_count`, and `$origin_start` and `$origin_end`, the
@@ -1837,51 +1528,19 @@ export interface components {
             matching: components["schemas"]["EventMatch"];
             measure: components["schemas"]["Measure"];
         };
-        NewLockBody: {
-            reason: components["schemas"]["LockReason"];
-            targets: components["schemas"]["TargetBody"][];
-        };
-        /**
-         * @description What a new passkey is made of, for `navigator.credentials.create`: a resident key, with user verification required,
-         *     without attestation.
-         */
-        NewPasskeyBody: {
-            /** @description COSE numbers, best first. */
-            algorithms: number[];
-            /** @description All bytes are base64url without padding. */
-            challenge: string;
-            /** @description Ids of those there are. */
-            exclude: string[];
-            rp_id: string;
-            user_display_name: string;
-            user_id: string;
-            user_name: string;
-        };
-        NewTokenBody: {
-            /**
-             * Format: int32
-             * @description How long it is good for, at most 365.
-             */
-            days: number;
-            name: string;
-            /** @description Addresses it may come from, such as `192.0.2.0/24`; any when absent. */
-            network?: string | null;
-        };
         /**
          * Format: double
          * @description A number of an answer: whole numbers are written without a fraction.
          */
         Number: number;
-        /** @description A body that has nothing else to say. */
-        OnlyStepUp: {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        OpenInvitationBody: {
-            code: string;
-            email: string;
-        };
         OrganisationBody: {
             name: string;
+        };
+        OrganisationExposure: {
+            authorised: components["schemas"]["Exposees"];
+            confirmed: components["schemas"]["Exposees"];
+            /** Format: int32 */
+            organisation: number;
         };
         /** @description How a project's records ended since the server started. */
         OutcomeCounts: {
@@ -1897,30 +1556,6 @@ export interface components {
             rejected: components["schemas"]["ReasonCount"][];
             /** @description RFC 3339, UTC: when counting began. */
             since: string;
-        };
-        PasskeyMadeBody: {
-            /** Format: int64 */
-            id: number;
-        };
-        PasskeyNameBody: {
-            name: string;
-        };
-        PasskeySignInBody: {
-            /** @description base64url without padding. */
-            challenge: string;
-            rp_id: string;
-        };
-        /** @description A passkey as its member sees it. */
-        PasskeyView: {
-            /** @description RFC 3339, UTC. */
-            created_at: string;
-            /** Format: int64 */
-            id: number;
-            name: string;
-            used_at?: string | null;
-        };
-        PasskeysBody: {
-            passkeys: components["schemas"]["PasskeyView"][];
         };
         /** @description A number per person. */
         PersonMeasure: "total" | "hours" | "days" | {
@@ -1960,6 +1595,20 @@ export interface components {
             /** @description Names of profile properties that are sealed; their values need a disclosure. */
             sealed: components["schemas"]["SealedProperty"][];
         };
+        PersonsExposed: {
+            /**
+             * Format: int64
+             * @description Of all pages.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description Where the next page begins; none at the end.
+             */
+            next?: number | null;
+            /** @description Pseudonyms, in an order that stays. */
+            persons: string[];
+        };
         PersonsFoundBody: {
             /** @description Pseudonyms. */
             persons: string[];
@@ -1975,6 +1624,26 @@ export interface components {
             /** Format: int32 */
             offset?: number;
             range: components["schemas"]["DateRange"];
+        };
+        /** @description The persons of an answer, page by page. */
+        PersonsQuestion: {
+            /** @description Only those of whom this field was exposed. */
+            field?: string | null;
+            /** @description Only what is confirmed to have been sent. */
+            is_confirmed?: boolean;
+            /**
+             * Format: int32
+             * @description At most 500.
+             */
+            limit?: number | null;
+            /**
+             * Format: int64
+             * @description Persons before the page.
+             */
+            offset?: number;
+            /** Format: int32 */
+            project: number;
+            question: components["schemas"]["ExposureQuestion"];
         };
         PersonsTable: {
             persons: components["schemas"]["PersonRow"][];
@@ -2014,12 +1683,24 @@ export interface components {
             created_at: string;
             id: components["schemas"]["ProjectId"];
             identity_mode: components["schemas"]["IdentityMode"];
-            /** @description Of nobody real. */
-            is_test: boolean;
             name: string;
             time_zone: string;
             /** @description Public: it can only send events. */
             token: string;
+        };
+        ProjectExposure: {
+            authorised: components["schemas"]["Exposees"];
+            confirmed: components["schemas"]["Exposees"];
+            fields: components["schemas"]["FieldExposure"][];
+            groups: components["schemas"]["FieldExposure"][];
+            /**
+             * Format: int32
+             * @description None for a project that is no more.
+             */
+            organisation?: number | null;
+            /** Format: int32 */
+            project: number;
+            sum: components["schemas"]["ExposureSum"];
         };
         /**
          * Format: int32
@@ -2028,17 +1709,6 @@ export interface components {
         ProjectId: number;
         ProjectsBody: {
             projects: components["schemas"]["ProjectBody"][];
-        };
-        /** @description A factor shown again, as it stands in a body. */
-        ProofBody: (components["schemas"]["AssertionBody"] & {
-            /** @enum {string} */
-            kind: "passkey";
-        }) | {
-            /** @description Six digits of the authenticator app, one that was not used before; or a recovery code. */
-            code: string;
-            /** @enum {string} */
-            kind: "password_and_code";
-            password: string;
         };
         PropertiesBody: {
             properties: components["schemas"]["PropertyKnown"][];
@@ -2130,13 +1800,6 @@ export interface components {
             /** Format: int64 */
             count: number;
             reason: string;
-        };
-        RecoveryBody: {
-            /** Format: int64 */
-            left: number;
-        };
-        RecoveryCodesBody: {
-            codes: string[];
         };
         /**
          * @description Which entry an attempt counts from when step 1 happens again before the end.
@@ -2240,15 +1903,6 @@ export interface components {
             /** Format: int32 */
             segments_omitted: number;
         };
-        /**
-         * @description What somebody is, in an organisation. The order gives each its bit in databases: append only.
-         * @enum {string}
-         */
-        Role: "org_owner" | "org_admin" | "project_admin" | "viewer" | "analyst" | "support_agent" | "privacy_officer" | "data_steward" | "incident_commander" | "responder" | "auditor" | "vendor_manager" | "developer" | "platform_operator" | "key_custodian" | "svc_ingest" | "svc_query" | "svc_export" | "svc_vendor_gateway" | "data_subject";
-        RolesBody: {
-            /** @description All that the member shall have. */
-            roles: components["schemas"]["Role"][];
-        };
         /** @description A value as a person types it. */
         Scalar: boolean | number | string;
         /** @description What the detectors of today find in stored events. */
@@ -2317,25 +1971,6 @@ export interface components {
         };
         /** @enum {string} */
         SessionState: "setup_needed" | "signed_out" | "signed_in";
-        /** @description A session as its member sees it. */
-        SessionView: {
-            /** @description Family, major version and system; empty when unknown. */
-            browser: string;
-            ends_at: string;
-            factor: components["schemas"]["Factor"];
-            /** @description The one that asks. */
-            is_this: boolean;
-            /** Format: int64 */
-            number: number;
-            /** @description RFC 3339, UTC. */
-            opened_at: string;
-            /** @description Country, and region and city where a database knows them; empty when unknown. */
-            place: string;
-            seen_at: string;
-        };
-        SessionsBody: {
-            sessions: components["schemas"]["SessionView"][];
-        };
         SessionsCell: {
             /**
              * Format: int64
@@ -2405,7 +2040,7 @@ export interface components {
             values: number;
         };
         SignInBody: {
-            /** @description Six digits of the authenticator app, or a recovery code. */
+            /** @description Six digits of the authenticator app. */
             code: string;
             email: string;
             password: string;
@@ -2442,38 +2077,6 @@ export interface components {
              */
             sealed_values: number;
         };
-        TargetBody: {
-            /** @enum {string} */
-            kind: "member";
-            /** Format: int32 */
-            member: number;
-        } | {
-            /** @enum {string} */
-            kind: "everybody";
-        } | {
-            /** @enum {string} */
-            kind: "session";
-            /** Format: int64 */
-            session: number;
-        } | {
-            /** @enum {string} */
-            kind: "token";
-            /** Format: int64 */
-            token: number;
-        } | {
-            /** Format: int64 */
-            grant: number;
-            /** @enum {string} */
-            kind: "grant";
-        } | {
-            address: string;
-            /** @enum {string} */
-            kind: "address";
-        } | {
-            /** @enum {string} */
-            kind: "network";
-            network: string;
-        };
         /** @description How long whole conversions took. */
         TimeToConvert: {
             /** Format: int64 */
@@ -2508,39 +2111,6 @@ export interface components {
             /** @enum {string} */
             op: "between";
         };
-        /** @description A token that is shown this once. */
-        TokenBody: {
-            asked?: components["schemas"]["AskedBody"] | null;
-            /** Format: int64 */
-            number: number;
-            /** @description For `Authorization: Bearer …`; absent while a second person must agree, and got by exchanging it then. */
-            token?: string | null;
-        };
-        /**
-         * @description What a token is for. The numbers are in databases: none changes its meaning.
-         * @enum {string}
-         */
-        TokenKind: "query" | "export";
-        /** @description A token as members see it. */
-        TokenView: {
-            expires_at: string;
-            /** @description A second person agreed, where one is needed. */
-            is_approved: boolean;
-            kind: components["schemas"]["TokenKind"];
-            /** @description RFC 3339, UTC. */
-            made_at: string;
-            /** Format: int32 */
-            made_by: number;
-            name: string;
-            network?: string | null;
-            /** Format: int64 */
-            number: number;
-            revoked_at?: string | null;
-            used_at?: string | null;
-        };
-        TokensBody: {
-            tokens: components["schemas"]["TokenView"][];
-        };
         /**
          * @description Which of a person's segments within one bucket of time count.
          * @enum {string}
@@ -2568,10 +2138,7 @@ export interface components {
         Unit: "minute" | "hour" | "day" | "week" | "month";
         UserBody: {
             email: string;
-            /** Format: int32 */
-            id: number;
             name: string;
-            roles: components["schemas"]["Role"][];
         };
         /** @description How values of a breakdown are grouped. */
         ValueBuckets: {
@@ -2591,22 +2158,35 @@ export interface components {
         ValuesBody: {
             values: components["schemas"]["PropertyValue"][];
         };
-        /** @description What waits for a second person, as the console shows it. */
-        Waiting: {
-            /** @description RFC 3339, UTC. */
-            asked_at: string;
-            /** Format: int32 */
-            asked_by: number;
-            /** @description The caller can agree. */
-            can_agree: boolean;
-            /** @description When whoever asked may carry it out alone; absent when somebody else can agree. */
-            due_at?: string | null;
+        /** @description How a reading of the whole ledger goes. */
+        Verification: {
+            /**
+             * Format: int64
+             * @description Entries that were read.
+             */
+            entries: number;
+            /** @enum {string} */
+            kind: "progress";
             /** Format: int64 */
-            id: number;
-            wish: components["schemas"]["Wish"];
+            of: number;
+        } | (components["schemas"]["LedgerVerified"] & {
+            /** @enum {string} */
+            kind: "end";
+        }) | {
+            /** @enum {string} */
+            kind: "failed";
+            message: string;
         };
-        WaitingBody: {
-            waiting: components["schemas"]["Waiting"][];
+        /** @description Whoever saw something. */
+        Who: {
+            /**
+             * Format: int32
+             * @description For a member of the organisation that asks.
+             */
+            member?: number | null;
+            name?: string | null;
+            /** @description As the ledger has it. */
+            pseudonym: string;
         };
         /** @description How long a person has, counted from their first step. */
         Window: {
@@ -2619,98 +2199,6 @@ export interface components {
          * @enum {string}
          */
         WindowUnit: "second" | "minute" | "hour" | "day" | "week" | "month" | "session";
-        /** @description What can be asked for. */
-        Wish: {
-            /** @enum {string} */
-            act: "unlock";
-            /** Format: int64 */
-            lock: number;
-        } | {
-            /** @enum {string} */
-            act: "roles";
-            /** Format: int32 */
-            member: number;
-            roles: components["schemas"]["Role"][];
-        } | {
-            /** @enum {string} */
-            act: "export_token";
-            /** Format: int64 */
-            token: number;
-        };
-        /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_AccessBody: {
-            format: components["schemas"]["AccessFormat"];
-            /** @description A pseudonym. */
-            person: string;
-            purpose: components["schemas"]["AccessPurpose"];
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_ErasePersonsBody: {
-            /** @description Distinct ids. */
-            ids?: string[];
-            /** @description Pseudonyms. */
-            persons?: string[];
-            reason: components["schemas"]["ErasureReason"];
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_NewLockBody: {
-            reason: components["schemas"]["LockReason"];
-            targets: components["schemas"]["TargetBody"][];
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_NewTokenBody: {
-            /**
-             * Format: int32
-             * @description How long it is good for, at most 365.
-             */
-            days: number;
-            name: string;
-            /** @description Addresses it may come from, such as `192.0.2.0/24`; any when absent. */
-            network?: string | null;
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_Query: ((components["schemas"]["InsightsQuery"] & {
-            /** @enum {string} */
-            kind: "insights";
-        }) | (components["schemas"]["FunnelQuery"] & {
-            /** @enum {string} */
-            kind: "funnel";
-        }) | (components["schemas"]["RetentionQuery"] & {
-            /** @enum {string} */
-            kind: "retention";
-        }) | (components["schemas"]["FlowsQuery"] & {
-            /** @enum {string} */
-            kind: "flows";
-        }) | (components["schemas"]["FrequencyQuery"] & {
-            /** @enum {string} */
-            kind: "frequency";
-        }) | (components["schemas"]["SessionsQuery"] & {
-            /** @enum {string} */
-            kind: "sessions";
-        }) | (components["schemas"]["PersonsQuery"] & {
-            /** @enum {string} */
-            kind: "persons";
-        }) | (components["schemas"]["EventsQuery"] & {
-            /** @enum {string} */
-            kind: "events";
-        })) & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_RolesBody: {
-            /** @description All that the member shall have. */
-            roles: components["schemas"]["Role"][];
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
     };
     responses: never;
     parameters: never;
@@ -2720,280 +2208,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    list_passkeys: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PasskeysBody"];
-                };
-            };
-        };
-    };
-    finish_passkey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["FinishPasskeyBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PasskeyMadeBody"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    begin_passkey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NewPasskeyBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    rename_passkey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                passkey: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PasskeyNameBody"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    remove_passkey: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                passkey: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    count_recovery_codes: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RecoveryBody"];
-                };
-            };
-        };
-    };
-    make_recovery_codes: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RecoveryCodesBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    list_sessions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SessionsBody"];
-                };
-            };
-        };
-    };
-    end_other_sessions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EndedBody"];
-                };
-            };
-        };
-    };
-    end_session: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                session: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
     compact: {
         parameters: {
             query?: never;
@@ -3013,9 +2227,28 @@ export interface operations {
             };
         };
     };
-    list_invitations: {
+    list_disclosed: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Pseudonym of an account, as in an earlier answer. */
+                actor?: string;
+                /** @description Pseudonym of a session, as in an earlier answer. */
+                session?: string;
+                /** @description Number of a purpose. */
+                purpose?: number;
+                /** @description Number of a project. */
+                project?: number;
+                /** @description Pseudonym of a person; needs the project. */
+                person?: string;
+                /** @description RFC 3339. */
+                from?: string;
+                /** @description RFC 3339. */
+                to?: string;
+                /** @description Only those before this entry of the ledger: the next page. */
+                before?: number;
+                /** @description At most 500. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3027,69 +2260,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["InvitationsBody"];
-                };
-            };
-        };
-    };
-    invite: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WithStepUp_RolesBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InvitedBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    accept_invitation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["JoinBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SessionBody"];
+                    "application/json": components["schemas"]["DisclosedPage"];
                 };
             };
             400: {
@@ -3100,7 +2271,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            403: {
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3110,7 +2281,7 @@ export interface operations {
             };
         };
     };
-    open_invitation: {
+    ask_exposure: {
         parameters: {
             query?: never;
             header?: never;
@@ -3119,7 +2290,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["OpenInvitationBody"];
+                "application/json": components["schemas"]["ExposureQuestion"];
             };
         };
         responses: {
@@ -3128,41 +2299,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EnrolmentBody"];
+                    "application/json": components["schemas"]["Exposure"];
                 };
             };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    withdraw_invitation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                invitation: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: {
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3180,7 +2320,46 @@ export interface operations {
             };
         };
     };
-    list_locks: {
+    list_exposed_persons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonsQuestion"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonsExposed"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    verify_ledger: {
         parameters: {
             query?: never;
             header?: never;
@@ -3194,219 +2373,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LocksBody"];
+                    "application/x-ndjson": components["schemas"]["Verification"];
                 };
             };
-        };
-    };
-    lock: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WithStepUp_NewLockBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LockedBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    unlock: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                lock: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AskedBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    list_members: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MembersBody"];
-                };
-            };
-        };
-    };
-    remove_member: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                member: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    set_roles: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                member: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WithStepUp_RolesBody"];
-            };
-        };
-        responses: {
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AskedBody"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3588,7 +2558,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WithStepUp_ErasePersonsBody"];
+                "application/json": components["schemas"]["ErasePersonsBody"];
             };
         };
         responses: {
@@ -3717,7 +2687,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WithStepUp_AccessBody"];
+                "application/json": components["schemas"]["AccessBody"];
             };
         };
         responses: {
@@ -3776,6 +2746,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PersonsFoundBody"];
+                };
+            };
+        };
+    };
+    list_person_disclosures: {
+        parameters: {
+            query?: {
+                /** @description Only those before this entry of the ledger: the next page. */
+                before?: number;
+                /** @description At most 500. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                project: number;
+                pseudonym: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisclosedPage"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -4044,7 +3049,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WithStepUp_Query"];
+                "application/json": components["schemas"]["Query"];
             };
         };
         responses: {
@@ -4139,187 +3144,6 @@ export interface operations {
             };
         };
     };
-    list_tokens: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokensBody"];
-                };
-            };
-        };
-    };
-    make_export_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WithStepUp_NewTokenBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenBody"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    make_query_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WithStepUp_NewTokenBody"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenBody"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    revoke_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: number;
-                token: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    rotate_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: number;
-                token: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TokenBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
     get_session: {
         parameters: {
             query?: never;
@@ -4395,56 +3219,6 @@ export interface operations {
             };
         };
     };
-    finish_passkey_sign_in: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AssertionBody"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SessionBody"];
-                };
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    begin_passkey_sign_in: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PasskeySignInBody"];
-                };
-            };
-        };
-    };
     set_up: {
         parameters: {
             query?: never;
@@ -4514,146 +3288,6 @@ export interface operations {
                 };
             };
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    list_waiting: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WaitingBody"];
-                };
-            };
-        };
-    };
-    agree: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                waiting: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    go_alone: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                waiting: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OnlyStepUp"];
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    withdraw: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                waiting: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };

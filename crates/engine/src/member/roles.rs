@@ -98,7 +98,7 @@ impl Engine {
     /// The members of the caller's organisation, oldest first.
     pub async fn members(&self, caller: &Caller) -> Result<Vec<MemberView>> {
         let mut views = Vec::new();
-        for row in self.meta.members(caller.member.org).await? {
+        for row in self.meta.members(Some(caller.member.org)).await? {
             let passkeys = self.meta.passkeys(row.id).await?.len() as u64;
             let who = super::Who { member: Some(row.id), session: None, ip: None, since_us: i64::MAX, ..caller.who() };
             let (id, roles, created_us) = (row.id, row.roles, row.created_us);
@@ -277,7 +277,8 @@ impl Engine {
         if !caller.member.roles.has(Role::OrgOwner) {
             return refused("owner_only", "only an owner changes an owner", None);
         }
-        let owners = self.meta.members(row.org).await?.iter().filter(|other| other.roles.has(Role::OrgOwner)).count();
+        let owners =
+            self.meta.members(Some(row.org)).await?.iter().filter(|other| other.roles.has(Role::OrgOwner)).count();
         if owners < 2 && !roles.has(Role::OrgOwner) {
             return refused(
                 "last_owner",

@@ -100,6 +100,15 @@ impl SteppedUp {
     }
 }
 
+#[cfg(test)]
+impl SteppedUp {
+    /// As if something known since then had been shown.
+    pub(crate) fn of_test(caller: &Caller, factor: Factor, newest_us: i64) -> SteppedUp {
+        let request = RequestHash([0; 32]);
+        SteppedUp { request, session: caller.session.number, factor, newest_us, is_demo: false }
+    }
+}
+
 fn passkey_needed<T>() -> Result<T> {
     refused(
         "passkey_needed",

@@ -236,10 +236,11 @@ impl Meta {
             .transpose()
     }
 
-    /// The members of an organisation, oldest first.
-    pub(crate) async fn members(&self, org: OrgId) -> Result<Vec<MemberRow>> {
-        let sql = joined(MEMBER, " AND org = $1 ORDER BY id");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(org.0)).fetch_all(&self.pool).await?;
+    /// The members of an organisation, or of all, oldest first.
+    pub(crate) async fn members(&self, org: Option<OrgId>) -> Result<Vec<MemberRow>> {
+        let sql = joined(MEMBER, " AND ($1 IS NULL OR org = $1) ORDER BY id");
+        let org = org.map(|org| i64::from(org.0));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(org).fetch_all(&self.pool).await?;
         rows.iter().map(member).collect()
     }
 

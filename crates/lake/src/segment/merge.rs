@@ -55,6 +55,8 @@ pub(crate) struct Written {
     pub(crate) time_us: (i64, i64),
     /// Earliest and latest arrival stamp.
     pub(crate) received: (i64, i64),
+    /// Subjects whose rows are written under another: who, and under whom.
+    pub(crate) folded: BTreeSet<(SubjectNo, SubjectNo)>,
 }
 
 /// Writes each output that has rows to the path, and under the number, that `path` gives for it. Of records with the
@@ -147,6 +149,8 @@ struct Order {
     times: Vec<i64>,
     /// Insert ids of rows whose subject was folded into another, by source and row.
     folded: FxHashMap<(usize, usize), u64>,
+    /// Those subjects, and the others.
+    ties: BTreeSet<(SubjectNo, SubjectNo)>,
 }
 
 impl Order {
@@ -199,6 +203,7 @@ impl<'a> Merger<'a> {
     fn order(&self, output: usize) -> Option<Order> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut folded = FxHashMap::default();
+        let mut ties = BTreeSet::new();
         let mut starts: Vec<u32> = Vec::with_capacity(self.parts.len());
         let mut first = 0_u32;
         for (source, part) in self.parts.iter().enumerate() {
@@ -218,6 +223,7 @@ impl<'a> Merger<'a> {
                                 let insert_id = part.insert_ids[row as usize];
                                 let insert_id = self.plan.folded_insert_id(SubjectNo(subject), insert_id);
                                 folded.insert((source, row as usize), insert_id);
+                                ties.insert((SubjectNo(subject), written));
                             }
                         }
                         _ => {}
@@ -260,6 +266,7 @@ impl<'a> Merger<'a> {
             offsets: Vec::new(),
             times: Vec::with_capacity(rows),
             folded,
+            ties,
         };
         for (entry, _) in entries.iter().zip(&keep).filter(|(_, keep)| **keep) {
             if order.subjects.last() != Some(&entry.subject) {
@@ -333,6 +340,7 @@ impl<'a> Merger<'a> {
             rows: core.len() as u64,
             time_us: order.times.iter().copied().fold(none, bounds),
             received: self.received(order).fold(none, bounds),
+            folded: order.ties.clone(),
         })
     }
 }

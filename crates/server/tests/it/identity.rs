@@ -1,5 +1,5 @@
-//! Who is one person: the vectors of both identity modes, told by unique counts, at once and for what
-//! happened before the link.
+//! Who is one person, told by unique counts, at once and for what happened before the link: what the doors, files and
+//! restarts add to the vectors of both modes (`crates/vault/tests/vectors/identity.txt`).
 
 use serde_json::{Value, json};
 
@@ -78,40 +78,6 @@ fn simplified_links_a_device_to_its_user_for_the_past_too() {
 }
 
 #[test]
-fn simplified_keeps_two_users_of_one_device_apart() {
-    let server = Server::start();
-    let project = server.project.clone();
-    // With a reset between them: a new device id, then the second user.
-    send(&server, &project, "first", both("D1", "U1"));
-    send(&server, &project, "after reset", device("D2"));
-    send(&server, &project, "second", both("D2", "U2"));
-    assert_eq!(persons(&server, &project, &[]), 2);
-    assert_eq!(persons(&server, &project, &["after reset", "second"]), 1);
-
-    // Without one, the device stays the first user's.
-    send(&server, &project, "third", both("D1", "U3"));
-    send(&server, &project, "whose", device("D1"));
-    assert_eq!(persons(&server, &project, &["first", "third"]), 2);
-    assert_eq!(persons(&server, &project, &["first", "whose"]), 1);
-    assert_eq!(persons(&server, &project, &["third", "whose"]), 2);
-    assert_eq!(persons(&server, &project, &[]), 3);
-}
-
-#[test]
-fn simplified_takes_the_user_before_the_device_before_the_distinct_id() {
-    let server = Server::start();
-    let project = server.project.clone();
-    send(&server, &project, "user", user("U1"));
-    let mut odd = both("D9", "U1");
-    odd["distinct_id"] = "something-else".into();
-    send(&server, &project, "odd", odd);
-    send(&server, &project, "prefixed", json!({"distinct_id": "$device:D9"}));
-    assert_eq!(persons(&server, &project, &["user", "odd", "prefixed"]), 1);
-    send(&server, &project, "plain", json!({"distinct_id": "something-else"}));
-    assert_eq!(persons(&server, &project, &[]), 2);
-}
-
-#[test]
 fn simplified_never_merges_two_users() {
     let server = Server::start();
     let project = server.project.clone();
@@ -145,19 +111,6 @@ fn simplified_takes_any_number_of_devices_of_one_user() {
     assert_eq!(persons(&server, &project, &[]), 1);
     send(&server, &project, "other", user("U2"));
     assert_eq!(persons(&server, &project, &[]), 2);
-}
-
-#[test]
-fn ids_are_exact_in_case() {
-    let server = Server::start();
-    let project = server.project.clone();
-    for (tag, id) in [("one", "Ana"), ("two", "ana"), ("one", "Ana"), ("three", "ana "), ("four", "1"), ("five", "01")]
-    {
-        send(&server, &project, tag, json!({"distinct_id": id}));
-    }
-    assert_eq!(persons(&server, &project, &["one"]), 1);
-    assert_eq!(persons(&server, &project, &["four", "five"]), 2);
-    assert_eq!(persons(&server, &project, &["one", "two"]), 2);
 }
 
 #[test]
@@ -200,43 +153,6 @@ fn original_identify_links_the_anonymous_past() {
     send(&server, &project, "later", json!({"distinct_id": ANON_A}));
     assert_eq!(persons(&server, &project, &["later", "known-1"]), 1);
     assert_eq!(persons(&server, &project, &[]), 2, "after a restart");
-}
-
-#[test]
-fn original_identify_refuses_what_is_not_an_unmerged_uuid() {
-    let server = Server::start();
-    let project = server.create_project("Original", "original");
-    for (tag, id) in [("plain", "not-a-uuid"), ("known", "known-1"), ("other", "known-2"), ("anonymous", ANON_A)] {
-        send(&server, &project, tag, json!({"distinct_id": id}));
-    }
-    bookkeeping(&server, &project, "$identify", json!({"$identified_id": "known-1", "$anon_id": "not-a-uuid"}));
-    assert_eq!(persons(&server, &project, &["plain", "known"]), 2, "not a UUID");
-    bookkeeping(&server, &project, "$identify", json!({"$identified_id": "known-1", "$anon_id": ANON_A}));
-    assert_eq!(persons(&server, &project, &["anonymous", "known"]), 1);
-    bookkeeping(&server, &project, "$identify", json!({"$identified_id": "known-2", "$anon_id": ANON_A}));
-    assert_eq!(persons(&server, &project, &["known", "other"]), 2, "already merged");
-    assert_eq!(persons(&server, &project, &[]), 3);
-}
-
-#[test]
-fn original_ignores_user_and_device_ids() {
-    let server = Server::start();
-    let project = server.create_project("Original", "original");
-    send(&server, &project, "one", json!({"distinct_id": "a", "$device_id": "D1", "$user_id": "U1"}));
-    send(&server, &project, "two", json!({"distinct_id": "b", "$device_id": "D1", "$user_id": "U1"}));
-    assert_eq!(persons(&server, &project, &[]), 2);
-}
-
-#[test]
-fn original_alias_joins_two_ids() {
-    let server = Server::start();
-    let project = server.create_project("Original", "original");
-    send(&server, &project, "before", json!({"distinct_id": "lead-1"}));
-    send(&server, &project, "after", json!({"distinct_id": "customer-1"}));
-    send(&server, &project, "stranger", json!({"distinct_id": "customer-2"}));
-    bookkeeping(&server, &project, "$create_alias", json!({"distinct_id": "lead-1", "alias": "customer-1"}));
-    assert_eq!(persons(&server, &project, &["before", "after"]), 1);
-    assert_eq!(persons(&server, &project, &[]), 2);
 }
 
 #[test]
@@ -309,4 +225,39 @@ fn events_without_an_id_count_and_belong_to_nobody() {
     server.kill();
     server.start_again();
     check(&server);
+}
+
+#[test]
+fn a_device_that_became_part_of_the_wrong_user_is_parted_again_over_the_command_line() {
+    let mut server = Server::start();
+    let project = server.project.clone();
+    send(&server, &project, "before", device("D1"));
+    send(&server, &project, "login", both("D1", "U1"));
+    send(&server, &project, "tablet", device("D2"));
+    send(&server, &project, "other", both("D2", "U1"));
+    assert_eq!(persons(&server, &project, &[]), 1);
+    let table = server.ask_project(&project, &json!({"kind": "persons", "range": crate::server::range(), "limit": 10}));
+    let person = table["persons"][0]["pseudonym"].as_str().expect("a pseudonym").to_owned();
+    let run = |server: &Server, more: &[&str]| {
+        let mut command = crate::server::binary();
+        command.args(["unmerge", "--data"]).arg(server.data()).args(["--project", &project.id.to_string(), &person]);
+        let output = command.args(more).output().expect("the cofferdam binary");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    };
+    let listed = run(&server, &[]).expect("a list");
+    let first = listed.lines().next().expect("two merges").to_owned();
+    assert!(first.contains(&format!("became part of {person}")) && first.ends_with("can be undone"), "{listed}");
+    let number = first.split('\t').next().expect("a number");
+    assert!(run(&server, &[number]).expect("it is undone").contains("two persons again"));
+    assert_eq!(persons(&server, &project, &["login", "other", "tablet"]), 1);
+    assert_eq!(persons(&server, &project, &[]), 2, "what the device did before is somebody else's");
+    assert!(run(&server, &[number]).expect_err("it is gone").contains("no such merge"));
+    // Of a server that is stopped the same, on its folder.
+    server.stop();
+    let listed = run(&server, &[]).expect("a list");
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    assert!(run(&server, &[listed.split('\t').next().expect("a number")]).is_ok());
+    server.start_again();
+    assert_eq!(persons(&server, &project, &[]), 3);
 }

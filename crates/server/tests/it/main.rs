@@ -8,6 +8,8 @@
 //! - [`door`]: the tracking plan, the quarantine, places made of addresses, and looking back.
 //! - [`person`]: one person's own data, and erasing them everywhere.
 //! - [`access`]: roles, passkeys, sessions, tokens, locks, over every route and two organisations.
+//! - [`exposure`]: what an account saw, whom it was about, and the ledger verified from the console.
+//! - [`disclosure`]: personal values and exports, with everything that has to agree first.
 //! - [`crash`], [`full_disk`]: what was acknowledged survives `kill -9` and a disk without room.
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
@@ -24,11 +26,14 @@ mod cdnow;
 mod colleague;
 mod crash;
 mod demo;
+mod disclosure;
 mod door;
 mod engage;
+mod exposure;
 mod full_disk;
 mod http;
 mod identity;
+mod incident;
 mod ledger;
 mod person;
 mod postgres;

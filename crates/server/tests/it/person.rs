@@ -10,12 +10,12 @@ use crate::colleague::{Colleague, code_of};
 use crate::http::Reply;
 use crate::server::{Server, binary, now_ms};
 
-fn path(server: &Server, rest: &str) -> String {
+pub(crate) fn path(server: &Server, rest: &str) -> String {
     format!("/api/v1/projects/{}/{rest}", server.project.id)
 }
 
 /// Ada on two devices before and after she signed in, and Grace.
-fn world(server: &Server) {
+pub(crate) fn world(server: &Server) {
     let now = now_ms();
     let device = |at: i64, device: &str, user: Option<&str>, more: Value| {
         let mut event = server.event("Visit", now - at * 1_000, "", more);
@@ -40,7 +40,7 @@ fn world(server: &Server) {
     }
 }
 
-fn find(server: &Server, address: &str) -> Vec<String> {
+pub(crate) fn find(server: &Server, address: &str) -> Vec<String> {
     let reply = server.api("POST", &path(server, "persons/find")).json(&json!({"address": address})).send();
     assert_eq!(reply.status, 200, "{}", reply.text());
     serde_json::from_value(reply.json()["persons"].clone()).expect("pseudonyms")
@@ -50,7 +50,7 @@ fn access_body(person: &str, format: &str) -> Value {
     json!({"person": person, "purpose": "subject_access", "format": format})
 }
 
-fn access(server: &Server, owner: &Colleague<'_>, person: &str, format: &str) -> Reply {
+pub(crate) fn access(server: &Server, owner: &Colleague<'_>, person: &str, format: &str) -> Reply {
     owner.act("POST", &path(server, "persons/access"), &access_body(person, format))
 }
 

@@ -140,7 +140,17 @@ fn a_sealed_organisation_gets_and_gives_nothing_and_its_streams_end() {
     let query = json!({"kind": "insights", "range": crate::server::range(), "unit": "month",
         "metrics": [{"matching": {}, "measure": "total"}]});
     for round in 0..2 {
-        assert_eq!(send(&server, "meanwhile"), 423, "round {round}");
+        // SDKs keep what is answered 503; what they are told 423 they drop.
+        for target in ["/track", "/import?strict=1", "/engage"] {
+            let record = match target {
+                "/engage" => json!({"$token": server.project.token, "$distinct_id": "u", "$set": {"plan": "gold"}}),
+                _ => server.event("Sent", now_ms(), "u", json!({})),
+            };
+            let request = server.request("POST", target).basic(&server.project.token, "").json(&json!([record]));
+            let reply = request.send();
+            let wait = reply.header("retry-after").map(str::to_owned);
+            assert_eq!((reply.status, wait.as_deref()), (503, Some("60")), "{target}, round {round}");
+        }
         let project = server.project.id;
         for path in ["status", "events", "properties", "live"] {
             let reply = server.api("GET", &format!("/api/v1/projects/{project}/{path}")).send();

@@ -329,6 +329,9 @@ fn has_random(text: &str) -> bool {
     if text.contains(";base64,") {
         return false;
     }
+    if text.starts_with('/') && is_base64_with_slash(text) {
+        return true;
+    }
     text.split(splits).any(|token| {
         let checksum = ["sha256-", "sha384-", "sha512-"].iter().any(|kind| token.starts_with(kind));
         let token = token.trim_end_matches('=');
@@ -337,6 +340,17 @@ fn has_random(text: &str) -> bool {
         // What is readable in base 64 is judged by what it says.
         is_random && decoded(token).is_none()
     })
+}
+
+/// A random string in base 64 that begins with a slash, as one in 64 does: few slashes, far apart, and what is between
+/// them no words.
+fn is_base64_with_slash(text: &str) -> bool {
+    let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '/' | '+' | '='));
+    let token = text[..end.unwrap_or(text.len())].trim_end_matches('=');
+    let bare: Vec<u8> = token.bytes().filter(|byte| *byte != b'/').collect();
+    let longest = token.split('/').map(str::len).max().unwrap_or(0);
+    let is_dense = bare.len() + 4 >= token.len() && longest * 2 >= RANDOM_BYTES_MIN;
+    is_dense && bare.len() >= RANDOM_BYTES_MIN && checks::is_random(&bare)
 }
 
 // Identity.
@@ -611,6 +625,21 @@ mod tests {
                 proptest::prop_assert_eq!(secret(&text, marks, says), secret(&text, thorough, says), "{}", text);
                 proptest::prop_assert_eq!(identity(&text, marks, says), identity(&text, thorough, says), "{}", text);
             }
+        }
+    }
+
+    #[test]
+    fn a_random_string_is_found_when_it_begins_with_a_slash_and_a_path_is_none() {
+        let random = |text: &str| secret(text, Marks::of(text), NameSays::Nothing) == Some(Detector::HighEntropy);
+        assert!(random("/Jalr+XUtnFEM7K7MDENGbPxR4iCYEX8MPLEKEY1"));
+        assert!(random("/Jalr+XUtnFEM7K7MD/NGbPxR4iCYEX8MPL/KEY1 was refused"));
+        for path in [
+            "/orders/2024/getAccountOverviewForMember2/Edit/Items/B7",
+            "/app/Workspace12/SpringSummer2024CollectionLandingPageVariantB",
+            "/a1/B2/c3/D4/e5/F6/g7/H8/i9/J0/k1/L2/m3/N4/o5/P6/q7/R8",
+            "/files/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        ] {
+            assert!(!random(path), "{path}");
         }
     }
 

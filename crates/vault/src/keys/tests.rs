@@ -165,12 +165,12 @@ async fn who_was_deleted_stays_deleted_when_older_keys_are_put_back() {
     let list = home.folder().join("apart/shreds.log");
     let whole = std::fs::read(&list).unwrap();
     std::fs::write(&list, b"").unwrap();
-    assert!(matches!(Vault::open(&home.site).await, Err(Error::ShredsMissing { found: 0, followed: 1, .. })));
+    assert!(matches!(Vault::open(&home.site).await, Err(Error::ApartMissing { found: 0, followed: 1, .. })));
     std::fs::write(&list, &whole).unwrap();
     Vault::open(&home.site).await.unwrap();
     // A record that nobody with the keys wrote.
     std::fs::write(&list, [&whole[..], &whole[..]].concat()).unwrap();
-    assert!(matches!(Vault::open(&home.site).await, Err(Error::ShredsDamaged { place: 1, .. })));
+    assert!(matches!(Vault::open(&home.site).await, Err(Error::ApartDamaged { place: 1, .. })));
 }
 
 async fn keys_are_made_once(home: Home) {

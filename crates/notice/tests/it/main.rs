@@ -1,0 +1,6 @@
+//! Notices through their door: what they say, that others can verify them, and that a relay gets each once.
+
+mod delivery;
+mod sink;
+mod texts;
+mod verified;

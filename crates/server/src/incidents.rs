@@ -1,0 +1,374 @@
+//! Incidents over the API, and the commands that go with them: keys of notices, preflight, opening one, packages.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use clap::Subcommand;
+use cofferdam_engine::{
+    AccountKind, Deadline, Draft, Engine, Incident, IncidentCause, MailKeys, NoticeProgress, OpenIncident, ScopeOf,
+    ScopeVersion, Signed, UpdateIncident,
+};
+use cofferdam_model::{Control, OrgId, ProjectId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use crate::api::{Body, ErrorBody, Result};
+use crate::control::{self, Ask};
+use crate::guard::{Need, Routes, SignedIn, Stepped, WithStepUp};
+use crate::say;
+use crate::serve::Stopped;
+
+pub(crate) fn router() -> Routes {
+    let (view, declare) = (Need::Do(Control::ViewScope), Need::Do(Control::DeclareIncident));
+    let publish = Need::Do(Control::PublishNotice);
+    Routes::new()
+        .at(view, routes!(list_incidents))
+        .at(declare, routes!(open_incident))
+        .at(view, routes!(get_incident))
+        .at(declare, routes!(update_incident))
+        .at(view, routes!(get_deadlines))
+        .at(view, routes!(draft_notices))
+        .at(publish, routes!(sign_notices))
+        .at(view, routes!(get_progress))
+        .at(publish, routes!(pause_notices))
+        .at(view, routes!(list_unreached))
+        // A list of ids is larger than any question.
+        .merge(Routes::of_lists().at(declare, routes!(scope_incident)))
+}
+
+#[derive(Deserialize)]
+struct IncidentPath {
+    incident: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IncidentsBody {
+    incidents: Vec<Incident>,
+}
+
+/// Incidents, newest first.
+#[utoipa::path(get, path = "/api/v1/incidents", responses((status = OK, body = IncidentsBody)))]
+async fn list_incidents(State(engine): State<Arc<Engine>>, SignedIn(caller): SignedIn) -> Result<Json<IncidentsBody>> {
+    Ok(Json(IncidentsBody { incidents: engine.incidents(&caller.member).await? }))
+}
+
+/// Open an incident.
+#[utoipa::path(post, path = "/api/v1/incidents", request_body = WithStepUp<OpenIncident>,
+    responses((status = CREATED, body = Incident), (status = BAD_REQUEST, body = ErrorBody)))]
+async fn open_incident(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Body(body): Body<OpenIncident>,
+) -> Result<(StatusCode, Json<Incident>)> {
+    Ok((StatusCode::CREATED, Json(engine.open_incident(caller.member.org, Some(caller.member.id), body).await?)))
+}
+
+/// One incident.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}", params(("incident" = u32, Path)),
+    responses((status = OK, body = Incident), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_incident(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<Incident>> {
+    Ok(Json(engine.incident(&caller.member, incident).await?))
+}
+
+/// Say more about an incident, show its public page, or close it.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}", params(("incident" = u32, Path)),
+    request_body = WithStepUp<UpdateIncident>,
+    responses((status = OK, body = Incident), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn update_incident(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<UpdateIncident>,
+) -> Result<Json<Incident>> {
+    Ok(Json(engine.update_incident(&caller.member, incident, body).await?))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeadlinesBody {
+    deadlines: Vec<Deadline>,
+}
+
+/// What some laws ask for, and by when. Dates, not advice.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/deadlines", params(("incident" = u32, Path)),
+    responses((status = OK, body = DeadlinesBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_deadlines(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<DeadlinesBody>> {
+    Ok(Json(DeadlinesBody { deadlines: engine.deadlines(&caller.member, incident).await? }))
+}
+
+/// Find whom an incident concerns: the next version of its scope, which has everybody of the one before.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/scopes", params(("incident" = u32, Path)),
+    request_body = WithStepUp<ScopeOf>,
+    responses((status = CREATED, body = ScopeVersion), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn scope_incident(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<ScopeOf>,
+) -> Result<(StatusCode, Json<ScopeVersion>)> {
+    Ok((StatusCode::CREATED, Json(engine.scope_incident(&caller.member, incident, &body).await?)))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DraftBody {
+    /// `en`, `es` or `it`.
+    language: String,
+}
+
+/// The notices of the newest scope, as they would be sent now.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/notices/draft", params(("incident" = u32, Path)),
+    request_body = DraftBody,
+    responses((status = OK, body = Draft), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn draft_notices(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<DraftBody>,
+) -> Result<Json<Draft>> {
+    Ok(Json(engine.draft_notices(&caller.member, incident, &body.language).await?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignBody {
+    /// `en`, `es` or `it`.
+    language: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignedBody {
+    signed: Signed,
+}
+
+/// Sign the notices of the newest scope. The second member who signs the same texts publishes and sends them.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/notices/sign", params(("incident" = u32, Path)),
+    request_body = WithStepUp<SignBody>,
+    responses((status = OK, body = SignedBody), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+async fn sign_notices(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Stepped(stepped_up): Stepped,
+    Body(SignBody { language }): Body<SignBody>,
+) -> Result<Json<SignedBody>> {
+    // On a task of its own: whoever hangs up does not leave it half done.
+    let signing = tokio::spawn(async move { engine.sign_notices(&caller, stepped_up, incident, &language).await });
+    let signed = signing.await.map_err(|_| cofferdam_engine::Error::Interrupted)??;
+    Ok(Json(SignedBody { signed }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProgressBody {
+    versions: Vec<NoticeProgress>,
+}
+
+/// How the notices stand, by version.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/notices", params(("incident" = u32, Path)),
+    responses((status = OK, body = ProgressBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_progress(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<ProgressBody>> {
+    Ok(Json(ProgressBody { versions: engine.notice_progress(&caller.member, incident).await? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PauseBody {
+    is_paused: bool,
+}
+
+/// Hold the notices back, or let them go on.
+#[utoipa::path(put, path = "/api/v1/incidents/{incident}/notices/pause", params(("incident" = u32, Path)),
+    request_body = WithStepUp<PauseBody>, responses((status = NO_CONTENT), (status = NOT_FOUND, body = ErrorBody)))]
+async fn pause_notices(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<PauseBody>,
+) -> Result<StatusCode> {
+    engine.pause_notices(&caller.member, incident, body.is_paused).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UnreachedBody {
+    /// Pseudonyms, and why.
+    unreached: Vec<(String, String)>,
+}
+
+/// Persons whom no notice reached: somebody has to tell them otherwise.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/notices/unreached", params(("incident" = u32, Path)),
+    responses((status = OK, body = UnreachedBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn list_unreached(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<UnreachedBody>> {
+    Ok(Json(UnreachedBody { unreached: engine.unreached(&caller.member, incident).await? }))
+}
+
+// The commands.
+
+#[derive(Subcommand)]
+pub(crate) enum NoticesCommand {
+    /// Make the keys that sign notices, where there are none, and print the DNS records that publish them
+    Keys {
+        #[command(flatten)]
+        place: Box<Stopped>,
+        /// The domain that notices are from
+        #[arg(long)]
+        domain: String,
+        /// New keys, in place of those there are: publish them before the server starts with them
+        #[arg(long)]
+        new: bool,
+    },
+    /// Check that what a domain publishes in the DNS lets notices through
+    Preflight {
+        #[command(flatten)]
+        place: Box<Stopped>,
+        #[arg(long)]
+        domain: String,
+        /// What `dig +noall +answer` prints for the TXT records of the domain, of both keys and of _dmarc
+        #[arg(long)]
+        records: PathBuf,
+    },
+}
+
+pub(crate) async fn notices(command: NoticesCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        NoticesCommand::Keys { place, domain, new } => {
+            let keys = mail_keys(&place, new).await?;
+            say(if keys.is_new {
+                "new keys; publish them as TXT records:"
+            } else {
+                "the keys there are, as TXT records:"
+            });
+            for (name, value) in keys.records(&domain)? {
+                say(&format!("{name}. IN TXT \"{value}\""));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        NoticesCommand::Preflight { place, domain, records } => {
+            let text =
+                std::fs::read_to_string(&records).with_context(|| format!("could not read {}", records.display()))?;
+            let wrong = mail_keys(&place, false).await?.preflight(&domain, &text)?;
+            wrong.iter().for_each(|line| say(line));
+            if wrong.is_empty() {
+                say(&format!("SPF, DKIM and DMARC of {domain} let notices through"));
+            }
+            Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+async fn mail_keys(place: &Stopped, renew: bool) -> anyhow::Result<MailKeys> {
+    let site = place.home.site()?;
+    let there = place.home.data.is_dir() && cofferdam_engine::root_wanted(&site).await?.is_some();
+    anyhow::ensure!(there, "{} holds no data of a server", place.home.data.display());
+    let lock = crate::serve::lock_folder(&place.home.data)?;
+    let keys = MailKeys::of_site(&site, place.root.of_site(&site).await?, renew).await?;
+    drop(lock);
+    Ok(keys)
+}
+
+#[derive(Subcommand)]
+pub(crate) enum IncidentCommand {
+    /// Open an incident at the server that runs on a folder
+    Open {
+        /// The server's folder
+        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
+        data: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        organisation: u32,
+        /// What those who are told know the product by
+        #[arg(long)]
+        service: String,
+        /// It is an exercise
+        #[arg(long)]
+        drill: bool,
+    },
+    /// Write the list of persons of a project whom an incident concerns, encrypted to a key
+    Package {
+        /// The server's folder
+        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
+        data: PathBuf,
+        #[arg(long)]
+        incident: u32,
+        #[arg(long)]
+        project: u32,
+        /// The age recipient (age1…) that can open it
+        #[arg(long)]
+        to: String,
+        /// A new folder
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+pub(crate) fn incident(command: IncidentCommand) -> anyhow::Result<ExitCode> {
+    let (data, ask) = match command {
+        IncidentCommand::Open { data, organisation, service, drill } => {
+            (data, Ask::OpenIncident { organisation, service, drill })
+        }
+        IncidentCommand::Package { data, incident, project, to, out } => {
+            let out = std::path::absolute(&out).with_context(|| format!("{} is no place", out.display()))?;
+            (data, Ask::Package { incident, project, recipient: to, out })
+        }
+    };
+    let told = control::ask(&data, &ask)?;
+    say(&told.with_context(|| format!("no server runs on {}", data.display()))?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the control socket does for the commands above.
+pub(crate) async fn open_from_here(
+    engine: &Engine,
+    organisation: u32,
+    service: &str,
+    is_drill: bool,
+) -> anyhow::Result<String> {
+    let open = OpenIncident {
+        cause: if is_drill { IncidentCause::Drill } else { IncidentCause::Member },
+        account: AccountKind::Unknown,
+        service: service.to_owned(),
+        occurred_us: None,
+        detected_us: None,
+    };
+    let incident = engine.open_incident(OrgId(organisation), None, open).await?;
+    Ok(format!("incident {} is open", incident.id))
+}
+
+pub(crate) async fn package_from_here(
+    engine: &Engine,
+    incident: u32,
+    project: u32,
+    recipient: &str,
+    out: &std::path::Path,
+) -> anyhow::Result<String> {
+    let recipient = cofferdam_engine::package_recipient(recipient)?;
+    let made = engine.package(incident, ProjectId(project), recipient, out).await?;
+    Ok(format!(
+        "{} persons of version {} are in {}; {} without an id",
+        made.persons,
+        made.version,
+        out.display(),
+        made.without_id
+    ))
+}

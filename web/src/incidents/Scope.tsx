@@ -15,6 +15,7 @@ import { FieldChips } from '../ui/FieldChips';
 import { FIELDS, type SealedField, useWords } from '../ui/fields';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
+import { useMay } from '../ui/may';
 import { useMembers } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
@@ -30,6 +31,7 @@ interface ScopeProps {
 
 export function Scope({ incident, asked }: ScopeProps) {
   const { t } = useTranslation();
+  const may = useMay();
   const format = useProjectFormat();
   return (
     <Stack gap="md">
@@ -48,7 +50,7 @@ export function Scope({ incident, asked }: ScopeProps) {
           <Versions scopes={incident.scopes} />
         </>
       )}
-      {incident.stage !== 'closed' && <Find incident={incident} asked={asked} />}
+      {incident.stage !== 'closed' && may('declare_incident') && <Find incident={incident} asked={asked} />}
     </Stack>
   );
 }

@@ -29,17 +29,15 @@ function Disclosures() {
         <h1 className={classes.title}>{t('nav.disclosures')}</h1>
         <p className={classes.lead}>{t('disclosed.lead')}</p>
       </div>
-      {may('read_ledger') ? (
-        <>
-          <Disclosed
-            search={search}
-            onSearch={(change) => navigate({ search: (before) => ({ ...before, ...change }) })}
-          />
-          <Verify />
-        </>
+      {may('view_scope') ? (
+        <Disclosed
+          search={search}
+          onSearch={(change) => navigate({ search: (before) => ({ ...before, ...change }) })}
+        />
       ) : (
-        <NotAllowed control="read_ledger" />
+        <NotAllowed slim control="view_scope" />
       )}
+      {may('read_ledger') && <Verify />}
     </div>
   );
 }

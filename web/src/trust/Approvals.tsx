@@ -13,6 +13,7 @@ import { DataTable } from '../ui/DataTable';
 import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
 import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
@@ -98,7 +99,7 @@ function Request({ disclosure, onApprove }: { disclosure: Disclosure; onApprove:
     mutationFn: () => denyDisclosure(disclosure.id),
     onSettled: () => queryClient.invalidateQueries({ queryKey: disclosuresQuery().queryKey }),
   });
-  const name = memberName(disclosure.member);
+  const name = disclosure.member_name ?? memberName(disclosure.member);
   return (
     <article className={page.panel} aria-label={t('approvals.asks', { name })} style={{ margin: 0 }}>
       <h3 className={classes.who}>{t('approvals.asks', { name })}</h3>
@@ -144,6 +145,7 @@ export function Trips() {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const memberName = useMemberName();
+  const may = useMay();
   const { data: trips, error, isPending } = useQuery(tripsQuery());
   const [closing, setClosing] = useState<Trip | null>(null);
   return (
@@ -181,7 +183,7 @@ export function Trips() {
               trip.closed_at
                 ? t('limits.closed', { time: format.dateTime(trip.closed_at) })
                 : t('limits.closings', { count: trip.closings_needed, done: trip.closings }),
-              trip.closed_at ? (
+              trip.closed_at || !may('unlock') ? (
                 '–'
               ) : (
                 <Button

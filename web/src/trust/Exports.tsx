@@ -67,7 +67,7 @@ export function Exports() {
             name: format.count(one.id),
             cells: [
               <Fragment key="asked">
-                {one.is_mine ? t('exports.you') : memberName(one.member)}
+                {one.is_mine ? t('exports.you') : (one.member_name ?? memberName(one.member))}
                 <div className={classes.soft}>{format.dateTime(one.created_at)}</div>
               </Fragment>,
               <Fragment key="what">

@@ -1,13 +1,11 @@
 // Coming in and what one may do: from sign-up with a passkey to the first report, one's own account, members
 // and their roles, tokens. Each on a server of its own.
-import type { Page } from '@playwright/test';
 import {
   ask,
   call,
   closeHouse,
   expect,
   expectAccessible,
-  type House,
   OWNER,
   openHouse,
   settled,

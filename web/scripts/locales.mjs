@@ -16,7 +16,9 @@ const placeholders = (text) => [...text.matchAll(/\{\{\s*(\w+)/g)].map((match) =
 const problems = [];
 const catalogues = new Map();
 for (const language of LANGUAGES) {
-  const texts = flatten(JSON.parse(readFileSync(new URL(`../src/i18n/${language}.json`, import.meta.url))));
+  const texts = ['', 'trust.'].flatMap((part) =>
+    flatten(JSON.parse(readFileSync(new URL(`../src/i18n/${part}${language}.json`, import.meta.url)))),
+  );
   const forms = new Intl.PluralRules(language).resolvedOptions().pluralCategories;
   const bases = new Map();
   for (const [key, text] of texts) {

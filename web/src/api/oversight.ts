@@ -27,13 +27,6 @@ const shown = (proof: StepUpProof | undefined) => (proof ? { step_up: proof } : 
 
 // Disclosures: asked for, approved, run, proved.
 
-export const disclosuresQuery = () =>
-  queryOptions({
-    queryKey: ['disclosures'],
-    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/disclosures', { signal })).disclosures,
-    staleTime: 5 * SECOND_MS,
-  });
-
 export const disclosurePlanQuery = (project: number, request: DisclosureRequest) =>
   queryOptions({
     queryKey: ['disclosure plan', project, request],
@@ -149,9 +142,14 @@ export const exposureQuery = (question: ExposureQuestion) =>
 export const exposedPersonsQuery = (asked: PersonsQuestion) =>
   queryOptions({
     queryKey: ['exposure', 'persons', asked],
-    queryFn: async ({ signal }) =>
-      bodyOf(await client.POST('/api/v1/exposure/persons', { body: asked, signal })),
-    staleTime: 5 * SECOND_MS,
+    queryFn: ({ signal }) =>
+      shownAgain('list_scope', async (proof) =>
+        bodyOf(
+          await client.POST('/api/v1/exposure/persons', { body: { ...asked, ...shown(proof) }, signal }),
+        ),
+      ),
+    // It is asked for once, and not at every look.
+    staleTime: 5 * 60 * SECOND_MS,
   });
 
 export interface DisclosedFilter {

@@ -440,3 +440,11 @@ export async function revokeToken(project: number, token: number) {
     params: { path: { project, token } },
   });
 }
+
+/** Requests for personal data: one's own, and those that one decides about or oversees. */
+export const disclosuresQuery = () =>
+  queryOptions({
+    queryKey: ['disclosures'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/disclosures', { signal })).disclosures,
+    staleTime: 5 * SECOND_MS,
+  });

@@ -32,6 +32,7 @@ export type Deed =
   | 'open_incident'
   | 'update_incident'
   | 'scope'
+  | 'list_scope'
   | 'sign_notices'
   | 'pause_notices';
 

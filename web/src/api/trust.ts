@@ -67,6 +67,7 @@ export interface Disclosure {
   id: number;
   project: number;
   member: number;
+  member_name?: string | null;
   is_mine: boolean;
   is_for_me: boolean;
   request: DisclosureRequest;

@@ -1,13 +1,14 @@
-// Languages of the console. One catalogue is loaded at a time; the build checks that all three hold the
+// Languages of the console. One catalogue is loaded at a time, and that of the trust pages when one is opened; the build checks that all three hold the
 // same keys, so there is no fallback language to ship. Names of events and properties are never translated.
 import i18n, { type TFunction } from 'i18next';
 import { useSyncExternalStore } from 'react';
 import type catalogue from './en.json';
+import type trustCatalogue from './trust.en.json';
 
 declare module 'i18next' {
   interface CustomTypeOptions {
     defaultNS: 'translation';
-    resources: { translation: typeof catalogue };
+    resources: { translation: typeof catalogue & typeof trustCatalogue };
   }
 }
 
@@ -22,6 +23,28 @@ const catalogues: Record<Language, () => Promise<{ default: object }>> = {
   es: () => import('./es.json'),
   it: () => import('./it.json'),
 };
+
+/** What only the trust pages say; whoever shows it loads it first. */
+const trustCatalogues: typeof catalogues = {
+  en: () => import('./trust.en.json'),
+  es: () => import('./trust.es.json'),
+  it: () => import('./trust.it.json'),
+};
+const trustLoaded = new Set<Language>();
+let needsTrust = false;
+
+async function addTrust(language: Language): Promise<void> {
+  if (trustLoaded.has(language)) return;
+  const { default: catalogue } = await trustCatalogues[language]();
+  i18n.addResourceBundle(language, 'translation', catalogue, true);
+  trustLoaded.add(language);
+}
+
+/** For the loader of every route that shows such texts: they are there when it is drawn, in whatever language. */
+export async function loadTrustTexts(): Promise<void> {
+  needsTrust = true;
+  await addTrust(i18n.language as Language);
+}
 
 function isLanguage(candidate: string | null | undefined): candidate is Language {
   return candidate !== null && candidate !== undefined && candidate in LANGUAGES;
@@ -70,6 +93,7 @@ export async function changeLanguage(language: Language): Promise<void> {
     const { default: catalogue } = await catalogues[language]();
     i18n.addResourceBundle(language, 'translation', catalogue);
   }
+  if (needsTrust) await addTrust(language);
   await i18n.changeLanguage(language);
   window.localStorage.setItem(STORAGE_KEY, language);
   document.documentElement.lang = language;

@@ -12,6 +12,7 @@ import { DataTable } from '../ui/DataTable';
 import { ErrorNote } from '../ui/ErrorNote';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
+import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
 import { ACCOUNTS } from './Incidents';
@@ -29,9 +30,10 @@ const instant = (micros: number | null | undefined) => (micros ? instantOfMicros
 
 export function Assess({ incident }: { incident: Incident }) {
   const { t } = useTranslation();
+  const may = useMay();
   return (
     <Stack gap="md">
-      {incident.stage !== 'closed' && <Facts incident={incident} />}
+      {incident.stage !== 'closed' && may('declare_incident') && <Facts incident={incident} />}
       <h3 className={page.subtitle}>{t('assess.deadlines')}</h3>
       <Deadlines incident={incident.id} />
     </Stack>
@@ -117,6 +119,7 @@ function Deadlines({ incident }: { incident: number }) {
       <ErrorNote error={error} />
       {deadlines && (
         <DataTable
+          texts
           caption={t('assess.deadlines')}
           head={[
             t('assess.law'),

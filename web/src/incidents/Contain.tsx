@@ -152,6 +152,7 @@ function Locks({ locks }: { locks: Lock[] }) {
   };
   return (
     <DataTable
+      texts
       caption={t('contain.locks')}
       head={[t('contain.locks'), t('contain.reason'), t('contain.by'), t('disclosed.when')]}
       rows={locks.map((one) => ({

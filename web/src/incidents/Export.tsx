@@ -11,11 +11,13 @@ import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { saveText } from '../ui/download';
 import { instantOfMicros } from '../ui/instant';
+import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
 
 export function Export({ incident }: { incident: Incident }) {
   const { t } = useTranslation();
+  const may = useMay();
   const format = useProjectFormat();
   const { data: deadlines = [] } = useQuery(deadlinesQuery(incident.id));
   const { data: notices = [] } = useQuery(noticeProgressQuery(incident.id));
@@ -53,7 +55,7 @@ export function Export({ incident }: { incident: Incident }) {
           {t('package.closed', { time: format.dateTime(instantOfMicros(incident.times.closed_us)) })}
         </p>
       ) : (
-        <Close incident={incident} />
+        may('declare_incident') && <Close incident={incident} />
       )}
     </Stack>
   );

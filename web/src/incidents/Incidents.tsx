@@ -38,6 +38,7 @@ export function Incidents() {
       )}
       {incidents && incidents.length > 0 && (
         <DataTable
+          texts
           caption={t('incidents.list')}
           head={[
             t('exports.number'),

@@ -107,6 +107,7 @@ function Draft({ incident, version }: { incident: Incident; version: number }) {
 
 function Sending({ incident }: { incident: number }) {
   const { t } = useTranslation();
+  const may = useMay();
   const { data: versions, error } = useQuery({
     ...noticeProgressQuery(incident),
     refetchInterval: ({ state }) =>
@@ -119,7 +120,7 @@ function Sending({ incident }: { incident: number }) {
       {versions?.map((one) => (
         <Version key={one.version} progress={one} />
       ))}
-      {versions && versions.length > 0 && (
+      {versions && versions.length > 0 && may('publish_notice') && (
         <Pause incident={incident} isPaused={versions.some(({ is_paused }) => is_paused)} />
       )}
       <Unreached incident={incident} />
@@ -199,6 +200,7 @@ function Unreached({ incident }: { incident: number }) {
     <>
       <p className={page.lead}>{t('notify.unreached_text', { count: unreached.length })}</p>
       <DataTable
+        texts
         caption={t('notify.unreached')}
         head={[t('notify.unreached'), t('notify.why')]}
         rows={unreached.map(([who, why = ''], at) => ({
@@ -214,6 +216,7 @@ function Unreached({ incident }: { incident: number }) {
 /** What anybody may see: said when it is there, and shown by somebody who decides to. */
 function PublicPage({ incident }: { incident: Incident }) {
   const { t } = useTranslation();
+  const may = useMay();
   const queryClient = useQueryClient();
   const [asking, setAsking] = useState(false);
   const address = `/incidents/${incident.id}`;
@@ -227,7 +230,7 @@ function PublicPage({ incident }: { incident: Incident }) {
       </p>
     );
   }
-  if (incident.stage === 'closed') return null;
+  if (incident.stage === 'closed' || !may('declare_incident')) return null;
   if (!asking) {
     return (
       <Group>

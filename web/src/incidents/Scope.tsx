@@ -11,12 +11,13 @@ import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
+import { FieldChips } from '../ui/FieldChips';
 import { FIELDS, type SealedField, useWords } from '../ui/fields';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
+import { useMay } from '../ui/may';
 import { useMembers } from '../ui/members';
 import page from '../ui/Page.module.css';
-import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import classes from './Incidents.module.css';
 
@@ -30,6 +31,7 @@ interface ScopeProps {
 
 export function Scope({ incident, asked }: ScopeProps) {
   const { t } = useTranslation();
+  const may = useMay();
   const format = useProjectFormat();
   return (
     <Stack gap="md">
@@ -48,7 +50,7 @@ export function Scope({ incident, asked }: ScopeProps) {
           <Versions scopes={incident.scopes} />
         </>
       )}
-      {incident.stage !== 'closed' && <Find incident={incident} asked={asked} />}
+      {incident.stage !== 'closed' && may('declare_incident') && <Find incident={incident} asked={asked} />}
     </Stack>
   );
 }
@@ -61,6 +63,7 @@ function Versions({ scopes }: { scopes: ScopeVersion[] }) {
   return (
     <>
       <DataTable
+        texts
         caption={t('scope.versions')}
         head={[
           t('scope.version'),
@@ -82,6 +85,7 @@ function Versions({ scopes }: { scopes: ScopeVersion[] }) {
       />
       {newest && (
         <DataTable
+          texts
           caption={t('scope.groups')}
           head={[t('scope.groups'), t('disclosed.project'), t('incidents.persons')]}
           rows={newest.groups.map((group, at) => ({

@@ -10,7 +10,7 @@ import { Confirm } from '../ui/Confirm';
 import { Dialog } from '../ui/Dialog';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import page from '../ui/Page.module.css';
-import { FieldChips, PlainValue } from '../ui/Personal';
+import { PlainValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import { useNow } from '../ui/time';
 import classes from './Persons.module.css';
@@ -104,7 +104,6 @@ function RevealForm({ pseudonym, onShown, onClose }: RevealFormProps) {
         allowDeselect={false}
         onChange={(chosen) => setField((chosen as SealedField | null) ?? field)}
       />
-      <FieldChips fields={[field]} />
       <Select
         label={t('disclosed.purpose')}
         required

@@ -1,7 +1,7 @@
 // Disclosures: who saw what, when and why, and the ledger verified in front of whoever asks.
 
 import { createFileRoute, useNavigate } from '@tanstack/react-router';
-import { useTranslation } from '../i18n';
+import { loadTrustTexts, useTranslation } from '../i18n';
 import { Disclosed } from '../trust/Disclosed';
 import { readDisclosedSearch } from '../trust/search';
 import { Verify } from '../trust/Verify';
@@ -12,6 +12,7 @@ import { usePageTitle, useProject } from '../ui/project';
 
 export const Route = createFileRoute('/p/$project/disclosures')({
   validateSearch: readDisclosedSearch,
+  loader: loadTrustTexts,
   component: Disclosures,
 });
 
@@ -28,17 +29,15 @@ function Disclosures() {
         <h1 className={classes.title}>{t('nav.disclosures')}</h1>
         <p className={classes.lead}>{t('disclosed.lead')}</p>
       </div>
-      {may('read_ledger') ? (
-        <>
-          <Disclosed
-            search={search}
-            onSearch={(change) => navigate({ search: (before) => ({ ...before, ...change }) })}
-          />
-          <Verify />
-        </>
+      {may('view_scope') ? (
+        <Disclosed
+          search={search}
+          onSearch={(change) => navigate({ search: (before) => ({ ...before, ...change }) })}
+        />
       ) : (
-        <NotAllowed control="read_ledger" />
+        <NotAllowed slim control="view_scope" />
       )}
+      {may('read_ledger') && <Verify />}
     </div>
   );
 }

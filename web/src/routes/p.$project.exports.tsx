@@ -5,7 +5,7 @@ import { useDisclosure } from '@mantine/hooks';
 import { createFileRoute } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { DateRange } from '../api/types';
-import { useTranslation } from '../i18n';
+import { loadTrustTexts, useTranslation } from '../i18n';
 import { DateRangePicker } from '../query/DateRangePicker';
 import { ExportForm } from '../trust/ExportForm';
 import { Exports as List } from '../trust/Exports';
@@ -13,7 +13,7 @@ import { Dialog } from '../ui/Dialog';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject } from '../ui/project';
 
-export const Route = createFileRoute('/p/$project/exports')({ component: Exports });
+export const Route = createFileRoute('/p/$project/exports')({ loader: loadTrustTexts, component: Exports });
 
 const LAST_MONTH: DateRange = { kind: 'last', count: 30, unit: 'day' };
 

@@ -6,7 +6,7 @@ import { createFileRoute, Link, useNavigate } from '@tanstack/react-router';
 import { useMemo } from 'react';
 import { exposureQuery } from '../api/oversight';
 import type { ExposureQuestion as Question } from '../api/types';
-import { useTranslation } from '../i18n';
+import { loadTrustTexts, useTranslation } from '../i18n';
 import { ExposureAnswer } from '../trust/ExposureAnswer';
 import { ExposureQuestion } from '../trust/ExposureQuestion';
 import { causeOf, decodeCauses, type IncidentsSearch, readExposureSearch } from '../trust/search';
@@ -18,6 +18,7 @@ import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
 
 export const Route = createFileRoute('/p/$project/exposure')({
   validateSearch: readExposureSearch,
+  loader: loadTrustTexts,
   component: Exposure,
 });
 

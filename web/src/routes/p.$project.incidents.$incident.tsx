@@ -1,6 +1,7 @@
 // One incident.
 
 import { createFileRoute, notFound } from '@tanstack/react-router';
+import { loadTrustTexts } from '../i18n';
 import { Incident } from '../incidents/Incident';
 import { readIncidentsSearch } from '../trust/search';
 import { PageMissing } from '../ui/PageStates';
@@ -11,6 +12,7 @@ export const Route = createFileRoute('/p/$project/incidents/$incident')({
     if (!/^\d{1,9}$/.test(params.incident)) throw notFound();
   },
   notFoundComponent: PageMissing,
+  loader: loadTrustTexts,
   component: OneIncident,
 });
 

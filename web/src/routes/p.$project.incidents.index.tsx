@@ -2,7 +2,7 @@
 
 import { Button, Group } from '@mantine/core';
 import { createFileRoute, useNavigate } from '@tanstack/react-router';
-import { useTranslation } from '../i18n';
+import { loadTrustTexts, useTranslation } from '../i18n';
 import { Incidents as List, OpenIncident } from '../incidents/Incidents';
 import { readIncidentsSearch } from '../trust/search';
 import { useMay } from '../ui/may';
@@ -12,6 +12,7 @@ import { usePageTitle, useProject } from '../ui/project';
 
 export const Route = createFileRoute('/p/$project/incidents/')({
   validateSearch: readIncidentsSearch,
+  loader: loadTrustTexts,
   component: Incidents,
 });
 

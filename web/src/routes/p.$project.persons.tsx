@@ -5,7 +5,7 @@ import { useQuery } from '@tanstack/react-query';
 import { createFileRoute } from '@tanstack/react-router';
 import { useMemo } from 'react';
 import { eventNamesQuery } from '../api/queries';
-import { useTranslation } from '../i18n';
+import { loadTrustTexts, useTranslation } from '../i18n';
 import { PersonDrawer } from '../persons/PersonDrawer';
 import { PersonsTable } from '../persons/PersonsTable';
 import { decodePersons, encodePersons, PERSONS_PAGE, readPersonsSearch } from '../query/codec';
@@ -22,6 +22,7 @@ import { Report } from '../ui/Report';
 
 export const Route = createFileRoute('/p/$project/persons')({
   validateSearch: readPersonsSearch,
+  loader: loadTrustTexts,
   component: Persons,
 });
 

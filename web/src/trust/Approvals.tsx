@@ -3,9 +3,9 @@
 
 import { Button, Group, Skeleton } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
-import { approveDisclosure, closeTrip, denyDisclosure, disclosuresQuery, tripsQuery } from '../api/oversight';
-import { projectsQuery } from '../api/queries';
+import { Fragment, useState } from 'react';
+import { approveDisclosure, closeTrip, denyDisclosure, tripsQuery } from '../api/oversight';
+import { disclosuresQuery, projectsQuery } from '../api/queries';
 import type { Disclosure, Trip } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
@@ -13,6 +13,7 @@ import { DataTable } from '../ui/DataTable';
 import { Dialog } from '../ui/Dialog';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMay } from '../ui/may';
 import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
@@ -98,7 +99,7 @@ function Request({ disclosure, onApprove }: { disclosure: Disclosure; onApprove:
     mutationFn: () => denyDisclosure(disclosure.id),
     onSettled: () => queryClient.invalidateQueries({ queryKey: disclosuresQuery().queryKey }),
   });
-  const name = memberName(disclosure.member);
+  const name = disclosure.member_name ?? memberName(disclosure.member);
   return (
     <article className={page.panel} aria-label={t('approvals.asks', { name })} style={{ margin: 0 }}>
       <h3 className={classes.who}>{t('approvals.asks', { name })}</h3>
@@ -144,6 +145,7 @@ export function Trips() {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const memberName = useMemberName();
+  const may = useMay();
   const { data: trips, error, isPending } = useQuery(tripsQuery());
   const [closing, setClosing] = useState<Trip | null>(null);
   return (
@@ -158,12 +160,12 @@ export function Trips() {
       )}
       {trips && trips.length > 0 && (
         <DataTable
+          texts
           caption={t('limits.list')}
           head={[
             t('disclosed.entry'),
             t('limits.when'),
             t('limits.rule'),
-            t('limits.by'),
             t('limits.bars'),
             t('exports.state'),
             t('data.acts'),
@@ -173,13 +175,15 @@ export function Trips() {
             name: format.count(trip.entry),
             cells: [
               format.dateTime(trip.tripped_at),
-              t(`limit_rules.${trip.rule}`),
-              memberName(trip.by_member),
+              <Fragment key="rule">
+                {t(`limit_rules.${trip.rule}`)}
+                <div className={classes.soft}>{t('limits.by', { name: memberName(trip.by_member) })}</div>
+              </Fragment>,
               trip.member ? memberName(trip.member) : t('limits.everybody'),
               trip.closed_at
                 ? t('limits.closed', { time: format.dateTime(trip.closed_at) })
                 : t('limits.closings', { count: trip.closings_needed, done: trip.closings }),
-              trip.closed_at ? (
+              trip.closed_at || !may('unlock') ? (
                 '–'
               ) : (
                 <Button

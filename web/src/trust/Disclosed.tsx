@@ -1,6 +1,6 @@
 // Who saw what, when and why, newest first, as the ledger has it. Every filter is in the address.
 
-import { ActionIcon, Button, Group, Select, Skeleton, Switch, TextInput } from '@mantine/core';
+import { ActionIcon, Button, Select, Skeleton, Switch, TextInput } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -11,10 +11,10 @@ import { useTranslation } from '../i18n';
 import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
+import { FieldChips } from '../ui/FieldChips';
 import { LEDGER_PURPOSES, purposeNumber, useWords } from '../ui/fields';
 import { InstantInput } from '../ui/InstantInput';
 import page from '../ui/Page.module.css';
-import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import { ProofButton } from './Proof';
 import type { DisclosedSearch } from './search';
@@ -105,7 +105,7 @@ function Filters({ search, isAll, rows, onChange }: FiltersProps) {
   return (
     <search className={classes.sentence}>
       {search.actor && (
-        <span className={classes.chosen}>
+        <span className={`${classes.chosen} ${classes.unlabelled}`}>
           <span>{t('disclosed.by', { name })}</span>
           <ActionIcon
             variant="subtle"
@@ -146,6 +146,7 @@ function Filters({ search, isAll, rows, onChange }: FiltersProps) {
       <InstantInput label={t('disclosed.from')} value={search.from} onChange={(from) => onChange({ from })} />
       <InstantInput label={t('disclosed.to')} value={search.to} onChange={(to) => onChange({ to })} />
       <Switch
+        className={classes.unlabelled}
         label={t('disclosed.all')}
         checked={isAll}
         disabled={search.person !== undefined}
@@ -168,6 +169,7 @@ export function DisclosedTable({ rows, projectName, onActor }: DisclosedTablePro
   const words = useWords();
   return (
     <DataTable
+      texts
       caption={t('disclosed.list')}
       head={[
         t('disclosed.entry'),
@@ -193,13 +195,7 @@ export function DisclosedTable({ rows, projectName, onActor }: DisclosedTablePro
             ? t('disclosed.unnamed', { count: row.ids, number: format.count(row.ids) })
             : format.count(row.ids),
           confirmedText(row),
-          row.grant && row.state === 'done' ? (
-            <ProofButton key="proof" disclosure={row.grant} />
-          ) : (
-            <Group key="proof" justify="flex-end">
-              –
-            </Group>
-          ),
+          row.grant && row.state === 'done' ? <ProofButton key="proof" disclosure={row.grant} /> : '–',
         ],
       }))}
     />

@@ -5,8 +5,8 @@ import { Group, Loader, MultiSelect, SegmentedControl, Select, Stack, TextInput 
 import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useMemo, useState } from 'react';
-import { disclosurePlanQuery, disclosuresQuery, requestDisclosure } from '../api/oversight';
-import { cohortsQuery, eventNamesQuery } from '../api/queries';
+import { disclosurePlanQuery, requestDisclosure } from '../api/oversight';
+import { cohortsQuery, disclosuresQuery, eventNamesQuery } from '../api/queries';
 import type {
   Cohort,
   CohortCondition,
@@ -20,7 +20,6 @@ import { Confirm } from '../ui/Confirm';
 import { ErrorNote } from '../ui/ErrorNote';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import classes from '../ui/Page.module.css';
-import { FieldChips } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 
 /** The public part of an age key. */
@@ -108,7 +107,6 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
             value={fields}
             onChange={(next) => setFields(FIELDS.filter((field) => next.includes(field)))}
           />
-          <FieldChips fields={fields} />
           <Select
             label={t('exports.who')}
             data={[

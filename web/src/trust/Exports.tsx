@@ -2,9 +2,9 @@
 
 import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
-import { type Download, disclosuresQuery, runDisclosure, withdrawDisclosure } from '../api/oversight';
-import { projectsQuery } from '../api/queries';
+import { Fragment, useState } from 'react';
+import { type Download, runDisclosure, withdrawDisclosure } from '../api/oversight';
+import { disclosuresQuery, projectsQuery } from '../api/queries';
 import type { Disclosure } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Bar } from '../ui/Bar';
@@ -29,6 +29,7 @@ export function Exports() {
   const format = useProjectFormat();
   const memberName = useMemberName();
   const { data: projects = [] } = useQuery(projectsQuery());
+  const projectName = (id: number) => projects.find((one) => one.id === id)?.name ?? String(id);
   const [running, setRunning] = useState<Disclosure | null>(null);
   const {
     data: all,
@@ -52,14 +53,12 @@ export function Exports() {
       )}
       {all && all.length > 0 && (
         <DataTable
+          texts
           caption={t('exports.list')}
           head={[
             t('exports.number'),
             t('exports.asked'),
-            t('exports.by'),
-            t('disclosed.project'),
             t('exports.what'),
-            t('disclosed.purpose'),
             t('exports.state'),
             t('data.acts'),
           ]}
@@ -67,11 +66,16 @@ export function Exports() {
             key: String(one.id),
             name: format.count(one.id),
             cells: [
-              format.dateTime(one.created_at),
-              one.is_mine ? t('exports.you') : memberName(one.member),
-              projects.find(({ id }) => id === one.project)?.name ?? String(one.project),
-              <RequestText key="what" project={one.project} request={one.request} />,
-              t(`purposes.${one.request.purpose}`),
+              <Fragment key="asked">
+                {one.is_mine ? t('exports.you') : (one.member_name ?? memberName(one.member))}
+                <div className={classes.soft}>{format.dateTime(one.created_at)}</div>
+              </Fragment>,
+              <Fragment key="what">
+                <RequestText project={one.project} request={one.request} />
+                <div className={classes.soft}>
+                  {projectName(one.project)} · {t(`purposes.${one.request.purpose}`)}
+                </div>
+              </Fragment>,
               <State key="state" disclosure={one} />,
               <Acts key="acts" disclosure={one} onRun={() => setRunning(one)} />,
             ],

@@ -13,6 +13,7 @@ import { DataTable } from '../ui/DataTable';
 import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useWords } from '../ui/fields';
+import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
 import { DisclosedTable } from './Disclosed';
@@ -29,6 +30,7 @@ export function ExposureAnswer({ exposure, question, isTable, onTable }: Exposur
   const { t } = useTranslation();
   const format = useProjectFormat();
   const words = useWords();
+  const may = useMay();
   const { data: projects = [] } = useQuery(projectsQuery());
   const projectName = (id: number) => projects.find((one) => one.id === id)?.name ?? String(id);
   const { sum, authorised, confirmed } = exposure;
@@ -136,7 +138,7 @@ export function ExposureAnswer({ exposure, question, isTable, onTable }: Exposur
           <DisclosedTable rows={exposure.live} projectName={projectName} />
         </>
       )}
-      <Persons exposure={exposure} question={question} projectName={projectName} />
+      {may('list_scope') && <Persons exposure={exposure} question={question} projectName={projectName} />}
     </>
   );
 }
@@ -180,8 +182,8 @@ function GroupBars({ groups, of }: { groups: FieldExposure[]; of: number }) {
           <li key={name} className={classes.bar}>
             <span>{words.group(name)}</span>
             <span className={classes.track} aria-hidden="true">
-              <span className={classes.fill} style={width(authorised)} />
-              <span className={classes.sure} style={width(confirmed)} />
+              {authorised > 0 && <span className={classes.fill} style={width(authorised)} />}
+              {confirmed > 0 && <span className={classes.sure} style={width(confirmed)} />}
             </span>
             <span className={classes.number}>
               {t('exposure.bar', {

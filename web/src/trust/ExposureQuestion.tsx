@@ -31,10 +31,12 @@ export function ExposureQuestion({ search, onSearch }: ExposureQuestionProps) {
   return (
     <search aria-label={t('exposure.question')}>
       <div className={classes.sentence}>
-        <span className={classes.words}>{t('exposure.by')}</span>
-        {causes.length === 0 && <span className={classes.words}>{t('exposure.anybody')}</span>}
+        <span className={`${classes.words} ${classes.unlabelled}`}>{t('exposure.by')}</span>
+        {causes.length === 0 && (
+          <span className={`${classes.words} ${classes.unlabelled}`}>{t('exposure.anybody')}</span>
+        )}
         {causes.map((cause, at) => (
-          <span key={encodeCause(cause)} className={classes.chosen}>
+          <span key={encodeCause(cause)} className={`${classes.chosen} ${classes.unlabelled}`}>
             <span title={cause.value}>{name(cause)}</span>
             <ActionIcon
               variant="subtle"
@@ -61,6 +63,7 @@ export function ExposureQuestion({ search, onSearch }: ExposureQuestionProps) {
         />
         <InstantInput label={t('exposure.to')} value={search.to} onChange={(to) => onSearch({ to })} />
         <Switch
+          className={classes.unlabelled}
           label={t('disclosed.all')}
           checked={search.all === 'yes'}
           onChange={(event) => onSearch({ all: event.currentTarget.checked ? 'yes' : undefined })}
@@ -130,7 +133,7 @@ function AddCause({ onAdd }: { onAdd: (cause: NamedCause) => void }) {
           onChange={(event) => setTyped(event.currentTarget.value)}
         />
       )}
-      <Button type="submit" variant="default" disabled={!isReady}>
+      <Button type="submit" variant="default" className={classes.unlabelled} disabled={!isReady}>
         {t('exposure.add')}
       </Button>
     </form>

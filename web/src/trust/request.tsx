@@ -5,7 +5,7 @@ import { cohortsQuery } from '../api/queries';
 import type { CohortCondition, DateRange, DisclosureRequest } from '../api/types';
 import { useTranslation } from '../i18n';
 import { useRuleText } from '../ui/cohorts';
-import { FieldChips } from '../ui/Personal';
+import { FieldChips } from '../ui/FieldChips';
 import { useProjectFormat } from '../ui/project';
 import classes from './Trust.module.css';
 

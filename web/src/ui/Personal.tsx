@@ -11,7 +11,6 @@ import {
 } from '@tabler/icons-react';
 import type { Action, Class, Detector } from '../api/types';
 import { useTranslation } from '../i18n';
-import { classOf, isField, useWords } from './fields';
 import classes from './Personal.module.css';
 
 const ICONS = {
@@ -64,21 +63,6 @@ export function SealedValue({ class: dataClass, action = 'sealed' }: { class: Cl
         <span className={classes.hidden}>{t(`actions.${action}`)}</span>
       </span>
     </Tooltip>
-  );
-}
-
-/** Fields that a disclosure is about, each with the highest class that it can open. */
-export function FieldChips({ fields }: { fields: string[] }) {
-  const words = useWords();
-  return (
-    <span className={classes.fields}>
-      {fields.map((field) => (
-        <span key={field} className={classes.field}>
-          {words.field(field)}
-          {isField(field) && <span className={classes.class}>{classOf(field)}</span>}
-        </span>
-      ))}
-    </span>
   );
 }
 

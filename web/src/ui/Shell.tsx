@@ -16,8 +16,7 @@ import {
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { Fragment, lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
-import { disclosuresQuery } from '../api/oversight';
-import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
+import { disclosuresQuery, projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
 import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
@@ -189,9 +188,9 @@ function Waiting() {
   const count = data.filter(({ is_for_me }) => is_for_me).length;
   if (count === 0) return null;
   return (
-    <span className={classes.badge} title={t('approvals.waiting', { count })}>
+    <span className={classes.badge} title={t('nav.waiting', { count })}>
       {count}
-      <span className={classes.hidden}>{t('approvals.waiting', { count })}</span>
+      <span className={classes.hidden}>{t('nav.waiting', { count })}</span>
     </span>
   );
 }

@@ -41,9 +41,11 @@ export type Control =
   | 'handle_quarantine'
   | 'read_ledger'
   | 'view_scope'
+  | 'list_scope'
   | 'declare_incident'
   | 'publish_notice'
   | 'lock'
+  | 'unlock'
   | 'read_locks';
 
 /** The members' roles that may do it. */

@@ -23,7 +23,7 @@ import {
 import { useMay } from './may';
 
 /**
- * `key` follows a `g`. Whoever's roles do not open a page with `control` is not offered it. Pages with a
+ * `key` follows a `g`. Whoever's roles open a page with `control` by none of them is not offered it. Pages with a
  * `section` stand together under its name.
  */
 export const PAGES = [
@@ -43,7 +43,7 @@ export const PAGES = [
     icon: IconEye,
     key: 'v',
     section: 'trust',
-    control: 'read_ledger',
+    control: ['view_scope', 'read_ledger'],
   },
   {
     path: '/p/$project/exposure',
@@ -74,7 +74,7 @@ export type Page = (typeof PAGES)[number];
 /** The pages that the reader's roles open. */
 export function usePages(): Page[] {
   const may = useMay();
-  return PAGES.filter((page) => !('control' in page) || may(page.control));
+  return PAGES.filter((page) => !('control' in page) || [page.control].flat().some(may));
 }
 
 export type PagePath = (typeof PAGES)[number]['path'];

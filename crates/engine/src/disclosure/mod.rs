@@ -122,6 +122,9 @@ pub struct Disclosure {
     pub project: u32,
     /// Who asked.
     pub member: u32,
+    /// By name, since whoever approves need not see all members; absent for somebody who left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_name: Option<String>,
     pub is_mine: bool,
     /// The caller may approve or deny it.
     pub is_for_me: bool,
@@ -479,6 +482,8 @@ impl Engine {
         if !is_mine && !may_decide && may(caller.member.roles, Control::ReadLedger) == Decision::Deny {
             return Ok(None);
         }
+        let asked = self.meta.member(row.member).await?;
+        let member_name = asked.as_ref().map(|member| self.member_name(member)).transpose()?;
         let approvals = self.disclosures.store.approvals(row.id).await?;
         let state = match row.state {
             State::Open if self.is_ready(&row, approvals.len()) => DisclosureState::Ready,
@@ -501,6 +506,7 @@ impl Engine {
             id: row.id,
             project: row.project.0,
             member: row.member,
+            member_name,
             is_mine,
             is_for_me: may_decide && row.state == State::Open && !self.is_own(caller, &row),
             hash: hex(&row.hash),

@@ -63,6 +63,7 @@ pub enum AccountKind {
 /// What was done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = IncidentMeasure)]
 pub enum Measure {
     Locked,
     Sessions,
@@ -73,6 +74,7 @@ pub enum Measure {
 
 /// The moments of an incident, in microseconds since 1970-01-01 UTC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = IncidentTimes)]
 pub struct Times {
     /// From when to when data left.
     pub occurred_us: Option<(i64, i64)>,

@@ -206,7 +206,7 @@ pub const DEVICES_MAX: i64 = 20;
 /// How old a factor that was shown again may be, in seconds.
 pub const STEP_UP_SECONDS_MAX: i64 = 300;
 /// Challenges that wait, of one session and of all: each is asked for by a click.
-pub const SESSION_STEP_UPS_MAX: usize = 16;
+pub const SESSION_STEP_UPS_MAX: usize = 64;
 pub const STEP_UPS_MAX: usize = 10_000;
 /// What a browser hands over of a passkey, each part in bytes: attestation statements with certificates have a few KB.
 pub const WEBAUTHN_BYTES_MAX: usize = 16 * 1024;

@@ -4,6 +4,128 @@
  */
 
 export interface paths {
+    "/api/v1/account/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your passkeys and security keys, oldest first. */
+        get: operations["list_passkeys"];
+        put?: never;
+        /** Keep the passkey that the browser made. */
+        post: operations["finish_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/passkeys/begin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start a new passkey. It takes an old factor once more. */
+        post: operations["begin_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/passkeys/{passkey}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Call a passkey something else. */
+        put: operations["rename_passkey"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/passkeys/{passkey}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove a passkey. It takes a factor once more. */
+        post: operations["remove_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many recovery codes are left. */
+        get: operations["count_recovery_codes"];
+        put?: never;
+        /** Make new recovery codes, shown this once; older ones are void. */
+        post: operations["make_recovery_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your sessions, newest first. */
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        /** End all your sessions but this one. */
+        delete: operations["end_other_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of your sessions, at once. */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/compact": {
         parameters: {
             query?: never;
@@ -28,10 +150,113 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who saw what, when, and why: disclosures, newest first. */
+        /** DisclosedBy saw what, when, and why: disclosures, newest first. */
         get: operations["list_disclosed"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disclosures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's disclosures, those that wait for them, and all for whoever approves or oversees; newest first. */
+        get: operations["list_disclosures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disclosures/{disclosure}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One disclosure, with how far it is while it runs. */
+        get: operations["get_disclosure"];
+        put?: never;
+        post?: never;
+        /** Take one's own request back; what runs of it stops. */
+        delete: operations["withdraw_disclosure"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disclosures/{disclosure}/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Approve what somebody else asked for. */
+        post: operations["approve_disclosure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disclosures/{disclosure}/denial": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Deny what somebody else asked for; what runs of it stops. Stopping takes nothing but the role. */
+        post: operations["deny_disclosure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disclosures/{disclosure}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The proof of an export that left whole: `cofferdam export verify` verifies it with the ledger's key alone. */
+        get: operations["get_export_proof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disclosures/{disclosure}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run what was approved: a download. Encrypted to the recipient of the request, where it has one. */
+        post: operations["run_disclosure"];
         delete?: never;
         options?: never;
         head?: never;
@@ -64,8 +289,232 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Who they are: pseudonyms, page by page. */
+        /** DisclosedBy they are: pseudonyms, page by page. */
         post: operations["list_exposed_persons"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Incidents, newest first. */
+        get: operations["list_incidents"];
+        put?: never;
+        /** Open an incident. */
+        post: operations["open_incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One incident. */
+        get: operations["get_incident"];
+        put?: never;
+        /** Say more about an incident, show its public page, or close it. */
+        post: operations["update_incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/deadlines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What some laws ask for, and by when. Dates, not advice. */
+        get: operations["get_deadlines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the notices stand, by version. */
+        get: operations["get_progress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/notices/draft": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The notices of the newest scope, as they would be sent now. */
+        post: operations["draft_notices"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/notices/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Hold the notices back, or let them go on. */
+        put: operations["pause_notices"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/notices/sign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign the notices of the newest scope. The second member who signs the same texts publishes and sends them. */
+        post: operations["sign_notices"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/notices/unreached": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Persons whom no notice reached: somebody has to tell them otherwise. */
+        get: operations["list_unreached"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/scopes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Find whom an incident concerns: the next version of its scope, which has everybody of the one before. */
+        post: operations["scope_incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Invitations that wait. */
+        get: operations["list_invitations"];
+        put?: never;
+        /** Invite somebody, with roles that may do no more than you. */
+        post: operations["invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Join by an invitation, which is used up, and sign in. */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look at an invitation: a TOTP secret for whoever joins by it. */
+        post: operations["open_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/{invitation}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take an invitation back. */
+        post: operations["withdraw_invitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -89,6 +538,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Limits that tripped: the caller's, and all for whoever reads locks. */
+        get: operations["list_limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/limits/{trip}/closing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Agree to close a limit that tripped. It takes two people, neither of whom made it trip. */
+        post: operations["close_limit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/locks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is locked, oldest first. */
+        get: operations["list_locks"];
+        put?: never;
+        /** Lock, at once: requests are refused, streams end. */
+        post: operations["lock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/locks/{lock}/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask for a lock to be opened. A second person agrees. */
+        post: operations["unlock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The members of the organisation, oldest first. */
+        get: operations["list_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/members/{member}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a membership: its sessions and tokens end at once. */
+        post: operations["remove_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/members/{member}/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a member's roles. What lets them do more than you waits for a second person. */
+        put: operations["set_roles"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -96,7 +665,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The organisation's projects, oldest first. */
+        /** The organisation's projects that the caller may look into, oldest first. */
         get: operations["list_projects"];
         put?: never;
         /** Make a project. */
@@ -137,6 +706,40 @@ export interface paths {
         post?: never;
         /** Remove a cohort. Persons and events stay. */
         delete: operations["delete_cohort"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/disclosures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask for a disclosure: a field of one person, events under pseudonyms, or personal values of many. */
+        post: operations["request_disclosure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/disclosures/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a request would take: a hash, others who must approve, a wait. Nothing is kept of it. */
+        post: operations["plan_disclosure"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -256,6 +859,23 @@ export interface paths {
         get: operations["list_person_disclosures"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/persons/{pseudonym}/reveal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Show one field of one person, in clear. What is sensitive takes an approval: ask for it as a disclosure. */
+        post: operations["reveal_field"];
         delete?: never;
         options?: never;
         head?: never;
@@ -408,7 +1028,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask a question. */
+        /** Ask a question. Aggregates are for everybody; lists of events and persons are for those who may read rows. */
         post: operations["query"];
         delete?: never;
         options?: never;
@@ -467,6 +1087,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tokens of a project, oldest first; never a token itself. */
+        get: operations["list_tokens"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/tokens/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a token that fetches an approved export of a project. A second person agrees first. */
+        post: operations["make_export_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/tokens/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a token that asks questions of a project: aggregates, and nothing else. */
+        post: operations["make_query_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/tokens/{token}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Revoke a token, at once. */
+        post: operations["revoke_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/tokens/{token}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Exchange a token that you made. The old one is good for a minute more. */
+        post: operations["rotate_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -481,6 +1186,40 @@ export interface paths {
         post: operations["sign_in"];
         /** Sign out: the session ends at once. */
         delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with a passkey. */
+        post: operations["finish_passkey_sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/passkey/begin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a passkey must sign to come in, whoever it is. */
+        post: operations["begin_passkey_sign_in"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -520,16 +1259,80 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/waiting": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What waits for a second person, oldest first. */
+        get: operations["list_waiting"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/waiting/{waiting}/agree": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Agree to what somebody else asked for: it happens. */
+        post: operations["agree"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/waiting/{waiting}/alone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Carry out what you asked for, that nobody else is there to agree to, once its time has come. */
+        post: operations["go_alone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/waiting/{waiting}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take back what you asked for, or decline what you could agree to. */
+        post: operations["withdraw"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AccessBody: {
-            /** @description Six digits of the authenticator app; one that was not used before. */
-            code: string;
             format: components["schemas"]["AccessFormat"];
-            /** @description The member's own, again. */
-            password: string;
             /** @description A pseudonym. */
             person: string;
             purpose: components["schemas"]["AccessPurpose"];
@@ -541,6 +1344,11 @@ export interface components {
          * @enum {string}
          */
         AccessPurpose: "subject_access" | "portability";
+        /**
+         * @description By which kind of account data left.
+         * @enum {string}
+         */
+        AccountKind: "staff" | "token" | "vendor" | "unknown";
         /**
          * @description What the door did with one property of one event.
          * @enum {string}
@@ -577,6 +1385,36 @@ export interface components {
             table: components["schemas"]["ResultTable"];
             /** @description IANA name of the zone in which days were cut. */
             time_zone: string;
+        };
+        /** @description Somebody who approved. */
+        ApprovalView: {
+            approved_at: string;
+            /**
+             * Format: int64
+             * @description Entry of the ledger.
+             */
+            entry: number;
+            /** Format: int32 */
+            member: number;
+        };
+        /** @description What waits for a second person. */
+        AskedBody: {
+            /** @description When it may be carried out alone, RFC 3339: there is nobody else. Absent when somebody can agree. */
+            due_at?: string | null;
+            /**
+             * Format: int64
+             * @description Its number among what waits.
+             */
+            waiting: number;
+        };
+        /** @description What `navigator.credentials.get` answers; every part as base64url without padding. */
+        AssertionBody: {
+            authenticator_data: string;
+            client_data_json: string;
+            /** @description `rawId` */
+            id: string;
+            signature: string;
+            user_handle?: string | null;
         };
         /** @description The step whose value of a property stands for the whole conversion. */
         Attribution: "first" | "last" | {
@@ -668,6 +1506,24 @@ export interface components {
             project: number;
         };
         /**
+         * @description What a passkey must sign, for `navigator.credentials.get` with user verification. The same request is sent again
+         *     then, with the proof in its field `step_up`.
+         */
+        ChallengeBody: {
+            /** @description base64url without padding. */
+            challenge: string;
+            /** @description The member's passkeys, by their ids, base64url. */
+            credentials: string[];
+            rp_id: string;
+            /**
+             * Format: int64
+             * @description How long it is good for.
+             */
+            seconds: number;
+            /** @description Password and code are taken as well: there is no passkey yet. */
+            takes_password_and_code: boolean;
+        };
+        /**
          * @description Data classes, from harmless to never stored.
          * @enum {string}
          */
@@ -675,6 +1531,10 @@ export interface components {
         ClassBody: {
             class: components["schemas"]["Class"];
             property: string;
+        };
+        ClosingBody: {
+            /** @description False while another person has to agree. */
+            is_closed: boolean;
         };
         /** @description A cohort as the console shows it. */
         Cohort: {
@@ -852,6 +1712,8 @@ export interface components {
         };
         CreateProjectBody: {
             identity_mode: components["schemas"]["IdentityMode"];
+            /** @description Of nobody real: developers may look into it. */
+            is_test?: boolean;
             name: string;
             /** @description IANA name; days are cut in it. */
             time_zone: string;
@@ -871,6 +1733,26 @@ export interface components {
             kind: "last";
             unit: components["schemas"]["Unit"];
         };
+        /** @description A duty of some law, with its deadline for one incident. */
+        Deadline: {
+            /** @description What the notification has to say. */
+            asks: string[];
+            /**
+             * Format: int64
+             * @description Microseconds since 1970-01-01 UTC; none where the law names no time, or what it is counted from is not known.
+             */
+            due_us?: number | null;
+            duty: string;
+            is_past: boolean;
+            regime: string;
+            /** @description Where the law says so. */
+            source: string;
+            /** @description As the law has it: `72 h`, `promptly`. */
+            within: string;
+        };
+        DeadlinesBody: {
+            deadlines: components["schemas"]["Deadline"][];
+        };
         /**
          * @description What decided about a property. Says what kind of thing was found, and never what it was.
          * @enum {string}
@@ -878,7 +1760,7 @@ export interface components {
         Detector: "nothing" | "plan" | "name" | "url" | "user_agent" | "email" | "phone" | "ip_address" | "iban" | "national_id" | "payment_card" | "jwt" | "private_key" | "api_key" | "authorization" | "connection_string" | "secret_in_text" | "high_entropy";
         /** @description One disclosure: who was allowed to see what of how many, when, and why. */
         Disclosed: {
-            actor?: components["schemas"]["Who"] | null;
+            actor?: components["schemas"]["DisclosedBy"] | null;
             device?: string | null;
             ended?: string | null;
             /**
@@ -906,9 +1788,20 @@ export interface components {
             /** Format: int64 */
             rows?: number | null;
             session?: string | null;
-            state: components["schemas"]["DisclosureState"];
+            state: components["schemas"]["DisclosedState"];
             time: string;
             token?: string | null;
+        };
+        /** @description Whoever saw something. */
+        DisclosedBy: {
+            /**
+             * Format: int32
+             * @description For a member of the organisation that asks.
+             */
+            member?: number | null;
+            name?: string | null;
+            /** @description As the ledger has it. */
+            pseudonym: string;
         };
         /** @description Disclosures, newest first. */
         DisclosedPage: {
@@ -920,7 +1813,101 @@ export interface components {
             disclosures: components["schemas"]["Disclosed"][];
         };
         /** @enum {string} */
-        DisclosureState: "live" | "done" | "aborted";
+        DisclosedState: "live" | "done" | "aborted";
+        /** @description A disclosure as the console shows it. */
+        Disclosure: {
+            approvals: components["schemas"]["ApprovalView"][];
+            /** Format: int32 */
+            approvals_needed: number;
+            created_at: string;
+            ended_at?: string | null;
+            expires_at: string;
+            /** @description Named by whoever approves or runs it, so that a factor is shown for exactly this. Hexadecimal. */
+            hash: string;
+            /** @description A first export, or one by a new authenticator, waits until then unless two others approve. */
+            held_until?: string | null;
+            /** Format: int32 */
+            id: number;
+            /** @description The caller may approve or deny it. */
+            is_for_me: boolean;
+            is_mine: boolean;
+            /**
+             * Format: int32
+             * @description Who asked.
+             */
+            member: number;
+            progress: components["schemas"]["Progress"];
+            /** Format: int32 */
+            project: number;
+            /** @description Exactly this was asked for, and is run. */
+            request: components["schemas"]["DisclosureRequest"];
+            /** @description Nobody else could approve: then this delay stands in. RFC 3339, UTC. */
+            self_approved_at?: string | null;
+            /** @description SHA-256 of the bytes that left, when all did. Hexadecimal. */
+            sent_hash?: string | null;
+            state: components["schemas"]["DisclosureState"];
+            member_name?: string | null;
+        };
+        /** @enum {string} */
+        DisclosureFormat: "csv" | "ndjson";
+        /** @description What a request would take, before it is made. */
+        DisclosurePlan: {
+            /**
+             * Format: int32
+             * @description Other people who must approve.
+             */
+            approvals_needed: number;
+            /** @description Others who can. Where they are fewer than needed, a delay stands in for them. */
+            approvers: number;
+            /** @description Of exactly this request by this member. Hexadecimal. */
+            hash: string;
+            /** @description The highest class that it opens. */
+            opens: components["schemas"]["Class"];
+            /** @description Not before, unless two others approve; later still when what is shown for it is new. RFC 3339, UTC. */
+            waits_until?: string | null;
+        };
+        /** @description What is to be opened, or let out in bulk. No `Debug`: a filter holds values. */
+        DisclosureRequest: {
+            format: components["schemas"]["DisclosureFormat"];
+            purpose: components["schemas"]["Purpose"];
+            /** @description An age recipient (`age1…`), to whom alone the file opens. Without one only events are exported. */
+            recipient?: string | null;
+            what: components["schemas"]["What"];
+        };
+        /**
+         * @description Where a disclosure stands.
+         * @enum {string}
+         */
+        DisclosureState: "waiting" | "ready" | "running" | "done" | "denied" | "withdrawn" | "expired" | "aborted";
+        DisclosuresBody: {
+            disclosures: components["schemas"]["Disclosure"][];
+        };
+        /** @description The texts that would be sent. */
+        Draft: {
+            /**
+             * Format: int32
+             * @description Who signed these very texts, when one did.
+             */
+            signed_by?: number | null;
+            texts: components["schemas"]["DraftText"][];
+            /** Format: int32 */
+            version: number;
+        };
+        DraftBody: {
+            /** @description `en`, `es` or `it`. */
+            language: string;
+        };
+        DraftText: {
+            audience: string;
+            /** Format: int64 */
+            recipients: number;
+            subject: string;
+            text: string;
+        };
+        EndedBody: {
+            /** Format: int64 */
+            ended: number;
+        };
         EnrolmentBody: {
             qr_svg: string;
             /** @description Base 32, for typing. */
@@ -928,12 +1915,8 @@ export interface components {
             uri: string;
         };
         ErasePersonsBody: {
-            /** @description Six digits of the authenticator app; one that was not used before. */
-            code: string;
             /** @description Distinct ids. */
             ids?: string[];
-            /** @description The member's own, again. */
-            password: string;
             /** @description Pseudonyms. */
             persons?: string[];
             reason: components["schemas"]["ErasureReason"];
@@ -973,6 +1956,7 @@ export interface components {
             code: string;
             hint?: string | null;
             message: string;
+            step_up?: components["schemas"]["ChallengeBody"] | null;
         };
         /** @description Which events are meant: one name or, when `event` is absent, any; and only those that pass every filter. */
         EventMatch: {
@@ -1093,6 +2077,12 @@ export interface components {
              */
             unsent: number;
         };
+        /**
+         * @description What somebody showed beside their password, or instead of it. The numbers are in the ledger and in databases: none
+         *     changes its meaning.
+         * @enum {string}
+         */
+        Factor: "passkey" | "totp" | "recovery_code";
         FieldExposure: {
             /**
              * Format: int64
@@ -1130,6 +2120,12 @@ export interface components {
              * @description Persons whose events they are.
              */
             subjects: number;
+        };
+        FinishPasskeyBody: {
+            attestation_object: string;
+            /** @description base64url without padding, as the next. */
+            client_data_json: string;
+            name: string;
         };
         Flow: {
             /**
@@ -1381,6 +2377,32 @@ export interface components {
         Holder: "event" | "profile" | "cohort";
         /** @enum {string} */
         IdentityMode: "simplified" | "original";
+        /** @description An incident as the console shows it. */
+        Incident: {
+            account: components["schemas"]["AccountKind"];
+            cause: components["schemas"]["IncidentCause"];
+            /** Format: int32 */
+            id: number;
+            measures: components["schemas"]["IncidentMeasure"][];
+            /**
+             * Format: int32
+             * @description The newest version whose notices were published; 0 when none was.
+             */
+            published: number;
+            scopes: components["schemas"]["ScopeVersion"][];
+            /** @description What those who are told know the product by. */
+            service: string;
+            stage: components["schemas"]["Stage"];
+            times: components["schemas"]["IncidentTimes"];
+        };
+        /**
+         * @description Why an incident was opened. The numbers are in the ledger: none changes its meaning.
+         * @enum {string}
+         */
+        IncidentCause: "member" | "limit" | "drill";
+        IncidentsBody: {
+            incidents: components["schemas"]["Incident"][];
+        };
         /** @description How often, and by how many persons, events happened over time. */
         InsightsQuery: {
             breakdown?: components["schemas"]["Breakdown"] | null;
@@ -1412,6 +2434,36 @@ export interface components {
             segments_omitted: number;
             series: components["schemas"]["Series"][];
         };
+        /** @description An invitation that was not taken yet. Its code is nowhere. */
+        Invitation: {
+            /** @description RFC 3339, UTC. */
+            created_at: string;
+            expires_at: string;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int32
+             * @description Who invited; nobody for the first member of an organisation.
+             */
+            invited_by?: number | null;
+            roles: components["schemas"]["Role"][];
+        };
+        InvitationsBody: {
+            invitations: components["schemas"]["Invitation"][];
+        };
+        InvitedBody: {
+            /** @description Shown this once: hand it over. It works once. */
+            code: string;
+            /** Format: int64 */
+            id: number;
+        };
+        JoinBody: {
+            code: string;
+            email: string;
+            name: string;
+            password: string;
+            totp_code: string;
+        };
         /** @description What a reading of the whole ledger found. */
         LedgerVerified: {
             /** @description The newest checkpoint, with its signatures: to keep, and to compare. */
@@ -1436,6 +2488,10 @@ export interface components {
             unpublished: number;
             /** @description What is not as it was written, by the number of its entry; 100 at most. */
             wrong: string[];
+        };
+        LimitsBody: {
+            /** @description Newest first. */
+            trips: components["schemas"]["Trip"][];
         };
         /** @description A record as received, without what was sealed or dropped. */
         LiveEvent: {
@@ -1463,6 +2519,30 @@ export interface components {
             name: string;
             /** @description Absent when sealed or dropped. */
             value?: Record<string, never> | null;
+        };
+        LockBody: {
+            /** Format: int64 */
+            id: number;
+            /** @description RFC 3339, UTC. */
+            locked_at: string;
+            /**
+             * Format: int32
+             * @description Who locked; absent when a rule did.
+             */
+            locked_by?: number | null;
+            reason: components["schemas"]["LockReason"];
+            target: components["schemas"]["TargetBody"];
+        };
+        /**
+         * @description Why. The numbers are in the ledger: none changes its meaning.
+         * @enum {string}
+         */
+        LockReason: "suspicion" | "incident" | "lost" | "left" | "drill" | "breaker";
+        LockedBody: {
+            locks: number[];
+        };
+        LocksBody: {
+            locks: components["schemas"]["LockBody"][];
         };
         /** @description How a matching event counts. */
         Measure: "total" | "unique" | "sessions" | {
@@ -1519,6 +2599,22 @@ export interface components {
                 cohort: string;
             };
         };
+        /** @description A member as colleagues see them. */
+        MemberView: {
+            email: string;
+            /** Format: int32 */
+            id: number;
+            is_locked: boolean;
+            /** @description RFC 3339, UTC. */
+            joined_at: string;
+            name: string;
+            /** Format: int64 */
+            passkeys: number;
+            roles: components["schemas"]["Role"][];
+        };
+        MembersBody: {
+            members: components["schemas"]["MemberView"][];
+        };
         /**
          * @description One line of an Insights report. The events `$session_start` and `$session_end` happen at the first and last event
          *     of every session, with the numbers `$duration_s` and `$event_count`, and `$origin_start` and `$origin_end`, the
@@ -1528,11 +2624,104 @@ export interface components {
             matching: components["schemas"]["EventMatch"];
             measure: components["schemas"]["Measure"];
         };
+        NewLockBody: {
+            reason: components["schemas"]["LockReason"];
+            targets: components["schemas"]["TargetBody"][];
+        };
+        /**
+         * @description What a new passkey is made of, for `navigator.credentials.create`: a resident key, with user verification required,
+         *     without attestation.
+         */
+        NewPasskeyBody: {
+            /** @description COSE numbers, best first. */
+            algorithms: number[];
+            /** @description All bytes are base64url without padding. */
+            challenge: string;
+            /** @description Ids of those there are. */
+            exclude: string[];
+            rp_id: string;
+            user_display_name: string;
+            user_id: string;
+            user_name: string;
+        };
+        NewTokenBody: {
+            /**
+             * Format: int32
+             * @description How long it is good for, at most 365.
+             */
+            days: number;
+            name: string;
+            /** @description Addresses it may come from, such as `192.0.2.0/24`; any when absent. */
+            network?: string | null;
+        };
+        /** @description Rows of the outbox for the console. */
+        NoticeProgress: {
+            /** Format: int64 */
+            accepted: number;
+            /** Format: int64 */
+            bounced: number;
+            /**
+             * Format: int64
+             * @description Seconds until all were tried at this rate; none while nothing goes out.
+             */
+            eta_s?: number | null;
+            /** Format: int64 */
+            in_flight: number;
+            is_paused: boolean;
+            /** Format: int64 */
+            queued: number;
+            /**
+             * Format: double
+             * @description Accepted a second, lately.
+             */
+            rate: number;
+            /** @description Why notices bounced or were not sent, and how many. */
+            reasons: [
+                string,
+                number
+            ][];
+            /**
+             * Format: int64
+             * @description Of the queued, those that were tried before.
+             */
+            retrying: number;
+            /** Format: int64 */
+            suppressed: number;
+            /** Format: int64 */
+            total: number;
+            /** @description Why nothing goes out. */
+            trouble?: string | null;
+            /** Format: int32 */
+            version: number;
+        };
         /**
          * Format: double
          * @description A number of an answer: whole numbers are written without a fraction.
          */
         Number: number;
+        /** @description A body that has nothing else to say. */
+        OnlyStepUp: {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description What opening an incident asks for. */
+        OpenIncident: {
+            account: components["schemas"]["AccountKind"];
+            cause: components["schemas"]["IncidentCause"];
+            /**
+             * Format: int64
+             * @description Now, when it is not said.
+             */
+            detected_us?: number | null;
+            occurred_us?: [
+                number,
+                number
+            ] | null;
+            service: string;
+        };
+        OpenInvitationBody: {
+            code: string;
+            email: string;
+        };
         OrganisationBody: {
             name: string;
         };
@@ -1556,6 +2745,33 @@ export interface components {
             rejected: components["schemas"]["ReasonCount"][];
             /** @description RFC 3339, UTC: when counting began. */
             since: string;
+        };
+        PasskeyMadeBody: {
+            /** Format: int64 */
+            id: number;
+        };
+        PasskeyNameBody: {
+            name: string;
+        };
+        PasskeySignInBody: {
+            /** @description base64url without padding. */
+            challenge: string;
+            rp_id: string;
+        };
+        /** @description A passkey as its member sees it. */
+        PasskeyView: {
+            /** @description RFC 3339, UTC. */
+            created_at: string;
+            /** Format: int64 */
+            id: number;
+            name: string;
+            used_at?: string | null;
+        };
+        PasskeysBody: {
+            passkeys: components["schemas"]["PasskeyView"][];
+        };
+        PauseBody: {
+            is_paused: boolean;
         };
         /** @description A number per person. */
         PersonMeasure: "total" | "hours" | "days" | {
@@ -1595,6 +2811,11 @@ export interface components {
             /** @description Names of profile properties that are sealed; their values need a disclosure. */
             sealed: components["schemas"]["SealedProperty"][];
         };
+        /**
+         * @description What a personal value is about. The numbers are stored: they never change, and none is used twice.
+         * @enum {string}
+         */
+        PersonalField: "distinct_id" | "email" | "phone" | "name" | "place" | "network_address" | "birth" | "events" | "other";
         PersonsExposed: {
             /**
              * Format: int64
@@ -1678,11 +2899,35 @@ export interface components {
             name: string;
             value: Record<string, never>;
         };
+        /** @description How far a stream is. */
+        Progress: {
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Chunks that the ledger has an intent of.
+             */
+            chunks: number;
+            /**
+             * Format: int64
+             * @description Persons or stored events that were gone through, of how many.
+             */
+            done: number;
+            /** Format: int64 */
+            of: number;
+            /** Format: int64 */
+            rows: number;
+        };
+        ProgressBody: {
+            versions: components["schemas"]["NoticeProgress"][];
+        };
         ProjectBody: {
             /** @description RFC 3339, UTC. */
             created_at: string;
             id: components["schemas"]["ProjectId"];
             identity_mode: components["schemas"]["IdentityMode"];
+            /** @description Of nobody real. */
+            is_test: boolean;
             name: string;
             time_zone: string;
             /** @description Public: it can only send events. */
@@ -1709,6 +2954,17 @@ export interface components {
         ProjectId: number;
         ProjectsBody: {
             projects: components["schemas"]["ProjectBody"][];
+        };
+        /** @description A factor shown again, as it stands in a body. */
+        ProofBody: (components["schemas"]["AssertionBody"] & {
+            /** @enum {string} */
+            kind: "passkey";
+        }) | {
+            /** @description Six digits of the authenticator app, one that was not used before; or a recovery code. */
+            code: string;
+            /** @enum {string} */
+            kind: "password_and_code";
+            password: string;
         };
         PropertiesBody: {
             properties: components["schemas"]["PropertyKnown"][];
@@ -1738,6 +2994,11 @@ export interface components {
              */
             destroyed: number;
         };
+        /**
+         * @description Why. The numbers are in the ledger: none changes its meaning.
+         * @enum {string}
+         */
+        Purpose: "subject_access" | "portability" | "support" | "security" | "legal_duty" | "analysis" | "migration";
         /** @description What is in quarantine. */
         QuarantineView: {
             /**
@@ -1800,6 +3061,13 @@ export interface components {
             /** Format: int64 */
             count: number;
             reason: string;
+        };
+        RecoveryBody: {
+            /** Format: int64 */
+            left: number;
+        };
+        RecoveryCodesBody: {
+            codes: string[];
         };
         /**
          * @description Which entry an attempt counts from when step 1 happens again before the end.
@@ -1903,6 +3171,38 @@ export interface components {
             /** Format: int32 */
             segments_omitted: number;
         };
+        RevealBody: {
+            field: components["schemas"]["PersonalField"];
+            purpose: components["schemas"]["Purpose"];
+        };
+        /** @description What was opened of one person. No `Debug`, and overwritten when it is dropped. */
+        Revealed: {
+            /**
+             * Format: int64
+             * @description Entry of the ledger that says so.
+             */
+            entry: number;
+            values: components["schemas"]["RevealedValue"][];
+        };
+        RevealedValue: {
+            property: string;
+            /** @description Any JSON. */
+            value: unknown;
+        };
+        /**
+         * @description What somebody is, in an organisation. The order gives each its bit in databases: append only.
+         * @enum {string}
+         */
+        Role: "org_owner" | "org_admin" | "project_admin" | "viewer" | "analyst" | "support_agent" | "privacy_officer" | "data_steward" | "incident_commander" | "responder" | "auditor" | "vendor_manager" | "developer" | "platform_operator" | "key_custodian" | "svc_ingest" | "svc_query" | "svc_export" | "svc_vendor_gateway" | "data_subject";
+        RolesBody: {
+            /** @description All that the member shall have. */
+            roles: components["schemas"]["Role"][];
+        };
+        /**
+         * @description Which limit tripped. The numbers are in the ledger and in databases: none changes its meaning.
+         * @enum {string}
+         */
+        Rule: "share" | "enumeration" | "guessing";
         /** @description A value as a person types it. */
         Scalar: boolean | number | string;
         /** @description What the detectors of today find in stored events. */
@@ -1917,9 +3217,56 @@ export interface components {
             /** @description Whether there are more findings than are listed. */
             is_cut: boolean;
         };
+        ScopeGroup: {
+            fields: string[];
+            /** Format: int64 */
+            persons: number;
+            /** Format: int32 */
+            project: number;
+        };
+        /** @description Where a scope comes from. */
+        ScopeOf: {
+            /** @enum {string} */
+            from: "ledger";
+            /** Format: int64 */
+            from_us: number;
+            /** Format: int32 */
+            member?: number | null;
+            /** Format: int64 */
+            to_us: number;
+        } | {
+            fields: components["schemas"]["PersonalField"][];
+            /** @enum {string} */
+            from: "list";
+            ids: string[];
+            project: components["schemas"]["ProjectId"];
+        };
+        /** @description How a version of the scope stands. */
+        ScopeVersion: {
+            /**
+             * Format: int64
+             * @description The ledger's entry of it.
+             */
+            entry: number;
+            /** @description Names of the fields that left, of anybody. */
+            fields: string[];
+            /** @description Persons by what exactly left of them. */
+            groups: components["schemas"]["ScopeGroup"][];
+            /** Format: int64 */
+            known_us: number;
+            /** Format: int64 */
+            persons: number;
+            /** Format: int32 */
+            version: number;
+        };
         SealedProperty: {
             class: components["schemas"]["Class"];
             name: string;
+        };
+        /** @description Which request is meant: the one that was seen. */
+        SeenBody: {
+            /** @description The disclosure's hash. */
+            hash: string;
         };
         /** @description A value of the breakdown property. */
         Segment: {
@@ -1971,6 +3318,25 @@ export interface components {
         };
         /** @enum {string} */
         SessionState: "setup_needed" | "signed_out" | "signed_in";
+        /** @description A session as its member sees it. */
+        SessionView: {
+            /** @description Family, major version and system; empty when unknown. */
+            browser: string;
+            ends_at: string;
+            factor: components["schemas"]["Factor"];
+            /** @description The one that asks. */
+            is_this: boolean;
+            /** Format: int64 */
+            number: number;
+            /** @description RFC 3339, UTC. */
+            opened_at: string;
+            /** @description Country, and region and city where a database knows them; empty when unknown. */
+            place: string;
+            seen_at: string;
+        };
+        SessionsBody: {
+            sessions: components["schemas"]["SessionView"][];
+        };
         SessionsCell: {
             /**
              * Format: int64
@@ -2039,17 +3405,34 @@ export interface components {
             /** Format: int64 */
             values: number;
         };
+        SignBody: {
+            /** @description `en`, `es` or `it`. */
+            language: string;
+        };
         SignInBody: {
-            /** @description Six digits of the authenticator app. */
+            /** @description Six digits of the authenticator app, or a recovery code. */
             code: string;
             email: string;
             password: string;
+        };
+        /**
+         * @description What a signature did.
+         * @enum {string}
+         */
+        Signed: "first" | "published";
+        SignedBody: {
+            signed: components["schemas"]["Signed"];
         };
         /**
          * @description Which door a record came through.
          * @enum {string}
          */
         Source: "track" | "import" | "engage" | "groups";
+        /**
+         * @description Where an incident is on its way.
+         * @enum {string}
+         */
+        Stage: "open" | "scoped" | "notified" | "closed";
         /** @description How a project is doing. */
         Status: {
             /**
@@ -2076,6 +3459,38 @@ export interface components {
              * @description Values sealed or pseudonymised at the door since the server started.
              */
             sealed_values: number;
+        };
+        TargetBody: {
+            /** @enum {string} */
+            kind: "member";
+            /** Format: int32 */
+            member: number;
+        } | {
+            /** @enum {string} */
+            kind: "everybody";
+        } | {
+            /** @enum {string} */
+            kind: "session";
+            /** Format: int64 */
+            session: number;
+        } | {
+            /** @enum {string} */
+            kind: "token";
+            /** Format: int64 */
+            token: number;
+        } | {
+            /** Format: int64 */
+            grant: number;
+            /** @enum {string} */
+            kind: "grant";
+        } | {
+            address: string;
+            /** @enum {string} */
+            kind: "address";
+        } | {
+            /** @enum {string} */
+            kind: "network";
+            network: string;
         };
         /** @description How long whole conversions took. */
         TimeToConvert: {
@@ -2111,6 +3526,39 @@ export interface components {
             /** @enum {string} */
             op: "between";
         };
+        /** @description A token that is shown this once. */
+        TokenBody: {
+            asked?: components["schemas"]["AskedBody"] | null;
+            /** Format: int64 */
+            number: number;
+            /** @description For `Authorization: Bearer …`; absent while a second person must agree, and got by exchanging it then. */
+            token?: string | null;
+        };
+        /**
+         * @description What a token is for. The numbers are in databases: none changes its meaning.
+         * @enum {string}
+         */
+        TokenKind: "query" | "export";
+        /** @description A token as members see it. */
+        TokenView: {
+            expires_at: string;
+            /** @description A second person agreed, where one is needed. */
+            is_approved: boolean;
+            kind: components["schemas"]["TokenKind"];
+            /** @description RFC 3339, UTC. */
+            made_at: string;
+            /** Format: int32 */
+            made_by: number;
+            name: string;
+            network?: string | null;
+            /** Format: int64 */
+            number: number;
+            revoked_at?: string | null;
+            used_at?: string | null;
+        };
+        TokensBody: {
+            tokens: components["schemas"]["TokenView"][];
+        };
         /**
          * @description Which of a person's segments within one bucket of time count.
          * @enum {string}
@@ -2131,14 +3579,72 @@ export interface components {
             /** @enum {string} */
             kind: "cumulative";
         };
+        /** @description A limit that tripped, as the console shows it. */
+        Trip: {
+            /**
+             * Format: int32
+             * @description Who made it trip.
+             */
+            by_member: number;
+            closed_at?: string | null;
+            /** @description People who would close it, of those it takes. */
+            closings: number;
+            closings_needed: number;
+            /**
+             * Format: int64
+             * @description Entry of the ledger.
+             */
+            entry: number;
+            /** Format: int32 */
+            id: number;
+            /**
+             * Format: int32
+             * @description Whose way it bars; everybody's of the organisation when absent.
+             */
+            member?: number | null;
+            rule: components["schemas"]["Rule"];
+            /** @description What was too much. */
+            text: string;
+            /** @description RFC 3339, UTC. */
+            tripped_at: string;
+        };
         /**
          * @description The length of one time bucket, cut in the project's time zone. Weeks start on Monday.
          * @enum {string}
          */
         Unit: "minute" | "hour" | "day" | "week" | "month";
+        UnreachedBody: {
+            /** @description Pseudonyms, and why. */
+            unreached: [
+                string,
+                string
+            ][];
+        };
+        /** @description What may be said later. What is not named stays. */
+        UpdateIncident: {
+            account?: components["schemas"]["AccountKind"] | null;
+            /** Format: int64 */
+            aware_us?: number | null;
+            /** @description Ends it. */
+            close?: boolean;
+            /** Format: int64 */
+            contained_us?: number | null;
+            /** Format: int64 */
+            detected_us?: number | null;
+            /** @description Shows the public page from now on. */
+            make_public?: boolean;
+            measures?: components["schemas"]["IncidentMeasure"][] | null;
+            occurred_us?: [
+                number,
+                number
+            ] | null;
+        };
         UserBody: {
             email: string;
+            /** Format: int32 */
+            id: number;
             name: string;
+            roles: components["schemas"]["Role"][];
         };
         /** @description How values of a breakdown are grouped. */
         ValueBuckets: {
@@ -2177,16 +3683,39 @@ export interface components {
             kind: "failed";
             message: string;
         };
-        /** @description Whoever saw something. */
-        Who: {
-            /**
-             * Format: int32
-             * @description For a member of the organisation that asks.
-             */
-            member?: number | null;
-            name?: string | null;
-            /** @description As the ledger has it. */
-            pseudonym: string;
+        /** @description What waits for a second person, as the console shows it. */
+        Waiting: {
+            /** @description RFC 3339, UTC. */
+            asked_at: string;
+            /** Format: int32 */
+            asked_by: number;
+            /** @description The caller can agree. */
+            can_agree: boolean;
+            /** @description When whoever asked may carry it out alone; absent when somebody else can agree. */
+            due_at?: string | null;
+            /** Format: int64 */
+            id: number;
+            wish: components["schemas"]["Wish"];
+        };
+        WaitingBody: {
+            waiting: components["schemas"]["Waiting"][];
+        };
+        What: {
+            field: components["schemas"]["PersonalField"];
+            /** @enum {string} */
+            kind: "reveal";
+            /** @description A pseudonym. */
+            person: string;
+        } | {
+            /** @enum {string} */
+            kind: "events";
+            matching?: components["schemas"]["EventMatch"];
+            range: components["schemas"]["DateRange"];
+        } | {
+            fields: components["schemas"]["PersonalField"][];
+            /** @enum {string} */
+            kind: "persons";
+            who?: components["schemas"]["CohortCondition"] | null;
         };
         /** @description How long a person has, counted from their first step. */
         Window: {
@@ -2199,6 +3728,215 @@ export interface components {
          * @enum {string}
          */
         WindowUnit: "second" | "minute" | "hour" | "day" | "week" | "month" | "session";
+        /** @description What can be asked for. */
+        Wish: {
+            /** @enum {string} */
+            act: "unlock";
+            /** Format: int64 */
+            lock: number;
+        } | {
+            /** @enum {string} */
+            act: "roles";
+            /** Format: int32 */
+            member: number;
+            roles: components["schemas"]["Role"][];
+        } | {
+            /** @enum {string} */
+            act: "export_token";
+            /** Format: int64 */
+            token: number;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_AccessBody: {
+            format: components["schemas"]["AccessFormat"];
+            /** @description A pseudonym. */
+            person: string;
+            purpose: components["schemas"]["AccessPurpose"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_DisclosureRequest: {
+            format: components["schemas"]["DisclosureFormat"];
+            purpose: components["schemas"]["Purpose"];
+            /** @description An age recipient (`age1…`), to whom alone the file opens. Without one only events are exported. */
+            recipient?: string | null;
+            what: components["schemas"]["What"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_ErasePersonsBody: {
+            /** @description Distinct ids. */
+            ids?: string[];
+            /** @description Pseudonyms. */
+            persons?: string[];
+            reason: components["schemas"]["ErasureReason"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_NewLockBody: {
+            reason: components["schemas"]["LockReason"];
+            targets: components["schemas"]["TargetBody"][];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_NewTokenBody: {
+            /**
+             * Format: int32
+             * @description How long it is good for, at most 365.
+             */
+            days: number;
+            name: string;
+            /** @description Addresses it may come from, such as `192.0.2.0/24`; any when absent. */
+            network?: string | null;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_OpenIncident: {
+            account: components["schemas"]["AccountKind"];
+            cause: components["schemas"]["IncidentCause"];
+            /**
+             * Format: int64
+             * @description Now, when it is not said.
+             */
+            detected_us?: number | null;
+            occurred_us?: [
+                number,
+                number
+            ] | null;
+            service: string;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_PauseBody: {
+            is_paused: boolean;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_Query: ((components["schemas"]["InsightsQuery"] & {
+            /** @enum {string} */
+            kind: "insights";
+        }) | (components["schemas"]["FunnelQuery"] & {
+            /** @enum {string} */
+            kind: "funnel";
+        }) | (components["schemas"]["RetentionQuery"] & {
+            /** @enum {string} */
+            kind: "retention";
+        }) | (components["schemas"]["FlowsQuery"] & {
+            /** @enum {string} */
+            kind: "flows";
+        }) | (components["schemas"]["FrequencyQuery"] & {
+            /** @enum {string} */
+            kind: "frequency";
+        }) | (components["schemas"]["SessionsQuery"] & {
+            /** @enum {string} */
+            kind: "sessions";
+        }) | (components["schemas"]["PersonsQuery"] & {
+            /** @enum {string} */
+            kind: "persons";
+        }) | (components["schemas"]["EventsQuery"] & {
+            /** @enum {string} */
+            kind: "events";
+        })) & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_RevealBody: {
+            field: components["schemas"]["PersonalField"];
+            purpose: components["schemas"]["Purpose"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_RolesBody: {
+            /** @description All that the member shall have. */
+            roles: components["schemas"]["Role"][];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_ScopeOf: ({
+            /** @enum {string} */
+            from: "ledger";
+            /** Format: int64 */
+            from_us: number;
+            /** Format: int32 */
+            member?: number | null;
+            /** Format: int64 */
+            to_us: number;
+        } | {
+            fields: components["schemas"]["PersonalField"][];
+            /** @enum {string} */
+            from: "list";
+            ids: string[];
+            project: components["schemas"]["ProjectId"];
+        }) & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_SeenBody: {
+            /** @description The disclosure's hash. */
+            hash: string;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_SignBody: {
+            /** @description `en`, `es` or `it`. */
+            language: string;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_UpdateIncident: {
+            account?: components["schemas"]["AccountKind"] | null;
+            /** Format: int64 */
+            aware_us?: number | null;
+            /** @description Ends it. */
+            close?: boolean;
+            /** Format: int64 */
+            contained_us?: number | null;
+            /** Format: int64 */
+            detected_us?: number | null;
+            /** @description Shows the public page from now on. */
+            make_public?: boolean;
+            measures?: components["schemas"]["IncidentMeasure"][] | null;
+            occurred_us?: [
+                number,
+                number
+            ] | null;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        IncidentTimes: {
+            occurred_us?: [
+                number,
+                number
+            ] | null;
+            detected_us: number;
+            /** Format: int64 */
+            aware_us?: number | null;
+            /** Format: int64 */
+            contained_us?: number | null;
+            /** Format: int64 */
+            notified_first_us?: number | null;
+            /** Format: int64 */
+            notified_last_us?: number | null;
+            /** Format: int64 */
+            public_us?: number | null;
+            /** Format: int64 */
+            corrected_us?: number | null;
+            /** Format: int64 */
+            closed_us?: number | null;
+        };
+        /** @enum {string} */
+        IncidentMeasure: "locked" | "sessions" | "tokens" | "vendor" | "authority";
     };
     responses: never;
     parameters: never;
@@ -2208,6 +3946,280 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_passkeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeysBody"];
+                };
+            };
+        };
+    };
+    finish_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FinishPasskeyBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyMadeBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewPasskeyBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rename_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                passkey: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyNameBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                passkey: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    count_recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryBody"];
+                };
+            };
+        };
+    };
+    make_recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodesBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionsBody"];
+                };
+            };
+        };
+    };
+    end_other_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndedBody"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     compact: {
         parameters: {
             query?: never;
@@ -2272,6 +4284,279 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_disclosures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisclosuresBody"];
+                };
+            };
+        };
+    };
+    get_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                disclosure: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disclosure"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    withdraw_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                disclosure: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disclosure"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    approve_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                disclosure: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_SeenBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disclosure"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    deny_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                disclosure: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disclosure"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_export_proof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                disclosure: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    run_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                disclosure: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_SeenBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2359,6 +4644,550 @@ export interface operations {
             };
         };
     };
+    list_incidents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentsBody"];
+                };
+            };
+        };
+    };
+    open_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_OpenIncident"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    update_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_UpdateIncident"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Incident"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_deadlines: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadlinesBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProgressBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    draft_notices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    pause_notices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_PauseBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sign_notices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_SignBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_unreached: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnreachedBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    scope_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_ScopeOf"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeVersion"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_invitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationsBody"];
+                };
+            };
+        };
+    };
+    invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_RolesBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitedBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JoinBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    open_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenInvitationBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolmentBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    withdraw_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                invitation: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     verify_ledger: {
         parameters: {
             query?: never;
@@ -2377,6 +5206,310 @@ export interface operations {
                 };
             };
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitsBody"];
+                };
+            };
+        };
+    };
+    close_limit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                trip: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClosingBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_locks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocksBody"];
+                };
+            };
+        };
+    };
+    lock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_NewLockBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockedBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    unlock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lock: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MembersBody"];
+                };
+            };
+        };
+    };
+    remove_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                member: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    set_roles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                member: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_RolesBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedBody"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2526,6 +5659,88 @@ export interface operations {
             };
         };
     };
+    request_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_DisclosureRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disclosure"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    plan_disclosure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DisclosureRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisclosurePlan"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_erasures: {
         parameters: {
             query?: never;
@@ -2558,7 +5773,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ErasePersonsBody"];
+                "application/json": components["schemas"]["WithStepUp_ErasePersonsBody"];
             };
         };
         responses: {
@@ -2687,7 +5902,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["AccessBody"];
+                "application/json": components["schemas"]["WithStepUp_AccessBody"];
             };
         };
         responses: {
@@ -2776,6 +5991,56 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reveal_field: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+                pseudonym: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_RevealBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Revealed"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3049,7 +6314,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Query"];
+                "application/json": components["schemas"]["WithStepUp_Query"];
             };
         };
         responses: {
@@ -3144,6 +6409,187 @@ export interface operations {
             };
         };
     };
+    list_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokensBody"];
+                };
+            };
+        };
+    };
+    make_export_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_NewTokenBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_query_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_NewTokenBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+                token: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rotate_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+                token: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_session: {
         parameters: {
             query?: never;
@@ -3219,6 +6665,56 @@ export interface operations {
             };
         };
     };
+    finish_passkey_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssertionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_passkey_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeySignInBody"];
+                };
+            };
+        };
+    };
     set_up: {
         parameters: {
             query?: never;
@@ -3288,6 +6784,146 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_waiting: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingBody"];
+                };
+            };
+        };
+    };
+    agree: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                waiting: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    go_alone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                waiting: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnlyStepUp"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    withdraw: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                waiting: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1836,6 +1836,8 @@ export interface components {
              * @description Who asked.
              */
             member: number;
+            /** @description By name, since whoever approves need not see all members; absent for somebody who left. */
+            member_name?: string | null;
             progress: components["schemas"]["Progress"];
             /** Format: int32 */
             project: number;
@@ -1846,7 +1848,6 @@ export interface components {
             /** @description SHA-256 of the bytes that left, when all did. Hexadecimal. */
             sent_hash?: string | null;
             state: components["schemas"]["DisclosureState"];
-            member_name?: string | null;
         };
         /** @enum {string} */
         DisclosureFormat: "csv" | "ndjson";
@@ -2400,6 +2401,50 @@ export interface components {
          * @enum {string}
          */
         IncidentCause: "member" | "limit" | "drill";
+        /**
+         * @description What was done about it.
+         * @enum {string}
+         */
+        IncidentMeasure: "locked" | "sessions" | "tokens" | "vendor" | "authority";
+        /** @description The moments of an incident, in microseconds since 1970-01-01 UTC. */
+        IncidentTimes: {
+            /**
+             * Format: int64
+             * @description Somebody knew that it is a breach: most laws count from here.
+             */
+            aware_us?: number | null;
+            /** Format: int64 */
+            closed_us?: number | null;
+            /** Format: int64 */
+            contained_us?: number | null;
+            /**
+             * Format: int64
+             * @description A later version of the notices replaced an earlier one.
+             */
+            corrected_us?: number | null;
+            /**
+             * Format: int64
+             * @description Something was noticed.
+             */
+            detected_us: number;
+            /**
+             * Format: int64
+             * @description The first and the newest notice that was accepted for delivery.
+             */
+            notified_first_us?: number | null;
+            /** Format: int64 */
+            notified_last_us?: number | null;
+            /** @description From when to when data left. */
+            occurred_us?: [
+                number,
+                number
+            ] | null;
+            /**
+             * Format: int64
+             * @description The page can be seen by anybody.
+             */
+            public_us?: number | null;
+        };
         IncidentsBody: {
             incidents: components["schemas"]["Incident"][];
         };
@@ -3914,29 +3959,6 @@ export interface components {
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
-        IncidentTimes: {
-            occurred_us?: [
-                number,
-                number
-            ] | null;
-            detected_us: number;
-            /** Format: int64 */
-            aware_us?: number | null;
-            /** Format: int64 */
-            contained_us?: number | null;
-            /** Format: int64 */
-            notified_first_us?: number | null;
-            /** Format: int64 */
-            notified_last_us?: number | null;
-            /** Format: int64 */
-            public_us?: number | null;
-            /** Format: int64 */
-            corrected_us?: number | null;
-            /** Format: int64 */
-            closed_us?: number | null;
-        };
-        /** @enum {string} */
-        IncidentMeasure: "locked" | "sessions" | "tokens" | "vendor" | "authority";
     };
     responses: never;
     parameters: never;

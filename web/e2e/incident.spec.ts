@@ -82,20 +82,26 @@ test('an incident is opened from what was exposed, contained, told by two, and c
     await showPasskey(page);
     await expect(contain.getByText(/1 lock, in force after/)).toBeVisible();
     await expect(contain.getByRole('row', { name: /Luca Bianchi/ })).toContainText('incident');
+    await contain.getByRole('button', { name: 'Write it into the incident' }).click();
+    await showPasskey(page);
+    await expect(contain.getByText(/^Contained since/)).toBeVisible();
     await suspect.page.goto(`${base}/insights`);
     await expect(suspect.page).toHaveURL(/\/login/);
 
     const assess = page.getByRole('region', { name: 'Assess', exact: true });
     await assess.getByRole('combobox', { name: 'By which account' }).click();
     await page.getByRole('option', { name: 'a colleague’s account' }).click();
+    await expect(assess.getByRole('switch', { name: 'accounts were locked' })).toBeChecked();
     await assess.getByRole('button', { name: 'Save' }).click();
+    await showPasskey(page);
     await expect(assess.getByText('Saved.')).toBeVisible();
     await expect(assess.getByRole('row', { name: /GDPR/ }).first()).toContainText('72 h');
 
     const notify = page.getByRole('region', { name: 'Notify', exact: true });
-    await expect(notify.getByRole('article')).not.toHaveCount(0);
     await notify.getByText('Español', { exact: true }).click();
-    await expect(notify.getByText('dirección de correo electrónico')).toBeVisible();
+    await expect(notify.getByRole('article')).toHaveCount(3);
+    await expect(notify.getByRole('article').last()).toContainText('dirección de correo electrónico');
+    await expect(notify.getByRole('article').last()).toContainText('2 recipients');
     for (const scheme of ['light', 'dark'] as const) {
       await paint(page, scheme);
       await expectAccessible(page, `an incident, ${scheme}`);

@@ -90,9 +90,12 @@ function Draft({ incident, version }: { incident: Incident; version: number }) {
           act={() => signNotices(incident.id, language)}
           onDone={({ signed }) => {
             setSigned(true);
-            // Once they are published there is nothing left to draft: only the incident is asked about again.
-            const { queryKey } = signed === 'published' ? incidentQuery(incident.id) : draftQuery;
-            queryClient.invalidateQueries({ queryKey, exact: true });
+            // Once they are published there is nothing left to draft, and something to count.
+            const next =
+              signed === 'published'
+                ? [incidentQuery(incident.id).queryKey, noticeProgressQuery(incident.id).queryKey]
+                : [draftQuery.queryKey];
+            for (const queryKey of next) queryClient.invalidateQueries({ queryKey, exact: true });
           }}
         >
           <p className={page.lead}>
@@ -115,7 +118,10 @@ function Sending({ incident }: { incident: number }) {
   const { data: versions, error } = useQuery({
     ...noticeProgressQuery(incident),
     refetchInterval: ({ state }) =>
-      state.data?.some(({ queued, in_flight }) => queued + in_flight > 0) ? EVERY_MS : false,
+      // Published and not counted yet, or not all sent.
+      state.data?.every(({ queued, in_flight }) => queued + in_flight === 0) && state.data.length > 0
+        ? false
+        : EVERY_MS,
   });
   return (
     <>

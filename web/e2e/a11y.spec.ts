@@ -1,6 +1,6 @@
 // Every page and every layer that opens over it, in both colour schemes, without a violation of WCAG 2.2 AA,
 // and without scrolling sideways on a narrow phone.
-import { expect, expectAccessible, settled, test, watch } from './fixtures';
+import { expect, expectAccessible, paint, settled, test, watch } from './fixtures';
 
 const PAGES = [
   'insights',
@@ -142,7 +142,7 @@ for (const language of ['es', 'it'] as const) {
         await expect(page.locator('h1')).toBeVisible();
         await settled(page);
         for (const scheme of ['light', 'dark'] as const) {
-          await page.emulateMedia({ colorScheme: scheme });
+          await paint(page, scheme);
           await expectAccessible(page, `${name}, ${language}, ${scheme}`);
         }
       }

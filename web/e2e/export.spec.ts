@@ -2,7 +2,7 @@
 // proved without the server.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { closeHouse, expect, expectAccessible, openHouse, test, watch } from './fixtures';
+import { closeHouse, expect, expectAccessible, openHouse, paint, test, watch } from './fixtures';
 import { showPasskey } from './passkey';
 import { emailOf, ownerPage, profiles, steward } from './people';
 import { binary, output } from './server';
@@ -35,7 +35,7 @@ test('an export is asked for, approved, downloaded encrypted, and proved', async
     await expect(form.getByText('Opens C3. 1 other person has to approve.')).toBeVisible();
     await expect(form.getByText('1 person of your organisation can.')).toBeVisible();
     for (const scheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme: scheme });
+      await paint(page, scheme);
       await expectAccessible(page, `asking for an export, ${scheme}`);
     }
     await ask.click();

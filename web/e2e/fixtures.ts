@@ -184,3 +184,15 @@ export async function expectAccessible(page: Page, what: string, within?: string
 export async function settled(page: Page): Promise<void> {
   await expect(page.locator('section[aria-busy="false"]').first()).toBeVisible();
 }
+
+/** Shows the page that is open in a colour scheme, and waits until it is painted so. */
+export async function paint(page: Page, scheme: 'light' | 'dark'): Promise<void> {
+  await page.emulateMedia({ colorScheme: scheme });
+  await expect(page.locator('html')).toHaveAttribute('data-mantine-color-scheme', scheme);
+  // Colours change over a moment, which a page without animations makes short and does not leave out.
+  await expect
+    .poll(() =>
+      page.evaluate(() => document.getAnimations().filter((one) => one.playState === 'running').length),
+    )
+    .toBe(0);
+}

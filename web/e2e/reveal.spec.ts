@@ -1,6 +1,6 @@
 // A field of a person, shown once to somebody who says why: recorded before it is seen, gone after five
 // minutes; and the list in which anybody who oversees finds it.
-import { closeHouse, expect, expectAccessible, openHouse, test, watch } from './fixtures';
+import { closeHouse, expect, expectAccessible, openHouse, paint, test, watch } from './fixtures';
 import { showPasskey, stepUp } from './passkey';
 import { emailOf, ownerPage, profiles, pseudonymOf } from './people';
 
@@ -29,7 +29,7 @@ test('a field is revealed, is in the ledger, and hides itself', async ({ browser
     await expect(shown).toContainText(emailOf(0));
     await expect(shown).toContainText(/Recorded as entry [\d,]+ of the ledger/);
     for (const scheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme: scheme });
+      await paint(page, scheme);
       await expectAccessible(page, `revealed, ${scheme}`);
     }
     await page.clock.fastForward('05:01');
@@ -61,7 +61,7 @@ test('a field is revealed, is in the ledger, and hides itself', async ({ browser
     await expect(page.getByText(/entries are as they were written/)).toBeVisible();
     await expect(page.getByRole('region', { name: 'Checkpoint' })).toContainText('— ');
     for (const scheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme: scheme });
+      await paint(page, scheme);
       await expectAccessible(page, `disclosures, ${scheme}`);
     }
     expect(problems).toEqual([]);

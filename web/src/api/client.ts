@@ -1,7 +1,6 @@
 // The one door to the server: typed by its OpenAPI document, and every refusal becomes an ApiError.
 import createClient from 'openapi-fetch';
 import type { components, paths } from './schema.gen';
-import type { TrustPaths } from './trust';
 
 /** What the server said when it refused: a code to translate, and its own words to fall back on. */
 export class ApiError extends Error {
@@ -19,7 +18,7 @@ export class ApiError extends Error {
   }
 }
 
-export const client = createClient<Omit<paths, keyof TrustPaths> & TrustPaths>({
+export const client = createClient<paths>({
   credentials: 'same-origin',
 });
 

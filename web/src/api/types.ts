@@ -106,34 +106,35 @@ export type LiveEvent = Schemas['LiveEvent'];
 export type LiveProperty = LiveEvent['properties'][number];
 
 // What personal values are about, and for what they are opened.
-export type {
-  AccountKind,
-  Deadline,
-  Disclosed,
-  Disclosure,
-  DisclosureRequest,
-  DisclosureState,
-  Exposure,
-  ExposureCause,
-  ExposureQuestion,
-  FieldExposure,
-  Incident,
-  IncidentCause,
-  IncidentMeasure,
-  NoticeProgress,
-  OpenIncident,
-  PersonalField,
-  PersonsQuestion,
-  Purpose,
-  Revealed,
-  ScopeOf,
-  ScopeVersion,
-  Trip,
-  UpdateIncident,
-  Verification,
-} from './trust';
+export type PersonalField = Schemas['PersonalField'];
+export type Purpose = Schemas['Purpose'];
+export type DisclosureRequest = Schemas['DisclosureRequest'];
+export type Disclosure = Schemas['Disclosure'];
+export type Revealed = Schemas['Revealed'];
+export type Trip = Schemas['Trip'];
+export type Disclosed = Schemas['Disclosed'];
+export type Exposure = Schemas['Exposure'];
+export type ExposureCause = Schemas['Cause'];
+export type ExposureQuestion = Schemas['ExposureQuestion'];
+export type FieldExposure = Schemas['FieldExposure'];
+export type PersonsQuestion = Schemas['PersonsQuestion'];
+export type Verification = Schemas['Verification'];
 export type Lock = Schemas['LockBody'];
 export type LockReason = Schemas['LockReason'];
 export type LockTarget = Schemas['TargetBody'];
+
+/** The client takes a pair for a list. */
+export type Incident = Omit<Schemas['Incident'], 'times'> & {
+  times: Omit<Schemas['IncidentTimes'], 'occurred_us'> & { occurred_us?: number[] | null };
+};
+export type IncidentCause = Schemas['IncidentCause'];
+export type IncidentMeasure = Schemas['IncidentMeasure'];
+export type AccountKind = Schemas['AccountKind'];
+export type OpenIncident = Schemas['OpenIncident'];
+export type UpdateIncident = Schemas['UpdateIncident'];
+export type ScopeOf = Schemas['ScopeOf'];
+export type ScopeVersion = Schemas['ScopeVersion'];
+export type Deadline = Schemas['Deadline'];
+export type NoticeProgress = Omit<Schemas['NoticeProgress'], 'reasons'> & { reasons: (string | number)[][] };
 /** What notices are written in. */
 export type Language = 'en' | 'es' | 'it';

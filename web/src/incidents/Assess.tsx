@@ -50,9 +50,10 @@ function Facts({ incident }: { incident: Incident }) {
   const [detected, setDetected] = useState(instant(times.detected_us));
   const [aware, setAware] = useState(instant(times.aware_us));
   const [contained, setContained] = useState(instant(times.contained_us));
-  const [measures, setMeasures] = useState(incident.measures);
+  // Untouched, they follow what is said elsewhere, as containing does.
+  const [chosen, setChosen] = useState<IncidentMeasure[] | null>(null);
+  const measures = chosen ?? incident.measures;
   const [isSaved, setSaved] = useState(false);
-  // Nothing said here yet follows what is said elsewhere, as containing does.
   const containedNow = contained ?? instant(times.contained_us);
   return (
     <Confirm
@@ -96,7 +97,7 @@ function Facts({ incident }: { incident: Incident }) {
             checked={measures.includes(measure)}
             onChange={(event) => {
               const isOn = event.currentTarget.checked;
-              setMeasures(MEASURES.filter((one) => (one === measure ? isOn : measures.includes(one))));
+              setChosen(MEASURES.filter((one) => (one === measure ? isOn : measures.includes(one))));
             }}
           />
         ))}

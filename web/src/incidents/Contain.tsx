@@ -18,6 +18,13 @@ import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
 import classes from './Incidents.module.css';
 
+/** What was shut out, and that the incident does not know of it yet. */
+interface Done extends Locked {
+  isMembers: boolean;
+  isEverybody: boolean;
+  isNoted: boolean;
+}
+
 interface ContainProps {
   incident: Incident;
   asked: { member?: string };
@@ -34,7 +41,7 @@ export function Contain({ incident, asked }: ContainProps) {
   const [isEverybody, setEverybody] = useState(false);
   const [places, setPlaces] = useState('');
   const [typed, setTyped] = useState('');
-  const [done, setDone] = useState<Locked | null>(null);
+  const [done, setDone] = useState<Done | null>(null);
 
   const targets: LockTarget[] = [
     ...(isEverybody ? [{ kind: 'everybody' } as const] : []),
@@ -49,17 +56,14 @@ export function Contain({ incident, asked }: ContainProps) {
       ),
   ];
 
-  const act = async (): Promise<Locked> => {
-    const locked = await lock(targets, incident.cause === 'drill' ? 'drill' : 'incident');
+  const note = (locked: Done) => {
     const measures = new Set<IncidentMeasure>(incident.measures);
-    if (chosen.length > 0) measures.add('locked');
-    if (isEverybody) measures.add('sessions');
-    // The lock holds whether or not the incident can be told that it does.
-    await updateIncident(incident.id, {
+    if (locked.isMembers) measures.add('locked');
+    if (locked.isEverybody) measures.add('sessions');
+    return updateIncident(incident.id, {
       ...(incident.times.contained_us ? {} : { contained_us: locked.at_ms * 1_000 }),
       measures: [...measures],
-    }).catch(() => undefined);
-    return locked;
+    });
   };
 
   return (
@@ -75,6 +79,18 @@ export function Contain({ incident, asked }: ContainProps) {
           {t('contain.done', { count: done.locks, time: format.duration(done.took_ms) })}
         </p>
       )}
+      {done && !done.isNoted && may('declare_incident') && (
+        <Confirm
+          label={t('contain.note')}
+          act={() => note(done)}
+          onDone={() => {
+            setDone({ ...done, isNoted: true });
+            queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
+          }}
+        >
+          <p className={page.lead}>{t('contain.note_text')}</p>
+        </Confirm>
+      )}
       <Locks locks={locks} />
       {incident.stage !== 'closed' && !may('lock') && <NotAllowed slim control="lock" />}
       {incident.stage !== 'closed' && may('lock') && (
@@ -82,11 +98,10 @@ export function Contain({ incident, asked }: ContainProps) {
           label={t('contain.contain')}
           color="red"
           ready={targets.length > 0 && typed.trim() === incident.service}
-          act={act}
+          act={() => lock(targets, incident.cause === 'drill' ? 'drill' : 'incident')}
           onDone={(made) => {
-            setDone(made);
+            setDone({ ...made, isMembers: chosen.length > 0, isEverybody, isNoted: false });
             setTyped('');
-            queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
             queryClient.invalidateQueries({ queryKey: locksQuery().queryKey });
           }}
         >

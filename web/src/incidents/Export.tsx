@@ -5,7 +5,13 @@ import { Button, Code, Group, Stack, TextInput } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { deadlinesQuery, incidentsQuery, noticeProgressQuery, updateIncident } from '../api/oversight';
+import {
+  deadlinesQuery,
+  incidentQuery,
+  incidentsQuery,
+  noticeProgressQuery,
+  updateIncident,
+} from '../api/oversight';
 import type { Incident } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
@@ -70,7 +76,11 @@ function Close({ incident }: { incident: Incident }) {
       label={t('package.close')}
       ready={typed.trim() === incident.service}
       act={() => updateIncident(incident.id, { close: true })}
-      onDone={() => queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey })}
+      onDone={() => {
+        // What a closed incident has no more is not asked for again.
+        for (const { queryKey } of [incidentsQuery(), incidentQuery(incident.id)])
+          queryClient.invalidateQueries({ queryKey, exact: true });
+      }}
     >
       <p className={page.lead}>{t('package.close_text')}</p>
       <TextInput

@@ -5,6 +5,7 @@ import { Button, Group, SegmentedControl, Skeleton, Stack } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import {
+  incidentQuery,
   incidentsQuery,
   noticeDraftQuery,
   noticeProgressQuery,
@@ -49,7 +50,8 @@ function Draft({ incident, version }: { incident: Incident; version: number }) {
   const memberName = useMemberName();
   const [language, setLanguage] = useState<Language>(reading);
   const [isSigned, setSigned] = useState(false);
-  const { data: draft, error, isPending } = useQuery(noticeDraftQuery(incident.id, language));
+  const draftQuery = noticeDraftQuery(incident.id, language);
+  const { data: draft, error, isPending } = useQuery(draftQuery);
   const by = draft?.signed_by;
   return (
     <Stack gap="md">
@@ -86,9 +88,14 @@ function Draft({ incident, version }: { incident: Incident; version: number }) {
           label={t(by ? 'notify.sign_second' : 'notify.sign')}
           color={by ? 'red' : undefined}
           act={() => signNotices(incident.id, language)}
-          onDone={() => {
+          onDone={({ signed }) => {
             setSigned(true);
-            queryClient.invalidateQueries({ queryKey: incidentsQuery().queryKey });
+            // Once they are published there is nothing left to draft, and something to count.
+            const next =
+              signed === 'published'
+                ? [incidentQuery(incident.id).queryKey, noticeProgressQuery(incident.id).queryKey]
+                : [draftQuery.queryKey];
+            for (const queryKey of next) queryClient.invalidateQueries({ queryKey, exact: true });
           }}
         >
           <p className={page.lead}>
@@ -111,7 +118,10 @@ function Sending({ incident }: { incident: number }) {
   const { data: versions, error } = useQuery({
     ...noticeProgressQuery(incident),
     refetchInterval: ({ state }) =>
-      state.data?.some(({ queued, in_flight }) => queued + in_flight > 0) ? EVERY_MS : false,
+      // Published and not counted yet, or not all sent.
+      state.data?.every(({ queued, in_flight }) => queued + in_flight === 0) && state.data.length > 0
+        ? false
+        : EVERY_MS,
   });
   return (
     <>

@@ -118,7 +118,7 @@ function Find({ incident, asked }: ScopeProps) {
   const ids = [...new Set(list.split(/\s*\n\s*/).filter(Boolean))];
   const isReady =
     kind === 'ledger'
-      ? from !== undefined && to !== undefined && from < to
+      ? from !== undefined && to !== undefined && microsOf(from) < microsOf(to)
       : ids.length > 0 && ids.length <= IDS_MAX && fields.length > 0;
   const what = (): ScopeOf =>
     kind === 'list'

@@ -17,6 +17,7 @@ import { useMay } from '../ui/may';
 import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
+import { useWaiting } from '../ui/waiting';
 import { RequestText } from './request';
 import classes from './Trust.module.css';
 
@@ -24,9 +25,8 @@ const EVERY_MS = 15_000;
 
 export function Approvals() {
   const { t } = useTranslation();
-  const { data, error, isPending } = useQuery({ ...disclosuresQuery(), refetchInterval: EVERY_MS });
+  const { data: waiting, error, isPending } = useWaiting(EVERY_MS);
   const [approving, setApproving] = useState<Disclosure | null>(null);
-  const waiting = data?.filter(({ is_for_me }) => is_for_me);
   return (
     <section className={page.panel} aria-label={t('approvals.list')} aria-busy={isPending}>
       <h2 className={page.subtitle}>{t('approvals.list')}</h2>

@@ -3,7 +3,7 @@
 import { Button, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Fragment, useState } from 'react';
-import { type Download, runDisclosure, withdrawDisclosure } from '../api/oversight';
+import { type Download, denyDisclosure, runDisclosure, withdrawDisclosure } from '../api/oversight';
 import { disclosuresQuery, projectsQuery } from '../api/queries';
 import type { Disclosure } from '../api/types';
 import { useTranslation } from '../i18n';
@@ -140,7 +140,11 @@ function Acts({ disclosure, onRun }: { disclosure: Disclosure; onRun: () => void
     mutationFn: () => withdrawDisclosure(disclosure.id),
     onSettled: () => queryClient.invalidateQueries({ queryKey: disclosuresQuery().queryKey }),
   });
-  const { id, state, is_mine } = disclosure;
+  const denying = useMutation({
+    mutationFn: () => denyDisclosure(disclosure.id),
+    onSettled: () => queryClient.invalidateQueries({ queryKey: disclosuresQuery().queryKey }),
+  });
+  const { id, state, is_mine, is_for_me } = disclosure;
   const isOpen = state === 'waiting' || state === 'ready' || state === 'running';
   return (
     <Group gap="xs" justify="flex-end" wrap="nowrap">
@@ -160,8 +164,20 @@ function Acts({ disclosure, onRun }: { disclosure: Disclosure; onRun: () => void
           {t('exports.withdraw')}
         </Button>
       )}
+      {/* Whoever may decide may also stop what was approved. */}
+      {is_for_me && (
+        <Button
+          size="compact-xs"
+          variant="default"
+          loading={denying.isPending}
+          aria-label={t('approvals.deny_of', { number: id })}
+          onClick={() => denying.mutate()}
+        >
+          {t('approvals.deny')}
+        </Button>
+      )}
       {state === 'done' && <ProofButton disclosure={id} />}
-      <ErrorNote error={withdrawing.error} />
+      <ErrorNote error={withdrawing.error ?? denying.error} />
     </Group>
   );
 }

@@ -16,7 +16,7 @@ import {
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { Fragment, lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
-import { disclosuresQuery, projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
+import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
 import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
@@ -25,6 +25,7 @@ import { type Page, type PagePath, usePages } from './pages';
 import { useProject, useProjectFormat } from './project';
 import classes from './Shell.module.css';
 import { useNow } from './time';
+import { useWaiting } from './waiting';
 
 // Layers that most visits never open wait until the page stands; the palette must open at once when asked,
 // so it is fetched before anybody asks.
@@ -184,8 +185,8 @@ const WAITING_EVERY_MS = 60_000;
 /** How many requests wait for the reader to decide. */
 function Waiting() {
   const { t } = useTranslation();
-  const { data = [] } = useQuery({ ...disclosuresQuery(), refetchInterval: WAITING_EVERY_MS, retry: false });
-  const count = data.filter(({ is_for_me }) => is_for_me).length;
+  const { data = [] } = useWaiting(WAITING_EVERY_MS);
+  const count = data.length;
   if (count === 0) return null;
   return (
     <span className={classes.badge} title={t('nav.waiting', { count })}>

@@ -1,6 +1,11 @@
 // The look of the console: deep-sea teal on cool greys, dense, with figures that line up. Colours that
 // charts and own styles use are the variables of tokens.css; this file gives the same to the components.
-import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from '@mantine/core';
+import {
+  type CSSVariablesResolver,
+  createTheme,
+  DEFAULT_THEME,
+  type MantineColorsTuple,
+} from '@mantine/core';
 
 const sea: MantineColorsTuple = [
   '#e9f6f8',
@@ -42,13 +47,18 @@ const dark: MantineColorsTuple = [
   '#071118',
 ];
 
+// The dark scheme's shade as it comes has white text at less than 4.5:1.
+const red = DEFAULT_THEME.colors.red.map((shade, at) =>
+  at === 7 ? '#c92a2a' : shade,
+) as unknown as MantineColorsTuple;
+
 export const theme = createTheme({
   primaryColor: 'sea',
   // Both carry white text at more than 4.5:1 and stand off their surfaces at more than 3:1. One text colour
   // for both, since the contrast of a filled button is worked out without knowing the scheme.
   primaryShade: { light: 8, dark: 7 },
   autoContrast: true,
-  colors: { sea, gray, dark },
+  colors: { sea, gray, dark, red },
   black: '#0e1f29',
   defaultRadius: 'md',
   radius: { xs: '3px', sm: '4px', md: '6px', lg: '10px', xl: '16px' },

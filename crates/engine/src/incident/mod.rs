@@ -131,6 +131,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Incident {
     #[serde(default)]
+    #[schema(required)]
     pub id: u32,
     pub cause: IncidentCause,
     pub stage: Stage,
@@ -142,6 +143,7 @@ pub struct Incident {
     /// The newest version whose notices were published; 0 when none was.
     pub published: u32,
     #[serde(default)]
+    #[schema(required)]
     pub scopes: Vec<ScopeVersion>,
 }
 

@@ -119,7 +119,6 @@ export type ExposureQuestion = Schemas['ExposureQuestion'];
 export type FieldExposure = Schemas['FieldExposure'];
 export type PersonsQuestion = Schemas['PersonsQuestion'];
 export type Verification = Schemas['Verification'];
-export type Lock = Schemas['LockBody'];
 export type LockReason = Schemas['LockReason'];
 export type LockTarget = Schemas['TargetBody'];
 

@@ -2383,14 +2383,14 @@ export interface components {
             account: components["schemas"]["AccountKind"];
             cause: components["schemas"]["IncidentCause"];
             /** Format: int32 */
-            id?: number;
+            id: number;
             measures: components["schemas"]["IncidentMeasure"][];
             /**
              * Format: int32
              * @description The newest version whose notices were published; 0 when none was.
              */
             published: number;
-            scopes?: components["schemas"]["ScopeVersion"][];
+            scopes: components["schemas"]["ScopeVersion"][];
             /** @description What those who are told know the product by. */
             service: string;
             stage: components["schemas"]["Stage"];

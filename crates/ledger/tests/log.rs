@@ -163,8 +163,18 @@ fn a_crash_at_any_moment_leaves_what_was_acknowledged() {
     }
 }
 
-#[test]
-fn a_copy_made_while_the_log_is_written_has_what_was_acknowledged_and_verifies() {
+/// Sets what it holds when it goes: whoever waits for that ends also when a test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Copies of a log made while many threads write to it, until its journal was rotated. Each has what was
+/// acknowledged before it was made, opens, goes on and verifies, whatever is done to it first.
+fn copies_under_load(before_opening: impl Fn(&Path)) {
     let place = Place::new();
     let log = place.open();
     let (acknowledged, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -185,6 +195,7 @@ fn a_copy_made_while_the_log_is_written_has_what_was_acknowledged_and_verifies()
                 }
             });
         }
+        let _ends = Ends(&is_over);
         // Until the journal's oldest file was removed.
         while oldest.len() < 2 {
             let copy = Place::new();
@@ -192,6 +203,7 @@ fn a_copy_made_while_the_log_is_written_has_what_was_acknowledged_and_verifies()
             std::fs::copy(place.0.path().join("seen"), copy.0.path().join("seen")).unwrap();
             log.copy_to(&copy.ledger()).unwrap();
             oldest.insert(file(&copy.ledger()));
+            before_opening(&copy.ledger());
             let copied = copy.open();
             let size = copied.size();
             assert!(size >= before, "{size} of {before}");
@@ -200,9 +212,31 @@ fn a_copy_made_while_the_log_is_written_has_what_was_acknowledged_and_verifies()
             let found = copy.verify();
             assert_eq!((found.entries, found.wrong), (size + 1, Vec::new()));
         }
-        is_over.store(true, Ordering::SeqCst);
     });
     assert!(oldest.into_iter().next_back() > Some(first), "the journal was rotated");
+}
+
+#[test]
+fn a_copy_made_while_the_log_is_written_has_what_was_acknowledged_and_verifies() {
+    copies_under_load(|_| {});
+}
+
+#[test]
+fn after_a_rotation_the_log_is_opened_from_full_tiles_and_the_journal_alone() {
+    copies_under_load(|ledger| {
+        let mut folders = vec![ledger.join("tile")];
+        while let Some(folder) = folders.pop() {
+            // A copy from before anything was published has none.
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                match path.extension() {
+                    Some(partial) if partial == "p" => std::fs::remove_dir_all(path).unwrap(),
+                    _ if path.is_dir() => folders.push(path),
+                    _ => {}
+                }
+            }
+        }
+    });
 }
 
 #[test]

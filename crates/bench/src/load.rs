@@ -100,6 +100,8 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
     if args.known {
         let requests: Vec<Vec<u8>> = events.everybody().chunks(2_000).map(request).collect();
         send(server.address, Arc::new(requests), 2, None).await?;
+        // What that left to do is not what is measured.
+        server.idle().await?;
     }
     let mut rendered = 0;
     let requests: Vec<Vec<u8>> = (0..args.events.div_ceil(args.size))
@@ -484,14 +486,14 @@ impl Events {
         mix(self.state)
     }
 
-    /// One small event of each person.
+    /// One small event of each person, with the organisation they belong to.
     fn everybody(&self) -> Vec<Vec<u8>> {
         (0..self.persons)
             .map(|person| {
                 let record = json!({"event": "Signed Up", "properties": {
                     "token": self.token, "time": self.now_ms - 3_600_000,
                     "distinct_id": format!("$device:{}", device(person)), "$device_id": device(person),
-                    "$insert_id": format!("first-{person}"),
+                    "$insert_id": format!("first-{person}"), "org_id": format!("org_{:05}", person % 20_000),
                 }});
                 record.to_string().into_bytes()
             })

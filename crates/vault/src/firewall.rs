@@ -16,8 +16,11 @@
 //!
 //! [`names`] knows what names say, [`shapes`] what values do, [`checks`] the checksums, [`reduce`] coarser forms.
 
+use std::borrow::Cow;
+
 use cofferdam_model::{Action, Class, Detector};
 use regex::Regex;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use crate::wire::Sent;
@@ -32,6 +35,13 @@ pub(crate) use shapes::masked as mask_name;
 
 use names::canonical;
 use shapes::Marks;
+
+/// Below so many events in a request hardly anything repeats.
+const FEW_EVENTS: usize = 16;
+/// Verdicts that one request remembers: some hundred kilobytes.
+const VERDICTS_KEPT: usize = 4_096;
+/// Longer texts hardly repeat, and hashing them costs.
+const VERDICT_TEXT_BYTES_MAX: usize = 96;
 
 /// What is to be done with one property.
 #[derive(Clone, PartialEq)]
@@ -95,12 +105,41 @@ pub(crate) fn judge(name: &str, value: &Value) -> Verdict {
 }
 
 /// Decides about one property of an event, of whose name `says` is known.
-pub(crate) fn judge_sent(name: &str, says: NameSays, value: &Sent<'_>) -> Verdict {
+fn judge_sent(name: &str, says: NameSays, value: &Sent<'_>) -> Verdict {
     match value {
         Sent::Null | Sent::Bool(_) => judge_rest(says),
         Sent::Number(number) => judge_number(says, number),
         Sent::Text(text) => judge_text(says, text),
         Sent::Nested(value) => judge_value(name, says, value),
+    }
+}
+
+/// Decides about the properties of one request, and about a text that comes again under the same kind of name only
+/// once: most texts of a batch do. What is secret or personal is judged each time, and so not kept here.
+pub(crate) struct Judge<'a> {
+    known: FxHashMap<(NameSays, &'a str), Verdict>,
+    /// Verdicts that are remembered at most; none where the request is too small for it to pay.
+    known_max: usize,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn of_events(count: usize) -> Judge<'a> {
+        Judge { known: FxHashMap::default(), known_max: if count < FEW_EVENTS { 0 } else { VERDICTS_KEPT } }
+    }
+
+    pub(crate) fn judge(&mut self, name: &str, says: NameSays, value: &Sent<'a>) -> Verdict {
+        let Sent::Text(Cow::Borrowed(text)) = *value else { return judge_sent(name, says, value) };
+        if self.known_max == 0 || text.len() > VERDICT_TEXT_BYTES_MAX {
+            return judge_text(says, text);
+        }
+        if let Some(verdict) = self.known.get(&(says, text)) {
+            return verdict.clone();
+        }
+        let verdict = judge_text(says, text);
+        if matches!(verdict.action, Action::Kept | Action::Reduced) && self.known.len() < self.known_max {
+            self.known.insert((says, text), verdict.clone());
+        }
+        verdict
     }
 }
 

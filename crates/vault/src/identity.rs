@@ -90,6 +90,10 @@ pub(crate) type Pid = [u8; 16];
 /// Ids remembered per process; at 40 bytes each this is about 80 MB.
 const CACHE_IDS_MAX: usize = 2_000_000;
 
+/// Transactions that a move is spread over, if they bring little: somebody waits for each of them. They take rows in
+/// the order of the index, so that more of them touch no more pages.
+const MOVES: usize = 400;
+
 /// What an id is the id of: equal texts of different kinds have different pseudonyms.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -164,8 +168,7 @@ pub(crate) struct IdentityMap {
 
 /// What the index by pid lacks, and the next numbers.
 struct Unindexed {
-    /// Rows that start a move; every transaction then takes a fiftieth of them along, or twice what it
-    /// brings.
+    /// Rows that start a move; every transaction then takes a small part of them along, or twice what it brings.
     many: usize,
     /// The next number of each project whose rows after the mark were read.
     next: HashMap<ProjectId, u32>,
@@ -197,7 +200,7 @@ impl Unindexed {
         if self.moving.is_empty() && self.recent.len() >= self.many {
             self.moving = std::mem::take(&mut self.recent);
         }
-        let at_once = self.many.div_ceil(50).max(2 * new);
+        let at_once = self.many.div_ceil(MOVES).max(2 * new);
         self.moving.iter().take(at_once).map(|((project, pid), subject)| (*project, *pid, *subject)).collect()
     }
 

@@ -403,6 +403,7 @@ impl Vault {
             project,
             keys: &keys,
             plan: self.plans.of(project),
+            judge: firewall::Judge::of_events(events.len()),
             place: arrival.address.and_then(|address| self.places.find(address)),
             quarantined: Vec::new(),
             sealed: Sealed { events: Vec::with_capacity(events.len()), ..Sealed::default() },
@@ -674,12 +675,13 @@ pub fn finds(name: &str, value: &serde_json::Value) -> Option<(Class, Detector)>
     firewall::finds(name, value)
 }
 
-/// A batch of events on its way through the door.
-struct Sealing<'a> {
+/// A batch of events on its way through the door; they borrow from the request's body.
+struct Sealing<'a, 'body> {
     vault: &'a Vault,
     project: ProjectId,
     keys: &'a ProjectKeys,
     plan: Arc<plan::Plan>,
+    judge: firewall::Judge<'body>,
     /// Where the request came from.
     place: Option<place::Place>,
     quarantined: Vec<quarantine::Value>,
@@ -690,8 +692,8 @@ struct Sealing<'a> {
     join_keys: Vec<(Pid, String)>,
 }
 
-impl Sealing<'_> {
-    fn seal(&mut self, event: ValidEvent<'_>, subject: SubjectNo, with_trail: bool) {
+impl<'body> Sealing<'_, 'body> {
+    fn seal(&mut self, event: ValidEvent<'body>, subject: SubjectNo, with_trail: bool) {
         let mut properties = Vec::with_capacity(event.properties.len());
         let mut trail = Vec::new();
         let mut overflow = serde_json::Map::new();
@@ -703,7 +705,7 @@ impl Sealing<'_> {
             }
             let entry = names.as_ref().and_then(|names| names.get(self.project, &name));
             let says = entry.map_or_else(|| firewall::name_says(&name), |entry| entry.says);
-            let verdict = self.plan.judge(&event.name, &name, &value, firewall::judge_sent(&name, says, &value));
+            let verdict = self.plan.judge(&event.name, &name, &value, self.judge.judge(&name, says, &value));
             let (name, has_column) = match entry {
                 Some(entry) if entry.covers(&verdict) => (name, true),
                 _ => {

@@ -97,7 +97,7 @@ pub(super) fn canonical(name: &str) -> String {
 }
 
 /// What a name alone says.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum NameSays {
     Secret,
     Token,

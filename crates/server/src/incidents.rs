@@ -38,6 +38,11 @@ pub(crate) fn router() -> Routes {
         .at(view, routes!(get_progress))
         .at(publish, routes!(pause_notices))
         .at(view, routes!(list_unreached))
+        .at(view, routes!(get_containment))
+        .at(Need::Do(Control::Lock), routes!(contain_incident))
+        .at(view, routes!(list_packages))
+        .at(Need::Do(Control::ListScope), routes!(download_package))
+        .at(Need::Account, routes!(list_alarms))
         // A list of ids is larger than any question.
         .merge(Routes::of_lists().at(declare, routes!(scope_incident)))
 }
@@ -222,6 +227,162 @@ async fn list_unreached(
     Path(IncidentPath { incident }): Path<IncidentPath>,
 ) -> Result<Json<UnreachedBody>> {
     Ok(Json(UnreachedBody { unreached: engine.unreached(&caller.member, incident).await? }))
+}
+
+// Containment.
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SuspectBody {
+    target: TargetBody,
+    /// Of a member or a token.
+    name: Option<String>,
+    /// How many disclosures of the scope name it.
+    disclosures: u64,
+    /// Why it would not be locked.
+    left_out: Option<LeftOut>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SuspectsBody {
+    /// What the newest scope names: members, sessions, tokens, grants, addresses.
+    suspects: Vec<SuspectBody>,
+    /// Members of the organisation: how many would have to sign in anew.
+    staff: u64,
+}
+
+/// What containing would lock: everything that the disclosures of the newest scope name.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/contain", params(("incident" = u32, Path)),
+    responses((status = OK, body = SuspectsBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_containment(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<SuspectsBody>> {
+    let (suspects, staff) = engine.suspects(&caller, incident).await?;
+    Ok(Json(SuspectsBody { suspects: suspects.into_iter().map(SuspectBody::from).collect(), staff }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContainBody {
+    /// Whatever the newest scope names; when nothing else is named it is meant.
+    #[serde(default)]
+    from_scope: bool,
+    /// These, too.
+    #[serde(default)]
+    targets: Vec<TargetBody>,
+    /// Who has to sign in anew.
+    #[serde(default)]
+    reset: Reset,
+    /// Members whose passkeys are removed, since they may be in other hands.
+    #[serde(default)]
+    suspect_passkeys: Vec<u32>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ContainedBody {
+    /// With what was done among its containments.
+    incident: Incident,
+    locks: Vec<ContainedLockBody>,
+    left_out: Vec<LeftOutBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ContainedLockBody {
+    /// Opened by two people: `POST /api/v1/locks/{lock}/open`.
+    lock: u64,
+    target: TargetBody,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LeftOutBody {
+    target: TargetBody,
+    why: LeftOut,
+}
+
+/// Stop it: lock, end streams, have staff sign in anew. One act, without anybody's approval, within a second.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/contain", params(("incident" = u32, Path)),
+    request_body = WithStepUp<ContainBody>,
+    responses((status = OK, body = ContainedBody), (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody)))]
+async fn contain_incident(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<ContainBody>,
+) -> Result<Json<ContainedBody>> {
+    let contain = body.read()?;
+    // On a task of its own: whoever hangs up does not leave it half done.
+    let act = tokio::spawn(async move { engine.contain(&caller, stepped_up, incident, contain).await });
+    let contained = act.await.map_err(|_| cofferdam_engine::Error::Interrupted)??;
+    Ok(Json(contained.into()))
+}
+
+// Packages.
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PackagesBody {
+    /// One for each project of the newest scope.
+    packages: Vec<PackageOffer>,
+}
+
+/// What can be downloaded of the newest scope, by project, and whose agreement it waits for.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/packages", params(("incident" = u32, Path)),
+    responses((status = OK, body = PackagesBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn list_packages(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<PackagesBody>> {
+    Ok(Json(PackagesBody { packages: engine.packages(&caller, incident).await? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PackageBody {
+    project: u32,
+    /// The age recipient (`age1…`) who alone can open the list of persons.
+    recipient: String,
+}
+
+/// A package: `scope.csv.age`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It takes a second
+/// person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
+/// an hour of that downloads it.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/packages", params(("incident" = u32, Path)),
+    request_body = WithStepUp<PackageBody>,
+    responses((status = OK, content_type = "application/octet-stream", body = String), (status = ACCEPTED, body = AskedBody),
+        (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn download_package(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<PackageBody>,
+) -> Result<Response> {
+    let recipient = cofferdam_engine::package_recipient(&body.recipient)?;
+    let project = ProjectId(body.project);
+    let begun =
+        tokio::spawn(async move { engine.download_package(&caller, stepped_up, incident, project, recipient).await });
+    match begun.await.map_err(|_| cofferdam_engine::Error::Interrupted)?? {
+        Agreed::Waits(asked) => Ok((StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response()),
+        Agreed::Given((name, pieces)) => {
+            Ok(crate::disclosures::download(&name, axum::body::Body::from_stream(ReceiverStream::new(pieces))))
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AlarmsBody {
+    /// Newest first; none for whom they are no business.
+    alarms: Vec<Alarm>,
+}
+
+/// What whoever is in charge must know now: limits that tripped and opened an incident which is not closed, and limits
+/// that refused somebody within the hour. Made to be asked for every few seconds.
+#[utoipa::path(get, path = "/api/v1/alarms", responses((status = OK, body = AlarmsBody)))]
+async fn list_alarms(State(engine): State<Arc<Engine>>, SignedIn(caller): SignedIn) -> Result<Json<AlarmsBody>> {
+    Ok(Json(AlarmsBody { alarms: engine.alarms(&caller).await? }))
 }
 
 // The commands.

@@ -18,8 +18,10 @@ use cofferdam_notice::outbox::{self, Outbox};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Engine, Error, Member, Result, refused};
+use crate::{Engine, Error, Member, Result, Rule, refused};
 
+mod alarm;
+mod contain;
 mod duties;
 mod notices;
 mod package;
@@ -27,6 +29,8 @@ mod post;
 mod scope;
 mod store;
 
+pub use alarm::{Alarm, AlarmKind};
+pub use contain::{Contain, Containment, LeftOut, Reset, Suspect};
 pub use duties::Deadline;
 pub use notices::{CodeAnswer, Draft, DraftText, Signed};
 pub use package::{PackageMade, package_recipient};
@@ -145,6 +149,22 @@ pub struct Incident {
     #[serde(default)]
     #[schema(required)]
     pub scopes: Vec<ScopeVersion>,
+    /// What was done to stop it, oldest first.
+    #[serde(default)]
+    #[schema(required)]
+    pub containments: Vec<Containment>,
+    /// The limit that opened it.
+    #[serde(default)]
+    pub trip: Option<IncidentTrip>,
+}
+
+/// A limit that tripped and opened an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentTrip {
+    pub trip: u32,
+    pub rule: Rule,
+    /// Who made it trip.
+    pub by_member: u32,
 }
 
 /// What opening an incident asks for.

@@ -32,6 +32,19 @@ pub struct PackageMade {
     pub opened: Option<(u64, u64)>,
 }
 
+/// A package that can be had of the newest scope.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PackageOffer {
+    pub project: u32,
+    pub name: String,
+    pub version: u32,
+    pub persons: u64,
+    /// The caller asked for it, and this waits for a second person.
+    pub waiting: Option<u64>,
+    /// A second person agreed: the caller can download it until then. RFC 3339, UTC.
+    pub agreed_until: Option<String>,
+}
+
 /// Reads the key that a package is encrypted to.
 ///
 /// # Errors

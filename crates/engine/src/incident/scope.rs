@@ -23,6 +23,9 @@ pub enum ScopeOf {
     /// Everything that was opened in this time, by one member or by all. Microseconds since 1970-01-01 UTC; the end
     /// is not part of it.
     Ledger { member: Option<u32>, from_us: i64, to_us: i64 },
+    /// Everything that was exposed by any of these accounts, sessions, tokens, addresses …: the question that the page
+    /// of exposure asks.
+    Exposure { question: ExposureQuestion },
     /// These persons and fields of theirs, which were lost elsewhere.
     List { project: ProjectId, ids: Vec<String>, fields: Vec<PersonalField> },
 }

@@ -34,6 +34,14 @@ impl Wish {
         }
     }
 
+    /// What it opens, that a factor is shown for.
+    fn opens(&self) -> Class {
+        match self {
+            Wish::ExportToken { .. } => Class::C3,
+            Wish::Unlock { .. } | Wish::Roles { .. } => Class::C0,
+        }
+    }
+
     /// In the ledger.
     fn number(&self) -> u64 {
         match self {
@@ -127,9 +135,9 @@ impl Engine {
 
     /// Agrees to what somebody else asked for: it happens.
     pub async fn agree(&self, caller: &Caller, stepped_up: SteppedUp, id: u64) -> Result<()> {
-        let request = stepped_up.request();
-        stepped_up.spend(caller, request, Class::C0)?;
         let (row, wish) = self.wish(caller, id).await?;
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, wish.opens())?;
         let asker = self.meta.member(row.asked_by).await?.ok_or(Error::NotFound("request"))?;
         let asker = self.member_of(asker).await?;
         let is_same = is_same_person(&asker, &caller.member) && !sabotage::is_out(16);
@@ -141,9 +149,9 @@ impl Engine {
 
     /// Does what the caller asked for and nobody else was there to agree to, once the hour is over.
     pub async fn go_alone(&self, caller: &Caller, stepped_up: SteppedUp, id: u64) -> Result<()> {
-        let request = stepped_up.request();
-        stepped_up.spend(caller, request, Class::C0)?;
         let (row, wish) = self.wish(caller, id).await?;
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, wish.opens())?;
         match row.due_us {
             Some(due_us) if row.asked_by == caller.member.id && self.now_us() >= due_us => {
                 self.carry_out(caller, &row, wish, Kind::SelfApproved).await

@@ -99,7 +99,7 @@ pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
 pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
 pub use sealing::{SealState, init_keys, rekey, root_wanted};
-pub use token::{NewToken, TokenCaller, TokenKind, TokenMade, TokenView};
+pub use token::{NewToken, TokenCaller, TokenKind, TokenMade, TokenUse, TokenView};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

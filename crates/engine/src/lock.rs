@@ -41,6 +41,13 @@ impl Network {
         Some(Network { address: masked(address, bits), bits })
     }
 
+    /// The network that an address is taken to be of: nobody here knows which provider has it.
+    pub fn around(address: IpAddr) -> Network {
+        let address = address.to_canonical();
+        let bits = if address.is_ipv4() { limits::TOKEN_NETWORK_BITS_V4 } else { limits::TOKEN_NETWORK_BITS_V6 };
+        Network { address: masked(address, bits), bits }
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.bits) == self.address

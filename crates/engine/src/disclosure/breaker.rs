@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
+use super::RunBy;
 use super::store::{Reserved, TripRow};
 use crate::{Caller, Engine, Error, Result, SteppedUp, refused};
 
@@ -235,9 +236,9 @@ impl Engine {
     }
 
     /// Stops somebody, or everybody of an organisation, and says so to whoever listens.
-    pub(crate) async fn trip(&self, caller: &Caller, rule: Rule) -> Result<()> {
-        let org = caller.member.org;
-        let member = if rule == Rule::Share { None } else { Some(caller.member.id) };
+    pub(crate) async fn trip(&self, by: &RunBy, rule: Rule) -> Result<()> {
+        let org = by.who.org;
+        let member = if rule == Rule::Share { None } else { Some(by.member) };
         let breakers = &self.disclosures.breakers;
         let already = breakers.open_for(org, member) == Some(rule);
         if already {
@@ -247,15 +248,15 @@ impl Engine {
         breakers.open.write().expect("never left half changed").push(Open { org, member, rule, trip: 0 });
         self.disclosures
             .stop(|run| run.is_personal && run.who.org == org && (member.is_none() || run.who.member == member));
-        let entry = Entry { purpose: rule as u64, ..caller.entry(self, Kind::BreakerTripped) };
+        let entry = Entry { purpose: rule as u64, ..by.entry(Kind::BreakerTripped) };
         let entry = self.ledger.append_async(entry).await?.seq.ok_or(Error::Interrupted)?;
         let row = TripRow {
             id: 0,
             org,
             rule: rule as i64,
             member,
-            by_member: caller.member.id,
-            by_person: self.person_print(&caller.member.email).to_vec(),
+            by_member: by.member,
+            by_person: by.person.to_vec(),
             entry,
             tripped_us,
             closed_us: None,
@@ -268,7 +269,7 @@ impl Engine {
         drop(open);
         tracing::warn!(trip, rule = ?rule, "a limit tripped");
         // Nobody may be listening.
-        let _ = breakers.told.send(Tripped { org, rule, trip, by_member: caller.member.id, at_us: tripped_us });
+        let _ = breakers.told.send(Tripped { org, rule, trip, by_member: by.member, at_us: tripped_us });
         Ok(())
     }
 

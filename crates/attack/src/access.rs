@@ -86,6 +86,25 @@ impl<'a> Somebody<'a> {
         Somebody::join(self.server, reply.json()["code"].as_str().context("no code")?, email)
     }
 
+    /// Somebody who approves: more than this member holds, so that an administrator agrees to the role.
+    pub(crate) fn steward(&self, admin: &Somebody<'a>, email: &str) -> Result<Somebody<'a>> {
+        let steward = self.invite(&["viewer"], email)?;
+        let roles = format!("/api/v1/members/{}/roles", steward.id()?);
+        let asked = self.act("PUT", &roles, &json!({"roles": ["data_steward"]}))?;
+        ensure!(asked.status == 202, "the role of a steward was given: {}", asked.status);
+        admin.agree(&asked)?;
+        Ok(steward)
+    }
+
+    /// Agrees to what somebody asked for.
+    pub(crate) fn agree(&self, asked: &Reply) -> Result<()> {
+        let waiting = asked.json()["waiting"].as_u64().or(asked.json()["asked"]["waiting"].as_u64());
+        let path = format!("/api/v1/waiting/{}/agree", waiting.context("nothing waits")?);
+        let agreed = self.act("POST", &path, &json!({}))?;
+        ensure!(agreed.status == 204, "nobody agreed: {} {}", agreed.status, code_of(&agreed));
+        Ok(())
+    }
+
     fn origin(&self) -> String {
         format!("http://localhost:{}", self.server.address().port())
     }
@@ -109,6 +128,15 @@ impl<'a> Somebody<'a> {
 
     fn sign(&self, challenge: &Value) -> Value {
         self.key.borrow_mut().sign(challenge, &self.origin())
+    }
+
+    /// The answer, also where none wants a factor shown.
+    pub(crate) fn try_act(&self, method: &str, path: &str, body: &Value) -> Result<Reply> {
+        let asked = self.send(method, path, body)?;
+        match code_of(&asked) == "step_up_required" {
+            true => self.with(method, path, body, &self.sign(&asked.json()["error"]["step_up"])),
+            false => Ok(asked),
+        }
     }
 
     pub(crate) fn act(&self, method: &str, path: &str, body: &Value) -> Result<Reply> {

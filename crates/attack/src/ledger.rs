@@ -16,8 +16,10 @@ use cofferdam_ledger::{Deadline, Entry, Intent, Kind, Log, Options, Pseudonym, S
 use cofferdam_model::{FieldSet, OrgId, PersonalField, ProjectId, limits};
 use serde_json::json;
 
+use crate::access::Somebody;
 use crate::bad_disk::{BadDisk, Mode};
-use crate::running::Running;
+use crate::disclosure::{listed, persons};
+use crate::running::{Reply, Running};
 use crate::{Case, Outcome, Stage};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -301,8 +303,9 @@ fn bad_disk(stage: &Stage) -> Result<Outcome> {
             match beside {
                 None => "a server with such a disk was not tried: mounting one needs root".to_owned(),
                 Some(Beside { ratio, answered, asked }) => format!(
-                    "a server whose ledger's disk fails takes in {:.0} % of the events it takes otherwise and answers \
-                     {answered} of {asked} look-ups",
+                    "a server whose ledger's disk fails, and that is asked for personal values all the time, takes in \
+                     {:.0} % of the events it takes otherwise beside as many that it answers, and answers {answered} of \
+                     {asked}",
                     ratio * 100.0
                 ),
             }
@@ -315,7 +318,7 @@ const INGEST_RATIO_MIN: f64 = 0.95;
 
 struct Beside {
     ratio: f64,
-    /// Look-ups of a person while nothing could be written down.
+    /// Reveals, own data and look-ups of a person while nothing could be written down.
     answered: u64,
     asked: u64,
 }
@@ -359,25 +362,52 @@ fn ingest_beside_a_broken_ledger(stage: &Stage) -> Result<Option<Beside>> {
             return Ok(None);
         };
         let server = Running::start(&stage.binary, &folder, &[])?;
-        let look_up = || -> Result<u16> {
-            let path = format!("/api/v1/projects/{}/persons/find", server.project);
-            Ok(server.ask("POST", &path, &json!({"address": "ada@attacked.example"}))?.status)
+        let owner = Somebody::owner(&server)?;
+        persons(&server, &server.token, "u", 3)?;
+        let person = listed(&owner, server.project)?.pop().context("a person")?;
+        let base = format!("/api/v1/projects/{}/persons", server.project);
+        // By its number; a passkey is shown for the first two.
+        let open = |at: u64| -> Result<Reply> {
+            match at {
+                0 => {
+                    let body = json!({"field": "email", "purpose": "support"});
+                    owner.try_act("POST", &format!("{base}/{person}/reveal"), &body)
+                }
+                1 => {
+                    let body = json!({"person": person, "purpose": "subject_access", "format": "ndjson"});
+                    owner.try_act("POST", &format!("{base}/access"), &body)
+                }
+                _ => owner.send("POST", &format!("{base}/find"), &json!({"address": "u1@attacked.example"})),
+            }
         };
-        requests(&server, span)?;
-        ensure!(look_up()? == 200, "a look-up is answered when it is written down");
-        before += requests(&server, span)?;
-        small.fail()?;
-        after += requests(&server, span)?;
-        for _ in 0..3 {
-            asked += 1;
-            answered += u64::from(look_up()? == 200);
+        for at in 0..3 {
+            let reply = open(at)?;
+            ensure!(reply.status == 200, "it is answered when it is written down: {}", reply.status);
         }
+        requests(&server, span, || Ok(()))?;
+        let mut at = 0;
+        let mut beside = || -> Result<bool> {
+            at += 1;
+            // Look-ups have a limit of their own.
+            let reply = open(at % 2)?;
+            let text = String::from_utf8_lossy(&reply.body).into_owned();
+            Ok(reply.status == 200 || text.contains("@attacked.example"))
+        };
+        before += requests(&server, span, || beside().map(drop))?;
+        small.fail()?;
+        after += requests(&server, span, || {
+            asked += 1;
+            answered += u64::from(beside()?);
+            Ok(())
+        })?;
+        asked += 1;
+        answered += u64::from(open(2)?.status == 200);
     }
     Ok(Some(Beside { ratio: after as f64 / before.max(1) as f64, answered, asked }))
 }
 
-/// Requests of 100 events that a server takes from four senders in a time.
-fn requests(server: &Running, span: Duration) -> Result<u64> {
+/// Requests with a hundred events that four senders send within a span, while something else goes on as often as it can.
+fn requests(server: &Running, span: Duration, mut beside: impl FnMut() -> Result<()>) -> Result<u64> {
     let batch: Vec<serde_json::Value> =
         (0..100).map(|at| server.event(&format!("p{at}"), json!({"plan": "gold"}))).collect();
     let body = serde_json::Value::from(batch).to_string();
@@ -392,6 +422,11 @@ fn requests(server: &Running, span: Duration) -> Result<u64> {
     };
     std::thread::scope(|scope| {
         let senders: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
+        while Instant::now() < until {
+            beside()?;
+            // As often in both: what is refused at once is no load.
+            std::thread::sleep(Duration::from_millis(20));
+        }
         senders.into_iter().map(|sender| sender.join().map_err(|_| anyhow::anyhow!("a sender ended"))?).sum()
     })
 }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -185,6 +186,9 @@ pub(crate) enum Part {
         log: PathBuf,
         /// Of a thousand mails, how many meet each fault
         faults: u64,
+        /// Where one mail of so many is kept, by its number
+        mails: PathBuf,
+        every: usize,
     },
     Sender {
         folder: PathBuf,
@@ -193,6 +197,9 @@ pub(crate) enum Part {
     },
 }
 
+/// What signs the mails, and how many were accepted and refused for good in the end.
+const KEYS: &str = "keys";
+const ENDED: &str = "ended";
 const SILENCE: Duration = Duration::from_millis(400);
 const CONNECTIONS: usize = 8;
 
@@ -200,19 +207,24 @@ pub(crate) fn play(part: Part) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match part {
-            Part::Sink { log, faults } => play_sink(&log, faults).await,
+            Part::Sink { log, faults, mails, every } => play_sink(&log, faults, &mails, every).await,
             Part::Sender { folder, port, count } => play_sender(&folder, port, count).await,
         }
     })
 }
 
 #[expect(clippy::print_stdout, reason = "the parent reads the port")]
-async fn play_sink(log: &Path, faults: u64) -> Result<()> {
+async fn play_sink(log: &Path, faults: u64, mails: &Path, every: usize) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     let file = Mutex::new(std::fs::File::create(log)?);
     let faults = Faults { each_per_mille: faults, seed: 89, silence: 2 * SILENCE };
+    let (mails, count) = (mails.to_owned(), AtomicUsize::new(0));
     let keep = move |one: sink::Taken| {
+        let at = count.fetch_add(1, Ordering::Relaxed);
+        if at.is_multiple_of(every) {
+            std::fs::write(mails.join(at.to_string()), &one.mail).expect("a mail can be written");
+        }
         let mail = String::from_utf8_lossy(&one.mail);
         let id = header(&mail, "Message-ID").unwrap_or("none");
         let line = format!("{}\t{id}\t{}\n", one.to, if one.is_answered { "answered" } else { "closed" });
@@ -226,8 +238,10 @@ async fn play_sink(log: &Path, faults: u64) -> Result<()> {
 /// Addresses that are made of numbers.
 struct Numbered;
 
+/// Every eightieth has gone: the relay refuses it for good.
 fn address(number: u32) -> String {
-    format!("p{number}@d{}.example", number % 97)
+    let word = if number.is_multiple_of(80) { "gone" } else { "p" };
+    format!("{word}{number}@d{}.example", number % 97)
 }
 
 impl Recipients for Numbered {
@@ -270,8 +284,8 @@ async fn play_sender(folder: &Path, port: u16, count: u32) -> Result<()> {
         retry_first: Duration::from_millis(20),
         attempts_max: 1_000,
     };
-    let mailer =
-        Arc::new(Mailer::new(outbox.clone(), relay, sender("Shop")?, Keys::generate()?, pace, Arc::new(now_us)));
+    let keys = Keys::from_bytes(&std::fs::read(folder.join(KEYS))?)?;
+    let mailer = Arc::new(Mailer::new(outbox.clone(), relay, sender("Shop")?, keys, pace, Arc::new(now_us)));
     let running = {
         let mailer = mailer.clone();
         tokio::spawn(async move { mailer.run(Arc::new(Numbered)).await })
@@ -281,6 +295,8 @@ async fn play_sender(folder: &Path, port: u16, count: u32) -> Result<()> {
         if progress.queued + progress.leased == 0 {
             mailer.stop();
             running.await?;
+            let ended = format!("{} {}", progress.accepted, progress.bounced);
+            std::fs::write(folder.join(ENDED), ended)?;
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -318,10 +334,36 @@ fn read_log(path: &Path) -> Result<Log> {
     Ok(log)
 }
 
+/// How many of the kept mails have two signatures that another implementation verifies, of how many; none where that is
+/// not installed.
+fn verified(mails: &Path, records: &Path) -> Result<Option<(usize, usize)>> {
+    let venv = std::env::var_os("COFFERDAM_VENV").map_or_else(|| PathBuf::from("target/venv"), PathBuf::from);
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        return Ok(None);
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/notices/verify.py");
+    let (mut good, mut all) = (0, 0);
+    for mail in std::fs::read_dir(mails)? {
+        let output = Command::new(&python).arg(&script).arg(mail?.path()).arg(records).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        good += usize::from(output.stdout == b"ed25519-sha256 True\nrsa-sha256 True\n");
+        all += 1;
+    }
+    Ok(Some((good, all)))
+}
+
 fn killed(stage: &Stage) -> Result<Outcome> {
-    let (count, kills) = if stage.is_full { (100_000_u32, 10_usize) } else { (600, 3) };
-    let log = stage.folder.join("taken");
-    let mut relay = played(&["sink", &log.display().to_string(), "17"])?;
+    let (count, kills, sample) = if stage.is_full { (100_000_u32, 10_usize, 100) } else { (600, 2, 5) };
+    let (log, mails, records) = (stage.folder.join("taken"), stage.folder.join("mails"), stage.folder.join("records"));
+    std::fs::create_dir(&mails)?;
+    let keys = Keys::generate()?;
+    std::fs::write(stage.folder.join(KEYS), &*keys.to_bytes()?)?;
+    let published = keys.records("attacked.example")?.map(|(name, value)| format!("{name}\t{value}\n"));
+    std::fs::write(&records, published.concat())?;
+    let every = (count as usize / sample).to_string();
+    let words = ["sink", &log.display().to_string(), "13", &mails.display().to_string(), &every];
+    let mut relay = played(&words)?;
     let mut line = String::new();
     BufReader::new(relay.0.stdout.take().context("the relay's output is a pipe")?).read_line(&mut line)?;
     let port = line.trim();
@@ -347,7 +389,12 @@ fn killed(stage: &Stage) -> Result<Outcome> {
     drop(relay);
 
     let found = read_log(&log)?;
-    let wanted: BTreeSet<String> = (1..=count).map(address).collect();
+    let (gone, wanted): (BTreeSet<String>, BTreeSet<String>) =
+        (1..=count).map(address).partition(|to| to.starts_with("gone"));
+    let ended = std::fs::read_to_string(stage.folder.join(ENDED))?;
+    let is_counted = ended == format!("{} {}", wanted.len(), gone.len());
+    let signatures = verified(&mails, &records)?;
+    let is_signed = signatures.is_none_or(|(good, all)| good == all && all > 0);
     let lost = wanted.iter().filter(|to| !found.by_address.contains_key(*to)).count();
     let wrong = found.by_address.keys().filter(|to| !wanted.contains(*to)).count();
     let sent: usize = found.by_address.values().map(Vec::len).sum();
@@ -357,11 +404,18 @@ fn killed(stage: &Stage) -> Result<Outcome> {
     let after_kills = repeated.saturating_sub(found.closed);
     let most = kills * (UNRECORDED_MAX + CONNECTIONS);
     Ok(Outcome {
-        is_through: lost + wrong + unequal > 0 || after_kills > most,
+        is_through: lost + wrong + unequal > 0 || after_kills > most || !is_counted || !is_signed,
         figure: format!(
             "{count} notices, {kills} kills: {lost} lost, {wrong} to others, {repeated} repeated ({} unanswered, {after_kills} \
-             after kills of at most {most}), {unequal} under another Message-ID; {:.0} a second, {:.1} s with starts",
+             after kills of at most {most}), {unequal} under another Message-ID; {} of those that are gone {}; signatures \
+             of {}; {:.0} a second, {:.1} s with starts",
             found.closed,
+            gone.len(),
+            if is_counted { "listed" } else { "not listed rightly" },
+            match signatures {
+                None => "no mail looked at: dkimpy is not installed".to_owned(),
+                Some((good, all)) => format!("{good} of {all} mails verified by dkimpy"),
+            },
             sent as f64 / sending.as_secs_f64(),
             started.elapsed().as_secs_f64(),
         ),

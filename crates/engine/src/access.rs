@@ -62,8 +62,9 @@ impl Engine {
         let subject = self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?;
         let person = self.vault.merges(project.id).canonical(subject);
         let slot = self.disclosures.slot()?;
-        let row = self.single(caller, project, request, RowKind::Access, b"").await?;
-        self.reserve(caller, &row, &bitmap([person]), false).await?;
+        let by = self.member_runs(caller);
+        let row = self.single(&by, project, request, RowKind::Access, b"").await?;
+        self.reserve(&by, &row, &bitmap([person]), false).await?;
         let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
         let run = Run::new(row.id, project, caller.who(), true, context).once();
         self.stream(Arc::new(run), slot, None, move |out| write_person(out, person, format)).await
@@ -82,7 +83,7 @@ fn write_person(out: &mut Outlet, person: SubjectNo, format: AccessFormat) -> Re
     let mut rows = 0;
     let mut write = |out: &mut Outlet, text: String, more: u64| {
         rows += more;
-        out.write(Zeroizing::new(text.into_bytes()), more)
+        out.write(Zeroizing::new(text.into_bytes()), more, 1)
     };
     write(out, format.head(&name(person), &project, &utc_text(engine.now_us()), seq), 0)?;
     for subject in disclosed.subjects() {
@@ -115,7 +116,7 @@ fn write_person(out: &mut Outlet, person: SubjectNo, format: AccessFormat) -> Re
         Some(error) => return Err(error),
         None => walked.map_err(crate::ask::refusal)?,
     }
-    out.write(Zeroizing::new(format.tail(rows).into_bytes()), 0)
+    out.write(Zeroizing::new(format.tail(rows).into_bytes()), 0, 0)
 }
 
 impl AccessFormat {

@@ -19,13 +19,30 @@ use crate::{Engine, Error, ExposureQuestion, Member, Result, refused};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub enum Wish {
-    Unlock { lock: u64 },
-    Roles { member: u32, roles: Vec<Role> },
-    ExportToken { token: u64 },
+    Unlock {
+        lock: u64,
+    },
+    Roles {
+        member: u32,
+        roles: Vec<Role>,
+    },
+    ExportToken {
+        token: u64,
+    },
     /// The list of persons that a question about exposure finds. Accounts go by their pseudonyms in it.
-    ListPersons { project: u32, question: ExposureQuestion, field: Option<String>, is_confirmed: bool },
+    ListPersons {
+        project: u32,
+        question: ExposureQuestion,
+        field: Option<String>,
+        is_confirmed: bool,
+    },
     /// The list of persons whom an incident concerns, encrypted to a key.
-    Package { incident: u32, version: u32, project: u32, recipient: String },
+    Package {
+        incident: u32,
+        version: u32,
+        project: u32,
+        recipient: String,
+    },
 }
 
 /// What takes a second person's agreement, and is done by whoever asked once there is one.
@@ -43,6 +60,14 @@ impl Wish {
             Wish::Roles { .. } => Control::ApproveRoles,
             Wish::ExportToken { .. } => Control::ManageExportTokens,
             Wish::ListPersons { .. } | Wish::Package { .. } => Control::ListScope,
+        }
+    }
+
+    /// What it opens, that a factor is shown for.
+    fn opens(&self) -> Class {
+        match self {
+            Wish::ExportToken { .. } => Class::C3,
+            Wish::Unlock { .. } | Wish::Roles { .. } => Class::C0,
         }
     }
 
@@ -167,9 +192,9 @@ impl Engine {
 
     /// Agrees to what somebody else asked for: it happens.
     pub async fn agree(&self, caller: &Caller, stepped_up: SteppedUp, id: u64) -> Result<()> {
-        let request = stepped_up.request();
-        stepped_up.spend(caller, request, Class::C0)?;
         let (row, wish) = self.wish(caller, id).await?;
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, wish.opens())?;
         let asker = self.meta.member(row.asked_by).await?.ok_or(Error::NotFound("request"))?;
         let asker = self.member_of(asker).await?;
         let is_same = is_same_person(&asker, &caller.member) && !sabotage::is_out(16);
@@ -181,9 +206,9 @@ impl Engine {
 
     /// Does what the caller asked for and nobody else was there to agree to, once the hour is over.
     pub async fn go_alone(&self, caller: &Caller, stepped_up: SteppedUp, id: u64) -> Result<()> {
-        let request = stepped_up.request();
-        stepped_up.spend(caller, request, Class::C0)?;
         let (row, wish) = self.wish(caller, id).await?;
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, wish.opens())?;
         match row.due_us {
             Some(due_us) if row.asked_by == caller.member.id && self.now_us() >= due_us => {
                 self.carry_out(caller, &row, wish, Kind::SelfApproved).await

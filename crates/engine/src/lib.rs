@@ -72,8 +72,8 @@ pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
 pub use disclosure::{
-    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Pieces, Progress,
-    Purpose, Revealed, RevealedValue, Rule, Trip, What,
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Pieces,
+    Progress, Purpose, Revealed, RevealedValue, Rule, Trip, What,
 };
 pub use exposure::{
     Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure,
@@ -100,7 +100,7 @@ pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
 pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
 pub use sealing::{SealState, init_keys, rekey, root_wanted};
-pub use token::{NewToken, TokenCaller, TokenKind, TokenMade, TokenView};
+pub use token::{NewToken, TokenCaller, TokenKind, TokenMade, TokenUse, TokenView};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -44,6 +44,13 @@ impl Network {
         Some(Network { address: masked(address, bits), bits })
     }
 
+    /// The network that an address is taken to be of: nobody here knows which provider has it.
+    pub fn around(address: IpAddr) -> Network {
+        let address = address.to_canonical();
+        let bits = if address.is_ipv4() { limits::TOKEN_NETWORK_BITS_V4 } else { limits::TOKEN_NETWORK_BITS_V6 };
+        Network { address: masked(address, bits), bits }
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.bits) == self.address
@@ -139,7 +146,9 @@ impl LockTarget {
     /// What an entry about a lock on it is.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            LockTarget::Member(_) | LockTarget::Session(_) | LockTarget::Token(_) | LockTarget::Grant(_) => Kind::Locked,
+            LockTarget::Member(_) | LockTarget::Session(_) | LockTarget::Token(_) | LockTarget::Grant(_) => {
+                Kind::Locked
+            }
             LockTarget::Reset(_) | LockTarget::AllMembers => Kind::AllReset,
             LockTarget::Address(_) | LockTarget::Seen(_) | LockTarget::Network(_) => Kind::AddressBlocked,
         }
@@ -565,7 +574,8 @@ mod tests {
         let misses = [
             LockTarget::Seen(Pseudonym([9; 16])),
             LockTarget::Reset(9),
-            LockTarget::Member(9), LockTarget::Session(3),
+            LockTarget::Member(9),
+            LockTarget::Session(3),
             LockTarget::Token(9),
             network("192.0.2.128/25"),
         ];

@@ -3,17 +3,23 @@
 //! A project's public token, which SDKs carry, can only send events and is not one of these. A token is shown once, and
 //! only a keyed hash of it is stored; looking one up writes nothing. It can be bound to a network of addresses. When it
 //! is exchanged the old one is good for [`limits::TOKEN_GRACE_SECONDS`] more; when it is revoked, not at all.
+//!
+//! A token that exports ([`crate::disclosure`]) runs one definition that two people agreed to. It always has a network,
+//! is over after [`limits::EXPORT_TOKEN_DAYS_MAX`] days, and whoever shows it from two networks within
+//! [`limits::TOKEN_NETWORKS_SECONDS`], the right one among them or not, has it revoked.
 
 use std::net::IpAddr;
 
-use cofferdam_ledger::Kind;
-use cofferdam_model::{Class, OrgId, ProjectId, Role, Roles, limits};
+use cofferdam_ledger::{Entry, Kind};
+use cofferdam_model::policy::{Control, may};
+use cofferdam_model::{Class, Decision, OrgId, ProjectId, Role, Roles, limits, sabotage};
 use cofferdam_query::calendar::utc_text;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::approval::{Asked, Wish};
-use crate::lock::Network;
+use crate::disclosure::{DisclosureRequest, spent};
+use crate::lock::{LockReason, Network};
 use crate::member::{Caller, SteppedUp};
 use crate::meta::TokenRow;
 use crate::{Engine, Error, Project, Result, random_hex, refused};
@@ -24,7 +30,7 @@ use crate::{Engine, Error, Project, Result, random_hex, refused};
 pub enum TokenKind {
     /// Asks questions whose answers are aggregates.
     Query = 1,
-    /// Fetches one approved export. It takes a second person.
+    /// Runs one export. It takes a second person.
     Export = 2,
 }
 
@@ -57,10 +63,17 @@ pub struct TokenCaller {
     pub made_us: i64,
 }
 
+/// What a new token is for.
+pub enum TokenUse {
+    Query,
+    /// Exactly this export.
+    Export(DisclosureRequest),
+}
+
 /// What a new token shall be.
 pub struct NewToken {
     pub name: String,
-    pub kind: TokenKind,
+    pub is_for: TokenUse,
     pub days: u32,
     /// Addresses it may come from: `192.0.2.0/24`.
     pub network: Option<String>,
@@ -91,6 +104,9 @@ pub enum TokenMade {
     Asked { number: u64, asked: Asked },
 }
 
+/// Under which what a token exports is sealed.
+const EXPORT: &str = "export of a token";
+
 /// What every token starts with, so that scanners for secrets know it.
 const PREFIX: &str = "cofferdam_";
 
@@ -103,12 +119,26 @@ impl Engine {
         project: &Project,
         new: NewToken,
     ) -> Result<TokenMade> {
-        let request = stepped_up.request();
-        stepped_up.spend(caller, request, Class::C0)?;
+        let (kind, days_max, export) = match new.is_for {
+            TokenUse::Query => (TokenKind::Query, limits::TOKEN_DAYS_MAX, None),
+            TokenUse::Export(export) => {
+                let export = export.checked()?;
+                export.check_bound(TokenKind::Export.roles())?;
+                (TokenKind::Export, limits::EXPORT_TOKEN_DAYS_MAX, Some(export))
+            }
+        };
+        let newest_us = spent(caller, stepped_up, export.as_ref().map_or(Class::C0, DisclosureRequest::opens))?;
         let name = crate::account::check_name(&new.name)?;
-        if !(1..=limits::TOKEN_DAYS_MAX).contains(&new.days) {
-            let message = format!("a token is good for 1 to {} days", limits::TOKEN_DAYS_MAX);
+        if !(1..=days_max).contains(&new.days) {
+            let message = format!("such a token is good for 1 to {days_max} days");
             return refused("invalid_expiry", message, None);
+        }
+        if export.is_some() {
+            if new.network.is_none() {
+                let hint = Some("name the one that the program runs in, such as 192.0.2.0/24");
+                return refused("network_needed", "a token that exports is bound to a network", hint);
+            }
+            self.check_held(caller, newest_us).await?;
         }
         let network = match new.network.as_deref().map(Network::parse) {
             Some(None) => return refused("invalid_network", "this is no network", Some("write 192.0.2.0/24")),
@@ -122,12 +152,12 @@ impl Engine {
         }
         let (token, print) = self.new_token();
         let now_us = self.now_us();
-        let is_approved = new.kind == TokenKind::Query;
+        let is_approved = export.is_none();
         let row = TokenRow {
             number: 0,
             org: project.org,
             project: project.id,
-            kind: new.kind as i64,
+            kind: kind as i64,
             name: name.to_owned(),
             print: print.to_vec(),
             old_until_us: 0,
@@ -139,16 +169,40 @@ impl Engine {
             revoked_us: None,
             used_us: None,
         };
-        let number = self.meta.insert_token(&row).await?;
+        let sealed = export.map(|export| {
+            let json = export.json();
+            move |number: u64| self.vault.seal_secret(EXPORT, number as u32, &json)
+        });
+        let seal = sealed.as_ref().map(|seal| seal as &(dyn Fn(u64) -> Vec<u8> + Sync));
+        let number = self.meta.insert_token(&row, seal).await?;
         let mut entry = caller.entry(self, Kind::TokenMade);
         entry.token = Some(self.token_pseudonym(number));
-        (entry.object, entry.purpose) = (u64::from(project.id.0), new.kind as u64);
+        (entry.object, entry.purpose) = (u64::from(project.id.0), kind as u64);
         self.ledger.append_async(entry).await?;
         if is_approved {
             return Ok(TokenMade::Ready { number, token });
         }
         let asked = self.ask_second(caller, Wish::ExportToken { token: number }, None).await?;
         Ok(TokenMade::Asked { number, asked })
+    }
+
+    /// The export that a token runs.
+    pub(crate) async fn export_of(&self, number: u64) -> Result<DisclosureRequest> {
+        let sealed = self.meta.export_of_token(number).await?.ok_or(Error::NotFound("export"))?;
+        let json = self.vault.open_secret(EXPORT, number as u32, &sealed)?;
+        serde_json::from_slice(&json).map_err(|_| Error::Interrupted)
+    }
+
+    /// What a token of the caller's organisation exports, for whoever makes such tokens, agrees to them or oversees.
+    ///
+    /// # Errors
+    /// When there is none, or the caller may not see it.
+    pub async fn token_export(&self, caller: &Caller, number: u64) -> Result<DisclosureRequest> {
+        let is_shown = [Control::ManageExportTokens, Control::ReadLedger]
+            .into_iter()
+            .any(|control| may(caller.member.roles, control) != Decision::Deny);
+        let row = self.meta.token(number).await?.filter(|row| is_shown && row.org == caller.member.org);
+        self.export_of(row.ok_or(Error::NotFound("token"))?.number).await
     }
 
     fn new_token(&self) -> (String, [u8; 32]) {
@@ -207,11 +261,17 @@ impl Engine {
 
     pub async fn revoke_token(&self, caller: &Caller, project: &Project, number: u64) -> Result<()> {
         self.token_of(project, number).await?;
-        self.meta.revoke_token(number, self.now_us()).await?;
+        self.end_token(number).await?;
         let mut entry = caller.entry(self, Kind::TokenRevoked);
         entry.token = Some(self.token_pseudonym(number));
         self.ledger.append_async(entry).await?;
         Ok(())
+    }
+
+    /// Ends a token, and what runs by it.
+    async fn end_token(&self, number: u64) -> Result<()> {
+        self.disclosures.stop(|run| run.who.token == Some(number));
+        Ok(self.meta.revoke_token(number, self.now_us()).await?)
     }
 
     /// Whose token it is.
@@ -226,7 +286,8 @@ impl Engine {
         let row = self.meta.token_by_print(&print).await?.ok_or(Error::NotSignedIn)?;
         let now_us = self.now_us();
         let is_old = row.print != print && now_us > row.old_until_us;
-        if !row.is_approved || row.revoked_us.is_some() || now_us >= row.expires_us || is_old {
+        let is_over = now_us >= row.expires_us && !sabotage::is_out(30);
+        if !row.is_approved || row.revoked_us.is_some() || is_over || is_old {
             return Err(Error::NotSignedIn);
         }
         let kind = TokenKind::of_number(row.kind).ok_or(Error::NotSignedIn)?;
@@ -241,8 +302,12 @@ impl Engine {
             made_us: row.made_us,
         };
         self.check_unlocked(&caller.who())?;
+        if kind == TokenKind::Export {
+            self.check_one_network(&caller).await?;
+        }
         let network = row.network.as_deref().and_then(Network::parse);
-        if network.is_some_and(|network| !ip.is_some_and(|ip| network.contains(ip))) {
+        let is_elsewhere = network.is_some_and(|network| !ip.is_some_and(|ip| network.contains(ip)));
+        if is_elsewhere && !sabotage::is_out(30) {
             self.ledger.append_async(caller.entry(self, Kind::TokenRefused)).await?;
             return Err(Error::NotSignedIn);
         }
@@ -250,5 +315,21 @@ impl Engine {
             self.meta.touch_token(row.number, now_us).await?;
         }
         Ok(caller)
+    }
+
+    /// Ends a token that comes from a second network: it is in two places, and belongs in one.
+    async fn check_one_network(&self, caller: &TokenCaller) -> Result<()> {
+        let network = caller.ip.map_or_else(String::new, |ip| Network::around(ip).to_string());
+        let print = self.vault.fingerprint("token network", network.as_bytes());
+        let now_us = self.now_us();
+        let after_us = now_us - limits::TOKEN_NETWORKS_SECONDS * 1_000_000;
+        if self.meta.token_came(caller.number, &print, now_us, after_us).await? || sabotage::is_out(30) {
+            return Ok(());
+        }
+        self.end_token(caller.number).await?;
+        tracing::warn!(token = caller.number, "a token came from two networks, and is revoked");
+        let entry = Entry { purpose: LockReason::Breaker as u64, ..caller.entry(self, Kind::TokenRevoked) };
+        self.ledger.append_async(entry).await?;
+        Err(Error::NotSignedIn)
     }
 }

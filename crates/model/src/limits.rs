@@ -225,6 +225,14 @@ pub const JOINING_MAX: usize = 10_000;
 pub const TOKENS_MAX: usize = 100;
 /// How long a token is good for, in days.
 pub const TOKEN_DAYS_MAX: u32 = 365;
+/// The same of one that runs an export, and how often it does in a day: hourly is as fresh as anybody needs it.
+pub const EXPORT_TOKEN_DAYS_MAX: u32 = 30;
+pub const EXPORT_TOKEN_RUNS_DAY_MAX: u32 = 24;
+/// A token of an export that comes from two networks within this is revoked, in seconds: no program moves so fast.
+pub const TOKEN_NETWORKS_SECONDS: i64 = 600;
+/// What counts as one network there, in leading bits: what a provider gives to one site.
+pub const TOKEN_NETWORK_BITS_V4: u8 = 24;
+pub const TOKEN_NETWORK_BITS_V6: u8 = 48;
 /// How long a token is good for after it was exchanged, in seconds: until whoever uses it has the new one.
 pub const TOKEN_GRACE_SECONDS: i64 = 60;
 /// Locks of one organisation, and targets of one act: a network is one.

@@ -172,18 +172,12 @@ pub fn history(input: &Input<'_>, each: impl FnMut(Vec<EventFound>) -> Result<()
     lists::history(input, each)
 }
 
-/// Hands over every event of a range that is meant, of at most `subjects_max` subjects at a time.
+/// Hands over every event of a range that is meant, of at most as many subjects at a time as there is room for.
 ///
 /// # Errors
 /// When the question is wrong, the events cannot be read, or whoever takes them ends it.
-pub fn export(
-    input: &Input<'_>,
-    range: DateRange,
-    matching: &EventMatch,
-    subjects_max: usize,
-    out: &mut dyn Export,
-) -> Result<()> {
-    lists::export(input, range, matching, subjects_max, out)
+pub fn export(input: &Input<'_>, range: DateRange, matching: &EventMatch, out: &mut dyn Export) -> Result<()> {
+    lists::export(input, range, matching, out)
 }
 
 /// How many events the snapshot has of subjects, each as it stands, and rows that later ones superseded aside.

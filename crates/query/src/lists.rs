@@ -29,6 +29,9 @@ pub struct PersonFound {
 
 /// Takes the events of an export, some at a time.
 pub trait Export {
+    /// Of how many subjects the next events may be, at most; of one at least.
+    fn room(&self) -> usize;
+
     /// The subjects, as they stand in the lake and ascending, of whom the next events are; none for those of nobody.
     ///
     /// # Errors
@@ -155,14 +158,8 @@ pub(crate) fn history(input: &Input<'_>, mut each: impl FnMut(Vec<EventFound>) -
 }
 
 /// Hands over every event of a range that is meant: by the files they are stored in, by subject and time within each, of
-/// at most `subjects_max` subjects at a time. Only one file's columns are in memory at a time.
-pub(crate) fn export(
-    input: &Input<'_>,
-    range: DateRange,
-    matching: &EventMatch,
-    subjects_max: usize,
-    out: &mut dyn Export,
-) -> Result<()> {
+/// at most as many subjects at a time as there is room for. Only one file's columns are in memory at a time.
+pub(crate) fn export(input: &Input<'_>, range: DateRange, matching: &EventMatch, out: &mut dyn Export) -> Result<()> {
     check_match(matching)?;
     let (from, to) = calendar::bounds(range, input.zone, input.now_us)?;
     let scan = Scan::new(input, from, to)?;
@@ -178,7 +175,7 @@ pub(crate) fn export(
             scan.stretch(&tags, index, from..to, &mut buffers, &mut hits);
             let mut rest = &hits[..];
             while !rest.is_empty() {
-                let (subjects, some) = stretch_of(&file.core, rest, subjects_max.max(1));
+                let (subjects, some) = stretch_of(&file.core, rest, out.room().max(1));
                 out.begin(&subjects)?;
                 let columns = match &mut columns {
                     Some(columns) => columns,
@@ -413,11 +410,16 @@ mod tests {
     /// Keeps what it is given, and ends after so many chunks.
     struct Kept {
         chunks: Vec<(Vec<u32>, Vec<EventFound>)>,
+        subjects_max: usize,
         chunks_max: usize,
         of: u64,
     }
 
     impl Export for Kept {
+        fn room(&self) -> usize {
+            self.subjects_max
+        }
+
         fn begin(&mut self, subjects: &[SubjectNo]) -> Result<()> {
             if self.chunks.len() == self.chunks_max {
                 return Err(crate::Error::Cancelled);
@@ -453,8 +455,8 @@ mod tests {
         let run = |buckets, pieces, subjects_max, chunks_max| {
             let snapshot = Snapshot::of_events(events(&text), buckets, pieces);
             let input = Input::new(&snapshot, &merges, &zone, 0, &people);
-            let mut kept = Kept { chunks: Vec::new(), chunks_max, of: 0 };
-            let ended = export(&input, days(2, 4), &named("Buy"), subjects_max, &mut kept);
+            let mut kept = Kept { chunks: Vec::new(), subjects_max, chunks_max, of: 0 };
+            let ended = export(&input, days(2, 4), &named("Buy"), &mut kept);
             (kept, ended.is_ok())
         };
         for (buckets, pieces, subjects_max) in [(1, 1, 1_000), (4, 1, 3), (2, 3, 1)] {

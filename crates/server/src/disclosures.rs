@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
-use crate::guard::{Need, Of, OnlyStepUp, Routes, SignedIn, Stepped, WithStepUp};
+use crate::guard::{ByToken, Need, Of, OnlyStepUp, Routes, SignedIn, Stepped, WithStepUp};
 use crate::say;
 
 pub(crate) fn router() -> Routes {
@@ -38,6 +38,7 @@ pub(crate) fn router() -> Routes {
         .at(Need::AccountShownAgain, routes!(approve_disclosure))
         .at(Need::Account, routes!(deny_disclosure))
         .at(Need::AccountShownAgain, routes!(run_disclosure))
+        .at(Need::Bound(Deed::ExportBulk), routes!(run_export))
         .at(Need::Account, routes!(get_export_proof))
         .at(Need::Data(Deed::RevealOne, Class::C3), routes!(reveal_field))
         .at(Need::Account, routes!(list_limits))
@@ -162,6 +163,22 @@ async fn run_disclosure(
 ) -> Result<Response> {
     // On a task of its own: whoever hangs up does not leave it reserved and without an end.
     let begun = tokio::spawn(async move { engine.run_disclosure(&caller, disclosure, &hash, stepped_up).await });
+    let (pieces, name) = begun.await.map_err(|_| Error::Interrupted)??;
+    Ok(download(&name, streamed(pieces)))
+}
+
+/// Run the export that a token is for: a download. What it exports is sent along, and must be what was agreed to, whole.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/export", params(("project" = u32, Path)),
+    request_body = DisclosureRequest,
+    responses((status = OK, content_type = "application/octet-stream", body = String), (status = UNAUTHORIZED, body = ErrorBody),
+        (status = FORBIDDEN, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+async fn run_export(
+    State(engine): State<Arc<Engine>>,
+    ByToken(token): ByToken,
+    Of(project): Of,
+    Body(request): Body<DisclosureRequest>,
+) -> Result<Response> {
+    let begun = tokio::spawn(async move { engine.run_export(&token, &project, request).await });
     let (pieces, name) = begun.await.map_err(|_| Error::Interrupted)??;
     Ok(download(&name, streamed(pieces)))
 }

@@ -46,6 +46,8 @@ pub(crate) enum Need {
     AccountShownAgain,
     Do(Control),
     Data(Deed, Class),
+    /// A token that is bound to one definition of this deed; no member.
+    Bound(Deed),
     /// By the question: rows are read, everything else is aggregates.
     Ask,
 }
@@ -59,6 +61,7 @@ impl Need {
             Need::AccountShownAgain => "account, shown again".to_owned(),
             Need::Do(control) => format!("control {}", control.word()),
             Need::Data(deed, class) => format!("deed {} {class:?}", deed.word()),
+            Need::Bound(deed) => format!("bound {}", deed.word()),
             Need::Ask => "ask".to_owned(),
         }
     }
@@ -214,6 +217,7 @@ impl Guard {
             }
             Calling::Token(token) => {
                 extensions.insert(token.who());
+                extensions.insert(token);
             }
         }
         Ok(request)
@@ -248,6 +252,13 @@ impl Guard {
             Need::AccountShownAgain => Decision::StepUp { with_quota: false, approvals: 0 },
             Need::Do(control) => may(roles, control),
             Need::Data(deed, class) => decide(roles, class, deed),
+            // Which classes the definition opens is asked of the table when it is known.
+            Need::Bound(deed) => match calling {
+                Calling::Token(_) if decide(roles, Class::C1, deed) == Decision::Bound => {
+                    Decision::Allow { masked: false, test_only: false, write_only: false }
+                }
+                _ => Decision::Deny,
+            },
             Need::Ask => {
                 let bytes = take_body(request, required.body_bytes_max).await?;
                 let is_rows = reads_rows(&bytes);
@@ -300,7 +311,11 @@ impl Guard {
 
     /// What is refused; the ledger has it where it was about personal values.
     async fn denied(&self, calling: &Calling, need: Need) -> Result<Failure> {
-        let is_personal = matches!(need, Need::Data(_, class) if class >= Class::C3);
+        let is_personal = match need {
+            Need::Data(_, class) => class >= Class::C3,
+            Need::Bound(_) => true,
+            _ => false,
+        };
         match calling {
             _ if !is_personal => {}
             Calling::Member(caller) => {
@@ -450,6 +465,9 @@ pub(crate) struct Seen(pub(crate) Visitor);
 /// The member who calls.
 pub(crate) struct SignedIn(pub(crate) Caller);
 
+/// The token of the program that calls.
+pub(crate) struct ByToken(pub(crate) TokenCaller);
+
 /// The project of the path, which the caller's organisation has.
 pub(crate) struct Of(pub(crate) Arc<Project>);
 
@@ -476,6 +494,7 @@ macro_rules! from_guard {
 }
 
 from_guard!(SignedIn, parts => parts.extensions.get::<Caller>().cloned());
+from_guard!(ByToken, parts => parts.extensions.get::<TokenCaller>().copied());
 from_guard!(Of, parts => parts.extensions.get::<Arc<Project>>().cloned());
 from_guard!(Lockable, parts => parts.extensions.get::<Who>().copied());
 from_guard!(MaybeStepped, parts => Some(take(parts)));

@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use cofferdam_engine::{
-    Asked, Engine, Invitation, Lock, LockReason, LockTarget, MemberView, Network, NewToken, RolesSet, TokenKind,
-    TokenMade, TokenView, Waiting,
+    Asked, DisclosureRequest, Engine, Invitation, Lock, LockReason, LockTarget, MemberView, Network, NewToken,
+    RolesSet, TokenMade, TokenUse, TokenView, Waiting,
 };
 use cofferdam_model::{Control, Role};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,7 @@ pub(crate) fn router() -> Routes {
         .at(Need::Do(Control::ReadTokens), routes!(list_tokens))
         .at(Need::Do(Control::ManageQueryTokens), routes!(make_query_token))
         .at(Need::Do(Control::ManageExportTokens), routes!(make_export_token))
+        .at(Need::Do(Control::ReadTokens), routes!(get_token_export))
         .at(Need::AccountShownAgain, routes!(rotate_token))
         .at(Need::Do(Control::RevokeTokens), routes!(revoke_token))
 }
@@ -414,24 +415,47 @@ async fn make_query_token(
     Body(body): Body<NewTokenBody>,
 ) -> Result<(StatusCode, Json<TokenBody>)> {
     let NewTokenBody { name, days, network } = body;
-    let new = NewToken { name, kind: TokenKind::Query, days, network };
+    let new = NewToken { name, is_for: TokenUse::Query, days, network };
     Ok((StatusCode::CREATED, Json(engine.make_token(&caller, stepped_up, &project, new).await?.into())))
 }
 
-/// Make a token that fetches an approved export of a project. A second person agrees first.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewExportTokenBody {
+    name: String,
+    /// How long it is good for, at most 30.
+    days: u32,
+    /// Addresses it may come from, such as `192.0.2.0/24`.
+    network: String,
+    /// What it exports, and nothing else.
+    export: DisclosureRequest,
+}
+
+/// Make a token that runs one export of a project. A second person agrees first.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/tokens/export", params(("project" = u32, Path)),
-    request_body = WithStepUp<NewTokenBody>,
+    request_body = WithStepUp<NewExportTokenBody>,
     responses((status = CREATED, body = TokenBody), (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody)))]
 async fn make_export_token(
     State(engine): State<Arc<Engine>>,
     SignedIn(caller): SignedIn,
     Of(project): Of,
     Stepped(stepped_up): Stepped,
-    Body(body): Body<NewTokenBody>,
+    Body(body): Body<NewExportTokenBody>,
 ) -> Result<(StatusCode, Json<TokenBody>)> {
-    let NewTokenBody { name, days, network } = body;
-    let new = NewToken { name, kind: TokenKind::Export, days, network };
+    let NewExportTokenBody { name, days, network, export } = body;
+    let new = NewToken { name, is_for: TokenUse::Export(export), days, network: Some(network) };
     Ok((StatusCode::CREATED, Json(engine.make_token(&caller, stepped_up, &project, new).await?.into())))
+}
+
+/// What a token exports: for whoever makes such tokens, agrees to them or oversees.
+#[utoipa::path(get, path = "/api/v1/tokens/{token}/export", params(("token" = u64, Path)),
+    responses((status = OK, body = DisclosureRequest), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_token_export(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(TokenPath { token }): Path<TokenPath>,
+) -> Result<Json<DisclosureRequest>> {
+    Ok(Json(engine.token_export(&caller, token).await?))
 }
 
 #[derive(Deserialize)]

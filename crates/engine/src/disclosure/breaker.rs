@@ -22,6 +22,7 @@ use cofferdam_query::calendar::utc_text;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::RunBy;
 use super::store::{Reserved, TripRow};
 use crate::{Caller, Engine, Error, Result, SteppedUp, refused};
 
@@ -43,7 +44,8 @@ impl Rule {
     pub(crate) fn of_number(number: i64) -> Rule {
         [Rule::Refusals, Rule::Enumeration, Rule::Guessing]
             .into_iter()
-            .find(|rule| *rule as i64 == number).unwrap_or(Rule::Share)
+            .find(|rule| *rule as i64 == number)
+            .unwrap_or(Rule::Share)
     }
 
     pub(crate) fn text(self) -> String {
@@ -230,9 +232,9 @@ impl Engine {
     }
 
     /// Stops somebody, or everybody of an organisation, and opens an incident.
-    pub(crate) async fn trip(&self, caller: &Caller, rule: Rule) -> Result<()> {
-        let org = caller.member.org;
-        let member = if rule == Rule::Share { None } else { Some(caller.member.id) };
+    pub(crate) async fn trip(&self, by: &RunBy, rule: Rule) -> Result<()> {
+        let org = by.who.org;
+        let member = if rule == Rule::Share { None } else { Some(by.member) };
         let breakers = &self.disclosures.breakers;
         let already = breakers.open_for(org, member) == Some(rule);
         if already {
@@ -242,15 +244,15 @@ impl Engine {
         breakers.open.write().expect("never left half changed").push(Open { org, member, rule, trip: 0 });
         self.disclosures
             .stop(|run| run.is_personal && run.who.org == org && (member.is_none() || run.who.member == member));
-        let entry = Entry { purpose: rule as u64, ..caller.entry(self, Kind::BreakerTripped) };
+        let entry = Entry { purpose: rule as u64, ..by.entry(Kind::BreakerTripped) };
         let entry = self.ledger.append_async(entry).await?.seq.ok_or(Error::Interrupted)?;
         let mut row = TripRow {
             id: 0,
             org,
             rule: rule as i64,
             member,
-            by_member: caller.member.id,
-            by_person: self.person_print(&caller.member.email).to_vec(),
+            by_member: by.member,
+            by_person: by.person.to_vec(),
             entry,
             tripped_us,
             closed_us: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cofferdam_lake::Snapshot;
 use cofferdam_model::cohort::{CohortCondition, Times};
 use cofferdam_model::query::{DateRange, EventMatch};
-use cofferdam_model::{FieldSet, Merges, PersonalField, SubjectNo, SubjectSet, limits};
+use cofferdam_model::{FieldSet, Merges, PersonalField, SubjectNo, SubjectSet};
 use cofferdam_query::calendar::utc_text;
 use cofferdam_query::{EventFound, Export, Input, Needs, People};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ pub(crate) fn write_persons(
         out.begin_with("person,field,property,value\n".to_owned());
     }
     let merges = engine.vault.merges(project.id);
-    let (mut chunk, mut done, of) = (Vec::new(), 0, persons.len());
+    let (mut chunk, mut done, of, mut room) = (Vec::new(), 0, persons.len(), out.room());
     out.run.is_at(done, of);
     let mut rest = persons.iter().peekable();
     while let Some(person) = rest.next() {
@@ -104,9 +104,10 @@ pub(crate) fn write_persons(
         }
         done += 1;
         let next = rest.peek().map_or(0, |next| merges.group(*next).map_or(1, |group| group.members.len()));
-        if next == 0 || chunk.len() + next > limits::DISCLOSURE_CHUNK_SUBJECTS {
+        if next == 0 || chunk.len() + next > room {
             write_chunk(out, &engine, &project, &merges, &chunk, fields, format)?;
             chunk.clear();
+            room = out.room();
             out.run.is_at(done, of);
         }
     }
@@ -134,7 +135,7 @@ fn write_chunk(
             text.push_str(&value_row(format, name, field, property, value)?);
             rows += 1;
         }
-        out.write(bytes(text), rows)?;
+        out.write(bytes(text), rows, 1)?;
     }
     Ok(())
 }
@@ -196,13 +197,7 @@ pub(crate) fn write_events(out: &mut Outlet, meant: &EventsMeant, format: Disclo
         events.out.begin_with(head);
     }
     let input = Input::new(&meant.snapshot, &merges, &project.zone, meant.now_us, &meant.people);
-    let written = cofferdam_query::export(
-        &input,
-        meant.range,
-        &meant.matching,
-        limits::DISCLOSURE_CHUNK_SUBJECTS / 2,
-        &mut events,
-    );
+    let written = cofferdam_query::export(&input, meant.range, &meant.matching, &mut events);
     match (events.failed, written) {
         (Some(error), _) => Err(error),
         (None, written) => written.map_err(crate::ask::refusal),
@@ -271,6 +266,11 @@ impl Events<'_> {
 }
 
 impl Export for Events<'_> {
+    fn room(&self) -> usize {
+        // Each can be named twice: as it is stored, and as the person that it became part of.
+        self.out.room() / 2
+    }
+
     fn begin(&mut self, subjects: &[SubjectNo]) -> cofferdam_query::Result<()> {
         let opened = self.open(subjects);
         self.end(opened)
@@ -279,7 +279,8 @@ impl Export for Events<'_> {
     fn rows(&mut self, events: Vec<EventFound>) -> cofferdam_query::Result<()> {
         let mut text = String::new();
         events.iter().for_each(|event| self.row(event, &mut text));
-        let written = self.out.write(bytes(text), events.len() as u64);
+        let subjects = 2 * events.chunk_by(|one, next| one.subject == next.subject).count();
+        let written = self.out.write(bytes(text), events.len() as u64, subjects);
         self.end(written)
     }
 

@@ -5,7 +5,8 @@
 //!    how many others must approve. Requests wait in the database, sealed, for [`limits::DISCLOSURE_SECONDS`].
 //! 3. [`breaker`]: limits that hold whatever the roles allow, counted in the transaction that reserves.
 //! 4. [`stream`]: locks, limits, seal and ticket before every chunk; then the bytes; then an entry about the end.
-//! 5. [`proof`]: what shows, without us, what left and that it was written down.
+//! 5. [`bound`]: exports that a program runs with a token.
+//! 6. [`proof`]: what shows, without us, what left and that it was written down.
 //!
 //! Invariants:
 //! - No value is opened for whom nobody showed a factor for exactly that request within the last minutes.
@@ -27,8 +28,9 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
-use crate::{AlarmKind, Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, refused};
+use crate::{AlarmKind, Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, Who, refused};
 
+mod bound;
 mod breaker;
 mod export;
 mod proof;
@@ -68,6 +70,22 @@ impl Disclosures {
     /// Room for one more stream.
     pub(crate) fn slot(&self) -> Result<OwnedSemaphorePermit> {
         self.slots.clone().try_acquire_owned().map_err(|_| Error::Busy)
+    }
+}
+
+/// Who runs a disclosure: a member, or a program with a token that a member made.
+pub(crate) struct RunBy {
+    pub(crate) member: u32,
+    /// Whose account that is, however the address is spelled.
+    pub(crate) person: [u8; 32],
+    pub(crate) who: Who,
+    /// What every entry about it says.
+    entry: Entry,
+}
+
+impl RunBy {
+    pub(crate) fn entry(&self, kind: Kind) -> Entry {
+        Entry { kind, ..self.entry.clone() }
     }
 }
 
@@ -300,7 +318,7 @@ impl Engine {
             approvals_needed: needed.approvals,
             self_approved_us: waits.self_approved_us,
             held_until_us: waits.held_until_us,
-            ..self.new_row(caller, project, hash, kind)
+            ..self.new_row(&self.member_runs(caller), project, hash, kind)
         };
         let json = request.json();
         let id = self.disclosures.store.insert(&new, |id| self.vault.seal_secret("disclosure", id, &json)).await?;
@@ -322,12 +340,21 @@ impl Engine {
         self.disclosure(caller, id).await
     }
 
-    fn new_row(&self, caller: &Caller, project: &Project, hash: RequestHash, kind: RowKind) -> NewDisclosure {
+    pub(crate) fn member_runs(&self, caller: &Caller) -> RunBy {
+        RunBy {
+            member: caller.member.id,
+            person: self.person_print(&caller.member.email),
+            who: caller.who(),
+            entry: caller.entry(self, Kind::Intent),
+        }
+    }
+
+    fn new_row(&self, by: &RunBy, project: &Project, hash: RequestHash, kind: RowKind) -> NewDisclosure {
         NewDisclosure {
             org: project.org,
             project: project.id,
-            member: caller.member.id,
-            person: self.person_print(&caller.member.email),
+            member: by.member,
+            person: by.person,
             kind,
             hash: hash.0,
             approvals_needed: 0,
@@ -585,14 +612,31 @@ impl Engine {
         }
         spent(caller, stepped_up, needed.opens)?;
         let project = self.project(row.project)?;
-        let slot = self.disclosures.slot()?;
-        let context = Entry { purpose: request.purpose as u64, ..caller.entry(self, Kind::Intent) };
-        let run = Run::new(id, &project, caller.who(), request.is_personal(), context);
+        let by = self.member_runs(caller);
+        let run = self.new_run(&by, id, &project, &request);
+        self.begin(&by, &row, run, request, approvals >= 2).await
+    }
+
+    fn new_run(&self, by: &RunBy, id: u32, project: &Arc<Project>, request: &DisclosureRequest) -> Run {
+        let context = Entry { purpose: request.purpose as u64, ..by.entry(Kind::Intent) };
+        Run::new(id, project, by.who, request.is_personal(), context)
+    }
+
+    /// Begins a run of what may be run: reserves of the limits whom it is about, and lets the first bytes out.
+    async fn begin(
+        self: &Arc<Engine>,
+        by: &RunBy,
+        row: &DisclosureRow,
+        run: Run,
+        request: DisclosureRequest,
+        is_shared: bool,
+    ) -> Result<(mpsc::Receiver<Piece>, String)> {
         self.check_run(&run)?;
+        let (slot, id, project) = (self.disclosures.slot()?, row.id, run.project.clone());
         let extension = if request.format == DisclosureFormat::Csv { "csv" } else { "ndjson" };
         let age = if request.recipient.is_some() { ".age" } else { "" };
         let name = format!("export-{id}.{extension}{age}");
-        let (fields, format, is_shared) = (request.fields(), request.format, approvals >= 2);
+        let (fields, format) = (request.fields(), request.format);
         let recipient = request.recipient.as_deref();
         let pieces = match request.what {
             What::Events { range, matching } => {
@@ -609,13 +653,13 @@ impl Engine {
                     .on_snapshot(&project, None, cofferdam_query::People::default(), |input| Ok(input.snapshot.clone()))
                     .await?;
                 let meant = export::EventsMeant { snapshot, people, range, matching, now_us };
-                self.reserve(caller, &row, &RoaringBitmap::new(), is_shared).await?;
+                self.reserve(by, row, &RoaringBitmap::new(), is_shared).await?;
                 self.stream(Arc::new(run), slot, recipient, move |out| export::write_events(out, &meant, format))
                     .await?
             }
             What::Persons { who, .. } => {
                 let persons = self.persons_meant(&project, who.as_ref()).await?;
-                self.reserve(caller, &row, &bitmap(persons.iter()), is_shared).await?;
+                self.reserve(by, row, &bitmap(persons.iter()), is_shared).await?;
                 self.stream(Arc::new(run), slot, recipient, move |out| {
                     export::write_persons(out, &persons, fields, format)
                 })
@@ -624,7 +668,7 @@ impl Engine {
             What::Reveal { person, .. } => {
                 let subject = self.vault.subject_of(project.id, &person).await?.ok_or(Error::NotFound("person"))?;
                 let person = self.vault.merges(project.id).canonical(subject);
-                self.reserve(caller, &row, &bitmap([person]), is_shared).await?;
+                self.reserve(by, row, &bitmap([person]), is_shared).await?;
                 let persons = [person].into_iter().collect();
                 self.stream(Arc::new(run), slot, None, move |out| export::write_persons(out, &persons, fields, format))
                     .await?
@@ -639,7 +683,7 @@ impl Engine {
     /// When there is no room: the answer says until when, or what tripped.
     pub(crate) async fn reserve(
         &self,
-        caller: &Caller,
+        by: &RunBy,
         row: &DisclosureRow,
         persons: &RoaringBitmap,
         is_shared: bool,
@@ -649,7 +693,7 @@ impl Engine {
         loop {
             let now_us = self.now_us();
             let wanted = Wanted {
-                member: caller.member.id,
+                member: by.member,
                 project: row.project,
                 persons,
                 is_single: !row.is_export,
@@ -663,18 +707,21 @@ impl Engine {
                 Ok(true) => {
                     if row.is_export && persons.len() > limits::DISCLOSED_PERSONS_MIN {
                         let text = format!("personal values of {} persons are leaving", persons.len());
-                        self.tell_alarm(caller, AlarmKind::Leaving, text);
+                        self.tell_alarm(row.org, by.member, AlarmKind::Leaving, text);
                     }
                     return Ok(());
                 }
-                Ok(false) => return gone(self.row_of(caller, row.id).await?.state),
+                Ok(false) => {
+                    let now = self.disclosures.store.disclosure(row.org, row.id).await?;
+                    return gone(now.map_or(State::Aborted, |row| row.state));
+                }
                 Err(Overrun::Store(error)) => return Err(error.into()),
                 Err(Overrun::CountPersons) => {
                     all_persons = Some(self.persons_of(row.org).await?);
                     continue;
                 }
                 Err(Overrun::Quota { what, until_us }) => {
-                    self.tell_alarm(caller, AlarmKind::Refused, format!("one member opens at most {what}"));
+                    self.tell_alarm(row.org, by.member, AlarmKind::Refused, format!("one member opens at most {what}"));
                     refused(
                         "limit_reached",
                         format!(
@@ -685,14 +732,15 @@ impl Engine {
                     )
                 }
                 Err(Overrun::Trip(rule)) => {
-                    self.trip(caller, rule).await?;
-                    self.check_limits(caller.member.org, Some(caller.member.id))
+                    self.trip(by, rule).await?;
+                    self.check_limits(row.org, Some(by.member))
                 }
             };
             if row.requested_entry.is_none() {
                 self.disclosures.store.change(row.id, State::Open, State::Aborted).await?;
             }
-            self.ledger.append_async(self.about(caller, row, Kind::DisclosureRefused)).await?;
+            let (grant, object) = (u64::from(row.id), u64::from(row.project.0));
+            self.ledger.append_async(Entry { grant, object, ..by.entry(Kind::DisclosureRefused) }).await?;
             return refusal;
         }
     }

@@ -248,6 +248,25 @@ impl DisclosureRequest {
         Ok(needed)
     }
 
+    /// Whether a program with these roles may run it within what it is bound to.
+    ///
+    /// # Errors
+    /// When no token may.
+    pub(crate) fn check_bound(&self, roles: Roles) -> Result<()> {
+        let is_bound = |class: Class| decide(roles, class, Deed::ExportBulk) == Decision::Bound;
+        match self.classes().into_iter().find(|class| !is_bound(*class)) {
+            _ if self.deed() != Deed::ExportBulk => {
+                refused("not_allowed", "a token exports events or persons, and reveals nobody", None)
+            }
+            Some(class) => refused(
+                "not_allowed",
+                format!("no token exports data of class {class:?}"),
+                Some("leave those fields out, or have somebody run it"),
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// Whether somebody with these roles may approve it.
     pub(crate) fn is_for_approval_by(&self, roles: Roles) -> bool {
         self.classes().into_iter().all(|class| decide(roles, class, Deed::ApproveExport) != Decision::Deny)

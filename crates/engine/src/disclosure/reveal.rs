@@ -17,7 +17,7 @@ use super::breaker::Rule;
 use super::request::bitmap;
 use super::store::{DisclosureRow, Ended, RowKind, State};
 use super::stream::{self, Run};
-use super::{DisclosureFormat, DisclosureRequest, Purpose, What, spent};
+use super::{DisclosureFormat, DisclosureRequest, Purpose, RunBy, What, spent};
 use crate::{Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, refused};
 
 /// What was opened of one person. No `Debug`, and overwritten when it is dropped.
@@ -81,9 +81,10 @@ impl Engine {
         self.check_held(caller, newest_us).await?;
         let subject = self.vault.subject_of(project.id, person).await?.ok_or(Error::NotFound("person"))?;
         let hash = request.hash(project, caller.member.id);
-        let row = self.single(caller, project, hash, RowKind::Reveal, &request.json()).await?;
+        let by = self.member_runs(caller);
+        let row = self.single(&by, project, hash, RowKind::Reveal, &request.json()).await?;
         let person = self.vault.merges(project.id).canonical(subject);
-        self.reserve(caller, &row, &bitmap([person]), false).await?;
+        self.reserve(&by, &row, &bitmap([person]), false).await?;
         let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
         let run = Run::new(row.id, project, caller.who(), true, context).once();
         self.show(&run, &request, person).await
@@ -101,17 +102,17 @@ impl Engine {
         }
     }
 
-    /// The row of a disclosure of one person that runs at once.
+    /// The row of a disclosure that nobody asked for before: it runs at once.
     pub(crate) async fn single(
         &self,
-        caller: &Caller,
+        by: &RunBy,
         project: &Project,
         hash: RequestHash,
         kind: RowKind,
         json: &[u8],
     ) -> Result<DisclosureRow> {
         let store = &self.disclosures.store;
-        let new = self.new_row(caller, project, hash, kind);
+        let new = self.new_row(by, project, hash, kind);
         let id = store.insert(&new, |id| self.vault.seal_secret("disclosure", id, json)).await?;
         store.disclosure(project.org, id).await?.ok_or(Error::Interrupted)
     }
@@ -191,7 +192,7 @@ impl Engine {
         store.looked_up(member, subjects.is_empty(), now_us).await?;
         let (_, misses) = store.lookups(member, now_us - 60_000_000).await?;
         if misses > limits::LOOKUP_MISSES_MINUTE_MAX && !cofferdam_model::sabotage::is_out(19) {
-            self.trip(caller, Rule::Guessing).await?;
+            self.trip(&self.member_runs(caller), Rule::Guessing).await?;
             self.check_limits(caller.member.org, Some(member))?;
         }
         Ok(subjects.iter().filter_map(|subject| names.get(subject).cloned()).collect())

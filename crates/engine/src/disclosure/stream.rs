@@ -3,12 +3,14 @@
 //! Before each chunk: is it locked, sealed, stopped by a limit, told to stop? Then the intent, durable; then the values;
 //! then the bytes. Whatever ends a stream early ends it with an entry that says so: a reader that goes away, a lock, a
 //! process that dies (its next start writes the entry). So the bytes that left are always of subjects that the ledger
-//! names; more is named than left by the chunk in hand and what waits for the reader ([`PIECES_WAITING`]). Whoever is
-//! stopped does not get what waits either ([`Pieces`]).
+//! names. What it names beyond them is one chunk ([`limits::DISCLOSURE_CHUNK_SUBJECTS`]) at most, when the reader goes
+//! away or the process dies: the next is asked for when the connection has written every piece of those before it, and
+//! is smaller by whoever is still in the encryption's buffer ([`Outlet::room`]). A stream that is stopped opens nothing
+//! more, and lets out what it has opened: then those who are named are exactly those who left.
 //!
-//! Pieces are overwritten when the connection has taken them. Nothing touches the disk.
+//! Pieces are overwritten when the connection has written them. Nothing touches the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +23,7 @@ use cofferdam_ledger::{DisclosureTicket, Entry, Intent, Kind, RoaringBitmap};
 use cofferdam_model::{FieldSet, limits};
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -31,38 +33,17 @@ use crate::{Engine, Error, Project, Result, Who};
 /// A piece of a stream; an error ends it before its end.
 pub type Piece = std::io::Result<Bytes>;
 
-/// Pieces that wait for a slow reader.
+/// What a running stream lets out, for whoever reads it.
+pub type Pieces = mpsc::Receiver<Piece>;
+
+/// Pieces that wait for the connection to write them: two chunks of persons as encrypted blocks.
 const PIECES_WAITING: usize = 8;
-
-/// What a running stream lets out, for whoever reads it. Once it was told to stop nothing more comes, not even what
-/// waits already.
-pub struct Pieces {
-    run: Arc<Run>,
-    waiting: mpsc::Receiver<Piece>,
-    is_cut: bool,
-}
-
-impl Pieces {
-    /// The next piece, when it is there; none at the end.
-    pub fn poll_recv(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Piece>> {
-        use std::task::Poll::Ready;
-        if self.is_cut {
-            return Ready(None);
-        }
-        if self.run.is_stopped() {
-            // Whoever writes finds nobody there, and says how it ended.
-            self.waiting.close();
-            self.is_cut = true;
-            return Ready(Some(Err(std::io::Error::other("broken off"))));
-        }
-        self.waiting.poll_recv(context)
-    }
-
-    /// The next piece; none at the end.
-    pub async fn recv(&mut self) -> Option<Piece> {
-        std::future::poll_fn(|context| self.poll_recv(context)).await
-    }
-}
+/// What the encryption takes together and lets out as one, in bytes, and what it adds to it (age's).
+const BLOCK_BYTES: u64 = 64 * 1024;
+const BLOCK_TAG_BYTES: u64 = 16;
+/// The fewest subjects of a chunk, where rows are so short that a block holds more than a chunk: there the block has to
+/// be filled before any of it can leave.
+const ROOM_MIN: usize = limits::DISCLOSURE_CHUNK_SUBJECTS / 10;
 
 /// How far a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -125,10 +106,6 @@ impl Run {
         self.is_stopped.store(true, Ordering::Release);
     }
 
-    fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
-    }
-
     pub(crate) fn progress(&self) -> Progress {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Progress {
@@ -152,7 +129,7 @@ pub(crate) type Running = Mutex<BTreeMap<u32, Arc<Run>>>;
 impl Engine {
     /// Whether a run may open its next chunk.
     pub(crate) fn check_run(&self, run: &Run) -> Result<()> {
-        if run.is_stopped() {
+        if run.is_stopped.load(Ordering::Acquire) {
             return Err(Error::Interrupted);
         }
         self.check_unsealed(&run.project)?;
@@ -178,7 +155,8 @@ impl Engine {
         recipient: Option<&str>,
         write: impl FnOnce(&mut Outlet) -> Result<()> + Send + 'static,
     ) -> Result<Pieces> {
-        let (sender, waiting) = mpsc::channel(PIECES_WAITING);
+        // One more for the error that can stand at the end.
+        let (sender, receiver) = mpsc::channel(PIECES_WAITING + 1);
         let (begun, has_begun) = oneshot::channel();
         let mut outlet = Outlet {
             head: Vec::new(),
@@ -194,25 +172,79 @@ impl Engine {
             is_ended: false,
             run,
             sender,
+            unwritten: Arc::new(Semaphore::new(PIECES_WAITING)),
         };
-        let pieces = Pieces { run: outlet.run.clone(), waiting, is_cut: false };
         let running = &self.disclosures.running;
         running.lock().expect("never left half changed").insert(outlet.run.grant, outlet.run.clone());
         tokio::task::spawn_blocking(move || {
             let _slot = slot;
             let written = write(&mut outlet).and_then(|()| outlet.finish());
+            if written.is_err() {
+                outlet.let_out();
+            }
             outlet.end(written);
         });
         has_begun.await.map_err(|_| Error::Interrupted)??;
-        Ok(pieces)
+        Ok(receiver)
     }
 }
 
 /// How bytes leave.
 enum Way {
     Plain,
-    /// Encrypted to a recipient: what the writer has done is in the buffer.
-    Age(Option<Box<age::stream::StreamWriter<Shared>>>, Shared),
+    Age(Encrypted),
+}
+
+/// A file that is encrypted to a recipient while it is written.
+struct Encrypted {
+    /// None after its end.
+    writer: Option<Box<age::stream::StreamWriter<Shared>>>,
+    /// What the writer has done.
+    done: Shared,
+    /// Bytes that came out, of them those before the first block, and bytes that went in.
+    out: u64,
+    head: u64,
+    into: u64,
+    /// Where rows end, and of how many subjects, of which not all has come out.
+    held: VecDeque<(u64, usize)>,
+}
+
+impl Encrypted {
+    /// Encrypts rows of so many subjects; what has come out so far.
+    fn write(&mut self, text: &[u8], subjects: usize) -> Result<Zeroizing<Vec<u8>>> {
+        let writer = self.writer.as_mut().ok_or(Error::Interrupted)?;
+        writer.write_all(text).map_err(|_| Error::Interrupted)?;
+        self.into += text.len() as u64;
+        if !text.is_empty() && subjects > 0 {
+            self.held.push_back((self.into, subjects));
+        }
+        let done = self.done.take();
+        self.out += done.len() as u64;
+        let blocks = (self.out - self.head) / (BLOCK_BYTES + BLOCK_TAG_BYTES);
+        while self.held.front().is_some_and(|(end, _)| *end <= blocks * BLOCK_BYTES) {
+            self.held.pop_front();
+        }
+        Ok(Zeroizing::new(done))
+    }
+
+    fn finish(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        if let Some(writer) = self.writer.take() {
+            writer.finish().map_err(|_| Error::Interrupted)?;
+        }
+        Ok(Zeroizing::new(self.done.take()))
+    }
+}
+
+/// A piece until the connection has written it: then it is overwritten, and there is room for another.
+struct Leaving {
+    bytes: Zeroizing<Vec<u8>>,
+    _one: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A buffer with two ends.
@@ -244,7 +276,15 @@ impl Way {
         let recipients = [&recipient as &dyn age::Recipient];
         let encryptor = age::Encryptor::with_recipients(recipients.into_iter()).map_err(|_| Error::Interrupted)?;
         let writer = encryptor.wrap_output(shared.clone()).map_err(|_| Error::Interrupted)?;
-        Ok(Way::Age(Some(Box::new(writer)), shared))
+        let head = shared.0.lock().expect("never left half changed").len() as u64;
+        Ok(Way::Age(Encrypted {
+            writer: Some(Box::new(writer)),
+            done: shared,
+            out: 0,
+            head,
+            into: 0,
+            held: VecDeque::new(),
+        }))
     }
 }
 
@@ -255,6 +295,8 @@ pub(crate) struct Outlet {
     handle: Handle,
     way: Way,
     sender: mpsc::Sender<Piece>,
+    /// Room for pieces that the connection has not written.
+    unwritten: Arc<Semaphore>,
     /// What goes before the first row.
     head: Vec<u8>,
     /// Told when the first bytes are there, or why there are none.
@@ -268,11 +310,27 @@ pub(crate) struct Outlet {
 }
 
 impl Outlet {
-    /// Asks for the next chunk: everything is checked, and the intent is on disk when this returns.
+    /// How many subjects the next chunk may name.
+    pub(crate) fn room(&self) -> usize {
+        let held = match &self.way {
+            Way::Plain => 0,
+            Way::Age(encrypted) => encrypted.held.iter().map(|(_, subjects)| subjects).sum(),
+        };
+        limits::DISCLOSURE_CHUNK_SUBJECTS.saturating_sub(held).max(ROOM_MIN)
+    }
+
+    /// Asks for the next chunk: what came before has left, everything is checked, and the intent is on disk when this
+    /// returns.
     pub(crate) fn open(&mut self, fields: FieldSet, subjects: RoaringBitmap) -> Result<DisclosureTicket> {
+        self.wait_until_written()?;
         self.engine.check_run(&self.run)?;
         if let Some(session) = self.run.who.session
             && self.wait(self.engine.meta.session_org(session))?.is_none()
+        {
+            return Err(Error::NotSignedIn);
+        }
+        if let Some(token) = self.run.who.token
+            && !self.wait(self.engine.meta.is_token_good(token, self.engine.now_us()))?
         {
             return Err(Error::NotSignedIn);
         }
@@ -298,8 +356,8 @@ impl Outlet {
         self.head = head.into_bytes();
     }
 
-    /// Lets rows out.
-    pub(crate) fn write(&mut self, mut text: Zeroizing<Vec<u8>>, rows: u64) -> Result<()> {
+    /// Lets rows of so many subjects out.
+    pub(crate) fn write(&mut self, mut text: Zeroizing<Vec<u8>>, rows: u64, subjects: usize) -> Result<()> {
         if !self.head.is_empty() {
             let mut whole = Zeroizing::new(Vec::with_capacity(self.head.len() + text.len()));
             whole.append(&mut self.head);
@@ -310,11 +368,7 @@ impl Outlet {
         self.run.rows.store(self.rows, Ordering::Relaxed);
         let out = match &mut self.way {
             Way::Plain => text,
-            Way::Age(writer, shared) => {
-                let writer = writer.as_mut().ok_or(Error::Interrupted)?;
-                writer.write_all(&text).map_err(|_| Error::Interrupted)?;
-                Zeroizing::new(shared.take())
-            }
+            Way::Age(encrypted) => encrypted.write(&text, subjects)?,
         };
         self.send(out)
     }
@@ -329,34 +383,47 @@ impl Outlet {
         }
         self.hash.update(&out);
         self.bytes += out.len() as u64;
-        let piece = Bytes::from_owner(out);
+        let one = self.wait_for_room()?;
+        let piece = Bytes::from_owner(Leaving { bytes: out, _one: one });
+        self.sender.try_send(Ok(piece)).map_err(|_| Error::Interrupted)?;
+        self.run.bytes.store(self.bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Room for a piece, once the connection has written another.
+    fn wait_for_room(&self) -> Result<OwnedSemaphorePermit> {
         let patience = Duration::from_secs(limits::READER_SECONDS_MAX);
-        let sent = self.handle.block_on(async { tokio::time::timeout(patience, self.sender.send(Ok(piece))).await });
-        match sent {
-            Ok(Ok(())) => {
-                self.run.bytes.store(self.bytes, Ordering::Relaxed);
-                Ok(())
-            }
+        let unwritten = self.unwritten.clone();
+        let room = self.handle.block_on(async { tokio::time::timeout(patience, unwritten.acquire_owned()).await });
+        match room {
+            Ok(Ok(one)) if !self.sender.is_closed() => Ok(one),
             _ => Err(Error::Interrupted),
         }
     }
 
-    /// After the last row: the encryption's end, and the reader has taken everything.
+    /// Waits until the connection has written every piece.
+    fn wait_until_written(&self) -> Result<()> {
+        let all: Result<Vec<OwnedSemaphorePermit>> = (0..PIECES_WAITING).map(|_| self.wait_for_room()).collect();
+        all.map(drop)
+    }
+
+    /// After the last row: the encryption's end, and the connection has written everything.
     fn finish(&mut self) -> Result<()> {
-        self.write(Zeroizing::default(), 0)?;
-        if let Way::Age(writer, shared) = &mut self.way
-            && let Some(writer) = writer.take()
-        {
-            writer.finish().map_err(|_| Error::Interrupted)?;
-            let rest = Zeroizing::new(shared.take());
+        self.write(Zeroizing::default(), 0, 0)?;
+        if let Way::Age(encrypted) = &mut self.way {
+            let rest = encrypted.finish()?;
             self.send(rest)?;
         }
-        let patience = Duration::from_secs(limits::READER_SECONDS_MAX);
-        let taken = async {
-            let taken = tokio::time::timeout(patience, self.sender.reserve_many(PIECES_WAITING)).await;
-            taken.is_ok_and(|permits| permits.is_ok())
-        };
-        if self.handle.block_on(taken) { Ok(()) } else { Err(Error::Interrupted) }
+        self.wait_until_written()
+    }
+
+    /// Of a stream that is stopped, what was opened leaves to its end: whoever it is of is named already, and so the
+    /// ledger has exactly those of whom something left, as long as the reader stays.
+    fn let_out(&mut self) {
+        if self.begun.is_none() {
+            // A reader who has gone is not told.
+            let _ = self.finish();
+        }
     }
 
     /// How it ended, as an entry; the reader sees the end only afterwards.
@@ -390,7 +457,7 @@ impl Outlet {
             let _ = begun.send(written);
         } else if !is_done {
             // Whoever reads sees that it is not whole; whoever has gone sees nothing.
-            let _ = self.handle.block_on(self.sender.send(Err(std::io::Error::other("broken off"))));
+            let _ = self.sender.try_send(Err(std::io::Error::other("broken off")));
         }
     }
 

@@ -144,8 +144,7 @@ impl Engine {
         Ok(alarms)
     }
 
-    pub(crate) fn tell_alarm(&self, caller: &Caller, kind: AlarmKind, text: String) {
-        let (org, member) = (caller.member.org, caller.member.id);
+    pub(crate) fn tell_alarm(&self, org: OrgId, member: u32, kind: AlarmKind, text: String) {
         self.desk.alarms.tell(Told { org, kind, at_us: self.now_us(), text, member });
     }
 
@@ -157,7 +156,7 @@ impl Engine {
     pub async fn refused_disclosure_of(&self, caller: &Caller, entry: cofferdam_ledger::Entry) -> Result<()> {
         self.refused_disclosure(entry).await?;
         if self.desk.alarms.is_refused_too_often(caller.member.id, self.now_us()) {
-            self.trip(caller, Rule::Refusals).await?;
+            self.trip(&self.member_runs(caller), Rule::Refusals).await?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use cofferdam_model::{Role, Roles, limits};
 
 use super::*;
 use crate::lock::{LockReason, LockTarget};
-use crate::token::{NewToken, TokenKind, TokenMade};
+use crate::token::{NewToken, TokenMade, TokenUse};
 use crate::{Access, Engine, Error, Options, SetUp, Site};
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -82,7 +82,7 @@ async fn a_token_that_was_exchanged_is_good_for_a_minute_more_and_none_beyond_it
     let world = World::new(home.path()).await;
     let (engine, caller) = (&world.engine, &world.first.caller);
     let project = engine.project_of(caller.member.org, cofferdam_model::ProjectId(1)).unwrap();
-    let new = NewToken { name: "Nightly".to_owned(), kind: TokenKind::Query, days: 1, network: None };
+    let new = NewToken { name: "Nightly".to_owned(), is_for: TokenUse::Query, days: 1, network: None };
     let made = engine.make_token(caller, world.shown().await, &project, new).await.unwrap();
     let TokenMade::Ready { number, token: old } = made else { panic!("a query token takes one person") };
     let token = engine.rotate_token(caller, world.shown().await, &project, number).await.unwrap();

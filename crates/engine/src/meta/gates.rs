@@ -24,6 +24,18 @@ CREATE TABLE IF NOT EXISTS tokens (
     revoked_at INTEGER,
     used_at INTEGER
 ) STRICT;
+-- What a token exports, sealed; and from where it came last, as a keyed hash of the network.
+CREATE TABLE IF NOT EXISTS export_tokens (
+    token INTEGER PRIMARY KEY REFERENCES tokens (number),
+    sealed BLOB NOT NULL,
+    network BLOB,
+    came_at INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS export_runs (
+    token INTEGER NOT NULL REFERENCES tokens (number),
+    began_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS export_runs_by_token ON export_runs (token, began_at);
 CREATE TABLE IF NOT EXISTS locks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     org INTEGER NOT NULL REFERENCES organisations (id),
@@ -118,8 +130,13 @@ fn token(row: &SqliteRow) -> Result<TokenRow> {
 impl Meta {
     // Tokens.
 
-    /// Answers the token's number.
-    pub(crate) async fn insert_token(&self, new: &TokenRow) -> Result<u64> {
+    /// Answers the token's number. Of one that exports, `seal` seals what it exports under that number.
+    pub(crate) async fn insert_token(
+        &self,
+        new: &TokenRow,
+        seal: Option<&(dyn Fn(u64) -> Vec<u8> + Sync)>,
+    ) -> Result<u64> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
             "INSERT INTO tokens (org, project, kind, name, print, network, made_by, made_at, expires_at, is_approved)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -134,9 +151,68 @@ impl Meta {
         .bind(new.made_us)
         .bind(new.expires_us)
         .bind(new.is_approved)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
-        Ok(done.last_insert_rowid() as u64)
+        let number = done.last_insert_rowid();
+        if let Some(seal) = seal {
+            sqlx::query("INSERT INTO export_tokens (token, sealed) VALUES ($1, $2)")
+                .bind(number)
+                .bind(seal(number as u64))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(number as u64)
+    }
+
+    /// What a token exports, sealed; none for one that exports nothing.
+    pub(crate) async fn export_of_token(&self, number: u64) -> Result<Option<Vec<u8>>> {
+        let query = sqlx::query("SELECT sealed FROM export_tokens WHERE token = $1").bind(number as i64);
+        query.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()
+    }
+
+    /// Notes from which network a token comes. False when it came from another after that instant.
+    pub(crate) async fn token_came(&self, number: u64, network: &[u8], now_us: i64, after_us: i64) -> Result<bool> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let query = sqlx::query("SELECT network, came_at FROM export_tokens WHERE token = $1").bind(number as i64);
+        let last = query.fetch_optional(&mut *transaction).await?;
+        let is_elsewhere = match last {
+            Some(row) => {
+                let (last, came_us): (Option<Vec<u8>>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+                last.is_some_and(|last| last != network) && came_us.is_some_and(|came_us| came_us > after_us)
+            }
+            None => false,
+        };
+        sqlx::query("UPDATE export_tokens SET network = $1, came_at = $2 WHERE token = $3")
+            .bind(network)
+            .bind(now_us)
+            .bind(number as i64)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(!is_elsewhere)
+    }
+
+    /// Counts a run of a token's export. False, and not counted, when there were so many within the last day.
+    pub(crate) async fn count_export_run(&self, number: u64, now_us: i64, most: u32) -> Result<bool> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("DELETE FROM export_runs WHERE began_at <= $1")
+            .bind(now_us - 86_400_000_000)
+            .execute(&mut *transaction)
+            .await?;
+        let sql = "INSERT INTO export_runs (token, began_at)
+                   SELECT $1, $2 WHERE (SELECT COUNT(*) FROM export_runs WHERE token = $1) < $3";
+        let done =
+            sqlx::query(sql).bind(number as i64).bind(now_us).bind(i64::from(most)).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Whether a token was neither revoked nor is over.
+    pub(crate) async fn is_token_good(&self, number: u64, now_us: i64) -> Result<bool> {
+        let sql = "SELECT 1 FROM tokens WHERE number = $1 AND revoked_at IS NULL AND expires_at > $2";
+        let query = sqlx::query(sql).bind(number as i64).bind(now_us);
+        Ok(query.fetch_optional(&self.pool).await?.is_some())
     }
 
     pub(crate) async fn token(&self, number: u64) -> Result<Option<TokenRow>> {

@@ -41,6 +41,8 @@ fn cell(cells: &BTreeMap<String, String>, role: &str, needs: &str) -> String {
         ["account"] => return "A".to_owned(),
         ["account,", "shown", "again"] => return "S".to_owned(),
         // The body of the walk lists rows of nothing in particular.
+        // Members do it by asking, not by a token.
+        ["bound", _] => return "-".to_owned(),
         ["ask"] => format!("{role},C1,read_row"),
         ["control", control] => format!("{role},{control}"),
         ["deed", deed, class] => format!("{role},{class},{deed}"),

@@ -2,6 +2,7 @@
 //! the program alone.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,11 @@ fn person(server: &Server, address: &str) -> String {
 /// Somebody who approves: more than the owner holds, so that an administrator agrees to the role.
 fn steward<'a>(owner: &Colleague<'a>) -> Colleague<'a> {
     let admin = owner.invites(&["org_admin"], "admin@coffer.example").with_passkey();
-    let steward = owner.invites(&["viewer"], "stefan@coffer.example").with_passkey();
+    steward_by(owner, &admin, "stefan@coffer.example")
+}
+
+pub(crate) fn steward_by<'a>(owner: &Colleague<'a>, admin: &Colleague<'a>, email: &str) -> Colleague<'a> {
+    let steward = owner.invites(&["viewer"], email).with_passkey();
     let target = format!("/api/v1/members/{}/roles", steward.id());
     let asked = owner.act("PUT", &target, &json!({"roles": ["data_steward"]}));
     assert_eq!(asked.status, 202, "{}", asked.text());
@@ -130,6 +135,66 @@ fn an_export_takes_two_people_and_its_proof_verifies_without_the_server() {
     std::fs::write(&changed, std::fs::read_to_string(&proof).expect("a proof").replace("rows: 60", "rows: 6"))
         .expect("a file");
     assert!(!verify(&changed, &file).0, "a changed proof");
+}
+
+#[test]
+fn an_export_that_is_locked_on_the_wire_has_named_at_most_a_chunk_more_than_left() {
+    let server = Server::start();
+    // More than the sockets of both ends hold.
+    let (persons, name) = (8_000, "\u{1f600}".repeat(250));
+    for some in (0..persons).collect::<Vec<u32>>().chunks(1_000) {
+        let set = |id: &u32| json!({"$token": server.project.token, "$distinct_id": format!("u{id}"), "$set": {"$name": name}});
+        let sets: Vec<Value> = some.iter().map(set).collect();
+        assert_eq!(server.post_json("/engage?verbose=1", &Value::from(sets)).json()["status"], 1);
+    }
+    let owner = Colleague::owner(&server).with_passkey();
+    let admin = owner.invites(&["org_admin"], "admin@coffer.example").with_passkey();
+    let identity = age::x25519::Identity::generate();
+    let request = json!({"what": {"kind": "persons", "fields": ["name"]}, "purpose": "migration", "format": "ndjson",
+        "recipient": identity.to_public().to_string()});
+    let asked = owner.act("POST", &path(&server, "disclosures"), &request).json();
+    let of = |rest: &str| format!("/api/v1/disclosures/{}{rest}", asked["id"]);
+    let seen = json!({"hash": asked["hash"]});
+    for email in ["stefan@coffer.example", "sven@coffer.example"] {
+        let reply = steward_by(&owner, &admin, email).act("POST", &of("/approval"), &seen);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let mut body = seen.clone();
+    body["step_up"] = owner.sign(&owner.challenge("POST", &of("/run"), &seen));
+    let mut stream = owner.api("POST", &of("/run")).json(&body).open().expect("a connection");
+    let mut answer = vec![0; 100_000];
+    stream.read_exact(&mut answer).expect("the first pieces");
+    let lock = json!({"targets": [{"kind": "grant", "grant": asked["id"]}], "reason": "suspicion"});
+    assert_eq!(owner.act("POST", "/api/v1/locks", &lock).status, 201);
+    // What the system had taken by then comes still.
+    let _ = stream.read_to_end(&mut answer);
+    let left = persons_that_left(&answer, &identity);
+
+    let reply = owner.api("POST", "/api/v1/exposure").json(&json!({"any_of": [{"grant": asked["id"]}]})).send();
+    let exposed = reply.json();
+    let named = exposed["authorised"]["persons"].as_u64().unwrap_or_else(|| panic!("{exposed}"));
+    assert!(0 < left && left < u64::from(persons), "{left} of {persons} left");
+    assert!(left <= named && named - left <= 1_000, "{left} left, {named} named");
+}
+
+/// Persons whose rows are whole in an answer that was cut off.
+fn persons_that_left(answer: &[u8], identity: &age::x25519::Identity) -> u64 {
+    let mut rest = &answer[crate::http::find(answer, b"\r\n\r\n").expect("a head") + 4..];
+    let mut sealed = Vec::new();
+    while let Some(line) = crate::http::find(rest, b"\r\n") {
+        let length =
+            usize::from_str_radix(std::str::from_utf8(&rest[..line]).expect("a length"), 16).expect("a length");
+        let piece = &rest[line + 2..];
+        sealed.extend_from_slice(&piece[..length.min(piece.len())]);
+        rest = piece.get(length + 2..).unwrap_or_default();
+    }
+    let decryptor = age::Decryptor::new(&sealed[..]).expect("an encrypted file");
+    let mut reader = decryptor.decrypt([identity as &dyn age::Identity].into_iter()).expect("for this reader");
+    let (mut text, mut some) = (Vec::new(), [0; 4_096]);
+    while let Ok(read @ 1..) = reader.read(&mut some) {
+        text.extend_from_slice(&some[..read]);
+    }
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[test]

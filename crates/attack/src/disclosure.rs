@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Persons `u0`, `u1`, … of a project, each with an address and an event a second after the one before.
-fn persons(server: &Running, token: &str, prefix: &str, count: u64) -> Result<()> {
+pub(crate) fn persons(server: &Running, token: &str, prefix: &str, count: u64) -> Result<()> {
     let (mut events, mut profiles) = (Vec::new(), Vec::new());
     for at in 0..count {
         let id = format!("{prefix}{at}");
@@ -33,7 +33,7 @@ fn persons(server: &Running, token: &str, prefix: &str, count: u64) -> Result<()
 }
 
 /// What persons are called, by when they were last seen.
-fn listed(somebody: &Somebody<'_>, project: u64) -> Result<Vec<String>> {
+pub(crate) fn listed(somebody: &Somebody<'_>, project: u64) -> Result<Vec<String>> {
     let question = json!({"kind": "persons", "range": {"kind": "last", "count": 2, "unit": "day"}, "limit": 500});
     let reply = somebody.send("POST", &format!("/api/v1/projects/{project}/query"), &question)?;
     ensure!(reply.status == 200, "the persons are not listed: {}", reply.status);
@@ -43,7 +43,7 @@ fn listed(somebody: &Somebody<'_>, project: u64) -> Result<Vec<String>> {
 }
 
 /// The value, or the code of the refusal.
-fn reveal(somebody: &Somebody<'_>, project: u64, person: &str) -> Result<std::result::Result<String, String>> {
+pub(crate) fn reveal(somebody: &Somebody<'_>, project: u64, person: &str) -> Result<std::result::Result<String, String>> {
     let path = format!("/api/v1/projects/{project}/persons/{person}/reveal");
     let reply = somebody.act("POST", &path, &json!({"field": "email", "purpose": "support"}))?;
     let body = reply.json();

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use cofferdam_ledger::Kind;
-use cofferdam_model::{Class, OrgId, ProjectId, Role, Roles, limits};
+use cofferdam_model::{Class, OrgId, ProjectId, Role, Roles, limits, sabotage};
 use cofferdam_query::calendar::utc_text;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -223,7 +223,7 @@ impl Engine {
         let print = self.vault.fingerprint("token", token.as_bytes());
         let row = self.meta.token_by_print(&print).await?.ok_or(Error::NotSignedIn)?;
         let now_us = self.now_us();
-        let is_old = row.print != print && now_us > row.old_until_us;
+        let is_old = row.print != print && now_us > row.old_until_us && !sabotage::is_out(33);
         if !row.is_approved || row.revoked_us.is_some() || now_us >= row.expires_us || is_old {
             return Err(Error::NotSignedIn);
         }

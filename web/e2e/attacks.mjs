@@ -15,14 +15,14 @@ const nameOf = (person) => `Personina${person} Rossi`;
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-sync'],
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-sync',
+  ],
 });
-try {
-  const found = await { 1: stolenCookie, 2: inTheMiddle, 3: usedAgain, 4: raced, 5: lying, 9: ownPasskey }[attack]();
-  process.stdout.write(`${JSON.stringify(found)}\n`);
-} finally {
-  await browser.close();
-}
 
 // What a page can do.
 
@@ -196,11 +196,22 @@ async function openOwner() {
   const start = { setup_code: setupCode, email: OWNER.email };
   const { secret } = mustBe(200, await send(page, 'POST', '/api/v1/setup/totp', start), 'set-up begins');
   const [first, second, third] = [-1, 0, 1].map((steps) => codeAt(secret, steps));
-  const setUp = { ...OWNER, ...start, organisation: 'Attacked', project: 'Shop', time_zone: 'UTC', totp_code: first };
+  const setUp = {
+    ...OWNER,
+    ...start,
+    organisation: 'Attacked',
+    project: 'Shop',
+    time_zone: 'UTC',
+    totp_code: first,
+  };
   const made = await send(page, 'POST', '/api/v1/setup', setUp);
   if (made.status >= 300) throw new Error(`set-up: ${made.status} ${made.text}`);
   const begin = { step_up: { kind: 'password_and_code', password: PASSWORD, code: second } };
-  const asked = mustBe(200, await send(page, 'POST', '/api/v1/account/passkeys/begin', begin), 'a passkey begins');
+  const asked = mustBe(
+    200,
+    await send(page, 'POST', '/api/v1/account/passkeys/begin', begin),
+    'a passkey begins',
+  );
   const { id, ...passkey } = await create(page, asked);
   mustBe(201, await send(page, 'POST', '/api/v1/account/passkeys', passkey), 'the passkey is kept');
   const [project] = mustBe(200, await send(page, 'GET', '/api/v1/projects'), 'projects').projects;
@@ -224,7 +235,8 @@ const reveal = ({ base, persons }, person, field = 'email') => [
   `${base}/persons/${persons[person]}/reveal`,
   { field, purpose: 'support' },
 ];
-const values = (text) => [0, 1, 2].flatMap((person) => [mailOf(person), nameOf(person)]).filter((one) => text.includes(one)).length;
+const values = (text) =>
+  [0, 1, 2].flatMap((person) => [mailOf(person), nameOf(person)]).filter((one) => text.includes(one)).length;
 const COUNT = {
   kind: 'insights',
   range: { kind: 'last', count: 2, unit: 'day' },
@@ -251,7 +263,11 @@ async function stolenCookie() {
   const asks = [
     reveal(owner, 1),
     reveal(owner, 1, 'name'),
-    ['POST', `${owner.base}/persons/access`, { person: owner.persons[1], format: 'ndjson', purpose: 'portability' }],
+    [
+      'POST',
+      `${owner.base}/persons/access`,
+      { person: owner.persons[1], format: 'ndjson', purpose: 'portability' },
+    ],
     [
       'POST',
       `${owner.base}/disclosures`,
@@ -312,17 +328,24 @@ async function inTheMiddle() {
   const middle = await openMiddle();
   // Another host; and the nearest there is: the very host, of which browsers sign for every port.
   const places = [`http://login.localhost:${middle.port}`, `http://localhost:${middle.port}`];
-  const found = { opened: 0, accepted: 0, tries: 0, signed: [0, 0], refusedBy: new Set() };
+  const found = { opened: 0, accepted: 0, ceremonies: 0, signed: [0, 0], refusedBy: new Set() };
   await page.goto(`${places[0]}/healthz`);
   const credentials = { email: OWNER.email, password: PASSWORD, code: owner.codes[1] };
   mustBe(200, await send(page, 'POST', '/api/v1/session', credentials), 'the relay signs in');
   for (const [at, place] of places.entries()) {
     await page.goto(`${place}/healthz`);
-    for (const request of [reveal(owner, 1), reveal(owner, 2, 'name'), ['POST', '/api/v1/account/passkeys/begin', {}]]) {
+    for (const request of [
+      reveal(owner, 1),
+      reveal(owner, 2, 'name'),
+      ['POST', '/api/v1/account/passkeys/begin', {}],
+    ]) {
       for (const rp_id of new Set(['localhost', new URL(place).hostname])) {
         const [method, path, body] = request;
-        const { proof, refused } = await sign(page, { ...(await challenge(page, method, path, body)), rp_id });
-        found.tries += 1;
+        const { proof, refused } = await sign(page, {
+          ...(await challenge(page, method, path, body)),
+          rp_id,
+        });
+        found.ceremonies += 1;
         if (refused) found.refusedBy.add(refused);
         if (!proof) continue;
         found.signed[at] += 1;
@@ -331,9 +354,13 @@ async function inTheMiddle() {
         found.opened += values(reply.text);
       }
     }
-    const asked = mustBe(200, await send(page, 'POST', '/api/v1/session/passkey/begin', {}), 'a sign-in begins');
+    const asked = mustBe(
+      200,
+      await send(page, 'POST', '/api/v1/session/passkey/begin', {}),
+      'a sign-in begins',
+    );
     const { proof, refused } = await sign(page, { ...asked, credentials: [owner.passkey] });
-    found.tries += 1;
+    found.ceremonies += 1;
     if (refused) found.refusedBy.add(refused);
     if (proof) {
       found.signed[at] += 1;
@@ -345,7 +372,6 @@ async function inTheMiddle() {
   const typed = { kind: 'password_and_code', password: PASSWORD, code: owner.codes[1] };
   for (const step_up of [undefined, typed]) {
     const reply = await send(page, 'POST', reveal(owner, 1)[1], { ...body, step_up });
-    found.tries += 1;
     found.accepted += reply.status < 300 ? 1 : 0;
     found.opened += values(reply.text);
   }
@@ -364,7 +390,10 @@ async function usedAgain() {
   const [auditor, codes] = [{ roles: ['auditor'] }, '/api/v1/account/recovery-codes'];
   const replies = [
     await send(page, 'POST', INVITATIONS, { ...VIEWER, step_up }),
-    await send(page, 'POST', INVITATIONS, { ...auditor, step_up: await signed(page, 'POST', INVITATIONS, VIEWER) }),
+    await send(page, 'POST', INVITATIONS, {
+      ...auditor,
+      step_up: await signed(page, 'POST', INVITATIONS, VIEWER),
+    }),
     await send(page, 'POST', codes, { step_up: await signed(page, 'POST', INVITATIONS, VIEWER) }),
   ];
   return { accepted: replies.filter(({ status }) => status < 300).length, tries: replies.length };
@@ -385,7 +414,11 @@ async function raced() {
 async function lying() {
   const { page, cdp, authenticatorId, passkey } = await openOwner();
   const signIn = async (verification) => {
-    const asked = mustBe(200, await send(page, 'POST', '/api/v1/session/passkey/begin', {}), 'a sign-in begins');
+    const asked = mustBe(
+      200,
+      await send(page, 'POST', '/api/v1/session/passkey/begin', {}),
+      'a sign-in begins',
+    );
     const { proof } = await sign(page, { ...asked, credentials: [passkey] }, verification);
     // What the browser itself refuses was not accepted either.
     return proof ? (await send(page, 'POST', '/api/v1/session/passkey', proof)).status : 0;
@@ -404,7 +437,10 @@ async function lying() {
   await cdp.send('WebAuthn.setResponseOverrideBits', { authenticatorId });
   const { credentials } = await cdp.send('WebAuthn.getCredentials', { authenticatorId });
   await cdp.send('WebAuthn.removeCredential', { authenticatorId, credentialId: credentials[0].credentialId });
-  await cdp.send('WebAuthn.addCredential', { authenticatorId, credential: { ...credentials[0], signCount: 0 } });
+  await cdp.send('WebAuthn.addCredential', {
+    authenticatorId,
+    credential: { ...credentials[0], signCount: 0 },
+  });
   statuses.push(await signIn('required'));
   return { accepted: statuses.filter((status) => status === 200).length, tries: statuses.length, statuses };
 }
@@ -423,4 +459,13 @@ async function ownPasskey() {
   const { proof } = await sign(page, { ...asks, credentials: [id] });
   const isIn = proof ? (await send(page, 'POST', '/api/v1/session/passkey', proof)).status === 200 : false;
   return { accepted: [kept.status === 201, isIn].filter(Boolean).length, tries: 2 };
+}
+
+try {
+  const found = await { 1: stolenCookie, 2: inTheMiddle, 3: usedAgain, 4: raced, 5: lying, 9: ownPasskey }[
+    attack
+  ]();
+  process.stdout.write(`${JSON.stringify(found)}\n`);
+} finally {
+  await browser.close();
 }

@@ -72,11 +72,12 @@ fn good(reply: Reply, what: &str) -> Result<Value> {
 /// Opens an incident about what a member opened, has two members sign its notices, and waits until all were tried.
 /// Answers its number, and the texts by audience.
 fn notified(owner: &Somebody<'_>, officer: &Somebody<'_>, member: u64) -> Result<(u64, Value)> {
-    let open = json!({"cause": "member", "account": "staff", "service": "Shop"});
+    let now_us = now_ms() * 1_000;
+    let occurred = [now_us - 60_000_000, now_us];
+    let open = json!({"cause": "member", "account": "staff", "service": "Shop", "occurred_us": occurred});
     let incident = good(owner.act("POST", "/api/v1/incidents", &open)?, "an incident is opened")?;
     let incident = incident["id"].as_u64().context("no incident")?;
     let base = format!("/api/v1/incidents/{incident}");
-    let now_us = now_ms() * 1_000;
     let of = json!({"from": "ledger", "member": member, "from_us": now_us - 3_600_000_000, "to_us": now_us + 3_600_000_000});
     good(owner.act("POST", &format!("{base}/scopes"), &of)?, "its scope is found")?;
     let language = json!({"language": "en"});

@@ -138,6 +138,7 @@ fn old_sessions(stage: &Stage) -> Result<Outcome> {
             world.wait(3_600);
             world.is_in(busy).await;
         }
+        world.wait(1);
         if world.is_in(busy).await {
             used.push("one that was kept too long");
         }

@@ -119,7 +119,13 @@ fn in_the_middle(stage: &Stage) -> Result<Outcome> {
             "password and code relayed, session kept; of {} ceremonies the browser signed {elsewhere} at another host ({}) \
              and {beside} at another port of this one, of which the server accepted {accepted}; {opened} personal values",
             number(&found, "ceremonies")?,
-            found["refusedBy"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+            found["refusedBy"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     })
 }

@@ -78,7 +78,8 @@ fn notified(owner: &Somebody<'_>, officer: &Somebody<'_>, member: u64) -> Result
     let incident = good(owner.act("POST", "/api/v1/incidents", &open)?, "an incident is opened")?;
     let incident = incident["id"].as_u64().context("no incident")?;
     let base = format!("/api/v1/incidents/{incident}");
-    let of = json!({"from": "ledger", "member": member, "from_us": now_us - 3_600_000_000, "to_us": now_us + 3_600_000_000});
+    let of =
+        json!({"from": "ledger", "member": member, "from_us": now_us - 3_600_000_000, "to_us": now_us + 3_600_000_000});
     good(owner.act("POST", &format!("{base}/scopes"), &of)?, "its scope is found")?;
     let language = json!({"language": "en"});
     let draft = good(owner.send("POST", &format!("{base}/notices/draft"), &language)?, "a draft")?;
@@ -114,7 +115,8 @@ fn told(stage: &Stage) -> Result<Outcome> {
     // Of the same organisation, at the same time, and by somebody whom nobody suspects.
     let mut unaffected = BTreeSet::new();
     for person in shuffled(12, 3) {
-        unaffected.insert(reveal(&owner, server.project, person)?.map_err(|code| anyhow::anyhow!("not opened: {code}"))?);
+        unaffected
+            .insert(reveal(&owner, server.project, person)?.map_err(|code| anyhow::anyhow!("not opened: {code}"))?);
     }
     ensure!((loot.len(), unaffected.len()) == (12, 3), "{} and {} addresses were opened", loot.len(), unaffected.len());
     notified(&owner, &officer, officer.id()?)?;

@@ -37,7 +37,8 @@ async fn seed(data: &Path) -> Result<[SubjectNo; 4]> {
     let mut subjects = Vec::new();
     for at in 0..4 {
         let project = PROJECTS[at % 3].1;
-        let event = json!({"event": "e", "properties": {"distinct_id": format!("p{at}"), "email": email(at), "plan": "free"}});
+        let event =
+            json!({"event": "e", "properties": {"distinct_id": format!("p{at}"), "email": email(at), "plan": "free"}});
         let body = json!([event]).to_string();
         vault.seal(project, events_of(body.as_bytes())?, Arrival::default(), 0).await?;
         let (found, _) = vault.known_persons(project, &[format!("p{at}")]).await?;
@@ -60,9 +61,7 @@ fn moves(subjects: [SubjectNo; 4]) -> Vec<Move> {
     let column = |table: &str, column: &str, from: &str, to: &str| {
         format!("UPDATE {table} SET {column} = (SELECT {column} FROM {table} WHERE {from}) WHERE {to}")
     };
-    let record = |at: usize| {
-        ["open", "personal"].map(|name| column("records", name, &place(0), &place(at))).to_vec()
-    };
+    let record = |at: usize| ["open", "personal"].map(|name| column("records", name, &place(0), &place(at))).to_vec();
     let key = |at: usize| ["key_id", "wrapped"].map(|name| column("subjects", name, &place(0), &place(at))).to_vec();
     let mut whole = vec![
         column("organisations", "wrapped", "org = 1", "org = 2"),
@@ -137,7 +136,8 @@ fn moved(stage: &Stage) -> Result<Outcome> {
         ensure!(at_home == (false, true), "the victim's address is not read as it should be: {at_home:?}");
         let (mut opened, all) = (Vec::new(), moves(subjects));
         for (number, one) in all.iter().enumerate() {
-            let (copy, ledger) = (stage.folder.join(format!("copy{number}")), stage.folder.join(format!("log{number}")));
+            let (copy, ledger) =
+                (stage.folder.join(format!("copy{number}")), stage.folder.join(format!("log{number}")));
             copy_folder(&data, &copy)?;
             carry_out(&copy, one).await?;
             let (is_listed, is_disclosed) = reads_victim(&copy, &ledger, one.at, subjects[one.at]).await?;

@@ -132,17 +132,26 @@ async fn sessions_and_invitations_end_by_themselves() {
         world.wait(limits::SESSION_IDLE_SECONDS_MAX);
     }
     world.wait(1);
-    assert_eq!(code(engine.authenticate(token, &Visitor::default()).await), "not signed in", "used all the time, and too old");
+    assert_eq!(
+        code(engine.authenticate(token, &Visitor::default()).await),
+        "not signed in",
+        "used all the time, and too old"
+    );
 
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path()).await;
     world.wait(limits::SESSION_IDLE_SECONDS_MAX + 1);
-    assert_eq!(code(world.engine.authenticate(&world.first.token, &Visitor::default()).await), "not signed in", "not used");
+    assert_eq!(
+        code(world.engine.authenticate(&world.first.token, &Visitor::default()).await),
+        "not signed in",
+        "not used"
+    );
 }
 
 #[tokio::test]
 async fn a_session_that_another_browser_uses_is_written_down_once_and_a_newer_version_is_the_same_browser() {
-    const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36";
+    const CHROME: &str =
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36";
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path()).await;
     let engine = &world.engine;

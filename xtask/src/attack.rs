@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{root, run};
+use crate::{root, run, setup};
 
 /// As the tests build them: another choice of packages would build their dependencies once more.
 const PACKAGES: [&str; 2] = ["--workspace", "--bins"];
@@ -30,11 +30,12 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             ),
         }
     }
-    all(&numbers, is_full, json.as_deref())
+    setup::npm(&root(), "web")?;
+    all(&numbers, is_full, json.as_deref(), &setup::chromium())
 }
 
-/// Runs these cases, or all when none is named.
-pub(crate) fn all(numbers: &[u16], is_full: bool, json: Option<&Path>) -> Result<()> {
+/// Runs these cases, or all when none is named. Those that take a browser fail when none is given.
+pub(crate) fn all(numbers: &[u16], is_full: bool, json: Option<&Path>, chromium: &str) -> Result<()> {
     let weakened = weakened()?;
     run("", "cargo", &[&["build", "--quiet"][..], &PACKAGES].concat(), &[])?;
     let whole = programs();
@@ -48,8 +49,8 @@ pub(crate) fn all(numbers: &[u16], is_full: bool, json: Option<&Path>) -> Result
     }
     let (mut wrong, mut reports) = (Vec::new(), Vec::new());
     for number in known {
-        let held = attack(&whole, number, is_full, None)?;
-        let control = attack(&weakened, number, is_full, Some(number))?;
+        let held = attack(&whole, number, is_full, None, chromium)?;
+        let control = attack(&weakened, number, is_full, Some(number), chromium)?;
         let title = held["title"].as_str().unwrap_or_default().to_owned();
         let (is_held, is_shown) = (held["is_through"] == false, control["is_through"] == true);
         println!(
@@ -106,10 +107,19 @@ fn list(attack: &Path) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn attack(programs: &(PathBuf, PathBuf), number: u16, is_full: bool, without: Option<u16>) -> Result<Value> {
+fn attack(
+    programs: &(PathBuf, PathBuf),
+    number: u16,
+    is_full: bool,
+    without: Option<u16>,
+    chromium: &str,
+) -> Result<Value> {
     let mut command = Command::new(&programs.1);
     command.arg("run").arg(number.to_string()).arg("--binary").arg(&programs.0).current_dir(root());
     command.env_remove("COFFERDAM_SABOTAGE");
+    if !chromium.is_empty() {
+        command.env("CHROMIUM_BIN", chromium);
+    }
     if is_full {
         command.arg("--full");
     }

@@ -86,7 +86,7 @@ fn find_chromium() -> Option<String> {
 }
 
 /// The browser, installed where that is allowed.
-fn chromium() -> String {
+pub(crate) fn chromium() -> String {
     find_chromium().unwrap_or_else(|| {
         install("chromium");
         find_chromium().unwrap_or_default()

@@ -33,7 +33,14 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
     (
         "cofferdam-attack",
-        &["cofferdam-model", "cofferdam-ledger", "cofferdam-exposure", "cofferdam-vault", "cofferdam-notice"],
+        &[
+            "cofferdam-model",
+            "cofferdam-ledger",
+            "cofferdam-exposure",
+            "cofferdam-vault",
+            "cofferdam-notice",
+            "cofferdam-engine",
+        ],
     ),
     (
         "cofferdam-bench",

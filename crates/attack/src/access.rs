@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::authenticator::{Authenticator, PRESENT_AND_VERIFIED};
+use crate::browser;
 use crate::running::{EMAIL, PASSWORD, Reply, Running, command, done, now_ms};
 use crate::{Case, Outcome, Stage};
 
@@ -20,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case { number: 14, title: "Another site has the browser change something", run: cross_site },
         Case { number: 16, title: "Somebody agrees to what they asked for themselves", run: own_second_person },
         Case { number: 25, title: "An administrator raises themselves", run: raised_self },
+        Case { number: 26, title: "Support looks at the product as a customer", run: impersonated },
         Case { number: 29, title: "Tokens are used for what they are not for", run: misused_tokens },
         Case {
             number: 76,
@@ -114,6 +116,12 @@ impl<'a> Somebody<'a> {
         self.server.call_with(method, path, &[("origin", &origin), ("cookie", &self.cookie)], body)
     }
 
+    /// The same, with headers that nobody's browser sends.
+    fn send_with(&self, method: &str, path: &str, header: (&str, &str), body: &Value) -> Result<Reply> {
+        let origin = format!("http://{}", self.server.address());
+        self.server.call_with(method, path, &[("origin", &origin), ("cookie", &self.cookie), header], body)
+    }
+
     fn with(&self, method: &str, path: &str, body: &Value, proof: &Value) -> Result<Reply> {
         let mut body = body.clone();
         body["step_up"] = proof.clone();
@@ -166,7 +174,7 @@ impl<'a> Somebody<'a> {
         Ok(self.send("POST", "/api/v1/session/passkey", &proof)?.status)
     }
 
-    fn id(&self) -> Result<u64> {
+    pub(crate) fn id(&self) -> Result<u64> {
         self.send("GET", "/api/v1/session", &Value::Null)?.json()["user"]["id"].as_u64().context("nobody")
     }
 }
@@ -192,9 +200,12 @@ fn replayed_step_up(stage: &Stage) -> Result<Outcome> {
     let changed = owner.with("POST", INVITATIONS, &json!({"roles": ["auditor"]}), &signed()?)?.status == 201;
     let other = owner.with("POST", "/api/v1/account/recovery-codes", &json!({}), &signed()?)?.status == 201;
     let accepted = [again, changed, other].into_iter().filter(|is_in| *is_in).count();
+    let (in_browser, tries) = browser::accepted(stage, 3)?;
     Ok(Outcome {
-        is_through: accepted > 0,
-        figure: format!("{accepted} of 3 accepted: again, with other content, for another act"),
+        is_through: accepted > 0 || in_browser > 0,
+        figure: format!(
+            "again, with other content, for another act: {accepted} of 3 accepted, in Chromium {in_browser} of {tries}"
+        ),
     })
 }
 
@@ -214,7 +225,12 @@ fn raced_step_up(stage: &Stage) -> Result<Outcome> {
         tasks.into_iter().filter_map(|task| task.join().ok()?.ok()).filter(|status| *status == 201).count()
     });
     ensure!(accepted > 0, "not even one was accepted");
-    Ok(Outcome { is_through: accepted > 1, figure: format!("{accepted} of {requests} accepted") })
+    let (in_browser, tries) = browser::accepted(stage, 4)?;
+    ensure!(in_browser > 0, "not even one was accepted in Chromium");
+    Ok(Outcome {
+        is_through: accepted > 1 || in_browser > 1,
+        figure: format!("{accepted} of {requests} accepted, in Chromium {in_browser} of {tries}"),
+    })
 }
 
 fn lying_authenticators(stage: &Stage) -> Result<Outcome> {
@@ -231,9 +247,13 @@ fn lying_authenticators(stage: &Stage) -> Result<Outcome> {
     .into_iter()
     .filter(|status| *status == 200)
     .count();
+    let (in_browser, tries) = browser::accepted(stage, 5)?;
     Ok(Outcome {
-        is_through: accepted > 0,
-        figure: format!("{accepted} of 5 accepted: unverified, absent, bogus, of another place, copied"),
+        is_through: accepted > 0 || in_browser > 0,
+        figure: format!(
+            "unverified, absent, bogus, of another place, copied: {accepted} of 5 accepted, in Chromium {in_browser} of \
+             {tries}"
+        ),
     })
 }
 
@@ -309,7 +329,14 @@ fn added_passkey(stage: &Stage) -> Result<Outcome> {
     let made = thief.key.borrow_mut().create(&asked, &thief.origin());
     let kept = thief.send("POST", PASSKEYS, &made)?.status == 201;
     let is_in = thief.passkey_sign_in(|_| {})? == 200;
-    Ok(Outcome { is_through: kept || is_in, figure: format!("{} passkeys added", u32::from(kept)) })
+    let (in_browser, tries) = browser::accepted(stage, 9)?;
+    Ok(Outcome {
+        is_through: kept || is_in || in_browser > 0,
+        figure: format!(
+            "{} passkeys added; in Chromium {in_browser} of {tries}: the key kept, a sign-in with it",
+            u32::from(kept)
+        ),
+    })
 }
 
 fn cross_site(stage: &Stage) -> Result<Outcome> {
@@ -380,6 +407,79 @@ fn raised_self(stage: &Stage) -> Result<Outcome> {
     let path = format!("/api/v1/projects/{}/properties/class", server.project);
     raised += u32::from(admin.send("PUT", &path, &lowered)?.status < 300);
     Ok(Outcome { is_through: raised > 0, figure: format!("{raised} of 7 ways to more rights worked") })
+}
+
+/// Words for acting as somebody else, as products have them.
+const AS_ANOTHER: [&str; 9] =
+    ["impersonate", "impersonation", "become", "assume", "login-as", "sign-in-as", "view-as", "switch", "sudo"];
+
+fn impersonated(stage: &Stage) -> Result<Outcome> {
+    let server = start(stage)?;
+    let owner = Somebody::owner(&server)?;
+    let support = owner.invite(&["support_agent"], "support@attacked.example")?;
+    let customer = owner.invite(&["viewer"], "customer@attacked.example")?;
+    let (id, sessions) = (customer.id()?, "/api/v1/account/sessions");
+    let numbers = |reply: &Reply| -> Vec<u64> {
+        let json = reply.json();
+        json["sessions"].as_array().into_iter().flatten().filter_map(|one| one["number"].as_u64()).collect()
+    };
+    let theirs = numbers(&customer.send("GET", sessions, &Value::Null)?);
+    ensure!(!theirs.is_empty(), "the customer has no session");
+    let document = owner.send("GET", "/openapi.json", &Value::Null)?.json();
+    let known = document["paths"].as_object().context("no paths")?.keys();
+    let named = known.filter(|path| AS_ANOTHER.iter().any(|word| path.contains(word))).count();
+    let (mut paths, mut answered, mut ways, mut shown) = (0, 0, 0, 0);
+    let body = json!({"member": id, "user": id, "email": "customer@attacked.example"});
+    let headers = [
+        "x-impersonate-member",
+        "x-impersonate-user",
+        "x-impersonate",
+        "x-act-as",
+        "x-on-behalf-of",
+        "x-sudo",
+        "x-user-id",
+        "x-forwarded-user",
+        "x-remote-user",
+        "x-auth-request-email",
+    ];
+    for who in [&owner, &support] {
+        for word in AS_ANOTHER {
+            for path in [
+                format!("/api/v1/{word}"),
+                format!("/api/v1/{word}/{id}"),
+                format!("/api/v1/members/{id}/{word}"),
+                format!("/api/v1/session/{word}"),
+                format!("/api/v1/account/{word}"),
+                format!("/api/v1/admin/{word}"),
+                format!("/api/v1/support/{word}"),
+            ] {
+                for method in ["GET", "POST"] {
+                    paths += 1;
+                    answered += u32::from(who.send(method, &path, &body)?.status != 404);
+                }
+            }
+        }
+        let mut look = |reply: Reply| {
+            ways += 1;
+            shown += u32::from(numbers(&reply).iter().any(|number| theirs.contains(number)));
+        };
+        for value in [id.to_string(), "customer@attacked.example".to_owned()] {
+            for name in headers {
+                look(who.send_with("GET", sessions, (name, &value), &Value::Null)?);
+            }
+            for name in ["as", "member", "user", "impersonate"] {
+                look(who.send("GET", &format!("{sessions}?{name}={value}"), &body)?);
+                look(who.send_with("GET", sessions, ("cookie", &format!("{name}={value}")), &body)?);
+            }
+        }
+    }
+    Ok(Outcome {
+        is_through: named > 0 || answered > 0 || shown > 0,
+        figure: format!(
+            "{named} such paths in the document; {answered} of {paths} answer anything but 404; {shown} of {ways} headers, \
+             cookies and parameters show a customer's session"
+        ),
+    })
 }
 
 fn misused_tokens(stage: &Stage) -> Result<Outcome> {

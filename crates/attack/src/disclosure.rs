@@ -50,7 +50,11 @@ pub(crate) fn listed(somebody: &Somebody<'_>, project: u64) -> Result<Vec<String
 }
 
 /// The value, or the code of the refusal.
-fn reveal(somebody: &Somebody<'_>, project: u64, person: &str) -> Result<std::result::Result<String, String>> {
+pub(crate) fn reveal(
+    somebody: &Somebody<'_>,
+    project: u64,
+    person: &str,
+) -> Result<std::result::Result<String, String>> {
     let path = format!("/api/v1/projects/{project}/persons/{person}/reveal");
     let reply = somebody.act("POST", &path, &json!({"field": "email", "purpose": "support"}))?;
     let body = reply.json();

@@ -16,11 +16,15 @@ mod access;
 mod authenticator;
 #[path = "../../../tests/bad_disk.rs"]
 mod bad_disk;
+mod browser;
 mod corpus;
 mod disclosure;
 mod exposure;
 mod firewall;
+mod incidents;
 mod ledger;
+mod lifetimes;
+mod moved;
 mod notices;
 mod running;
 #[allow(dead_code, reason = "tests use what this does not")]
@@ -58,11 +62,15 @@ pub(crate) struct Outcome {
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
     cases.extend(exposure::cases());
+    cases.extend(browser::cases());
     cases.extend(access::cases());
+    cases.extend(lifetimes::cases());
     cases.extend(disclosure::cases());
     cases.extend(firewall::cases());
     cases.extend(storage::cases());
+    cases.extend(moved::cases());
     cases.extend(notices::cases());
+    cases.extend(incidents::cases());
     cases.sort_by_key(|case| case.number);
     cases
 }

@@ -24,6 +24,7 @@ use cofferdam_notice::text::{Account, Audience, Facts, Language, Measure, Wordin
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::access::Somebody;
 use crate::running::Running;
 use crate::sink::{self, Faults, header};
 use crate::{Case, Outcome, Stage};
@@ -141,9 +142,12 @@ fn markup(_: &Stage) -> Result<Outcome> {
 fn guessed(stage: &Stage) -> Result<Outcome> {
     let (by_one, by_many) = if stage.is_full { (2_000_u32, 20_000_u32) } else { (100, 500) };
     let server = Running::start(&stage.binary, &stage.folder, &["--proxies", "1"])?;
+    let owner = Somebody::owner(&server)?;
     let open = json!({"cause": "drill", "account": "unknown", "service": "Shop"});
-    let incident = server.api("POST", "/api/v1/incidents", &open)?["id"].as_u64().context("no incident")?;
-    server.api("POST", &format!("/api/v1/incidents/{incident}"), &json!({"make_public": true}))?;
+    let opened = owner.act("POST", "/api/v1/incidents", &open)?;
+    let incident = opened.json()["id"].as_u64().context("no incident")?;
+    let shown = owner.act("POST", &format!("/api/v1/incidents/{incident}"), &json!({"make_public": true}))?;
+    ensure!(shown.status == 200, "the page is not public: {}", shown.status);
     let path = format!("/incidents/{incident}");
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut guess = |from: u32| -> Result<(bool, bool)> {

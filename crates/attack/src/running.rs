@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-const SETUP_CODE: &str = "attack-setup-code";
+pub(crate) const SETUP_CODE: &str = "attack-setup-code";
 pub(crate) const EMAIL: &str = "owner@attacked.example";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Longer than any answer takes.
@@ -65,6 +65,17 @@ impl Running {
     }
 
     pub(crate) fn start_as(account: Option<u32>, binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Running> {
+        let mut running = Running::open_as(account, binary, folder, arguments)?;
+        running.set_up()?;
+        Ok(running)
+    }
+
+    /// Starts a server as it is, for whoever sets it up.
+    pub(crate) fn open(binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Running> {
+        Running::open_as(None, binary, folder, arguments)
+    }
+
+    fn open_as(account: Option<u32>, binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Running> {
         let data = folder.join("data");
         let mut child = program(binary, account)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -87,7 +98,6 @@ impl Running {
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
-        running.set_up()?;
         Ok(running)
     }
 

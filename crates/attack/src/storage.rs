@@ -35,7 +35,7 @@ const CONTROL: &str = "control-plan-violet";
 /// So that what is sent is written to segments soon.
 const FLUSHING: &[&str] = &["--flush-events", "500"];
 
-fn wait<T>(task: impl Future<Output = T>) -> Result<T> {
+pub(crate) fn wait<T>(task: impl Future<Output = T>) -> Result<T> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task))
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     for path in files(from)? {
         let target = to.join(path.strip_prefix(from)?);
         std::fs::create_dir_all(target.parent().context("a file lies in a folder")?)?;
@@ -251,8 +251,8 @@ fn without_root(stage: &Stage) -> Result<Outcome> {
     })
 }
 
-/// Addresses as events whose id and whose organisation's id they are.
-fn events_of(body: &[u8]) -> Result<Vec<wire::ValidEvent<'_>>> {
+/// Events as they come in at the door.
+pub(crate) fn events_of(body: &[u8]) -> Result<Vec<wire::ValidEvent<'_>>> {
     let records = wire::read_events(body).map_err(|_| anyhow::anyhow!("the body has events"))?;
     let valid = records.into_iter().map(|record| {
         let sent = record.read.map_err(|_| anyhow::anyhow!("the record is an event"))?;

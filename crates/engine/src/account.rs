@@ -3,7 +3,7 @@
 //! A password (Argon2id) never counts alone: a TOTP code (RFC 6238) comes with it, or a recovery code. A code is good
 //! once. Attempts are limited, and an unknown address costs the same work as a known one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -56,6 +56,8 @@ pub(crate) struct Accounts {
     /// The secret offered by the set-up page, until it is confirmed.
     pending: Mutex<Option<(String, Zeroizing<Vec<u8>>)>>,
     failures: Mutex<HashMap<[u8; 32], Vec<i64>>>,
+    /// Sessions that came from another browser, and are written down.
+    elsewhere: Mutex<HashSet<u64>>,
     /// Each hash takes 19 MiB: a crowd at the door must not take the memory.
     hashing: tokio::sync::Semaphore,
     waiting: AtomicUsize,
@@ -72,6 +74,7 @@ impl Accounts {
         Accounts {
             setup_code,
             pending: Mutex::default(),
+            elsewhere: Mutex::default(),
             failures: Mutex::default(),
             hashing: tokio::sync::Semaphore::new(2),
             waiting: AtomicUsize::new(0),
@@ -114,6 +117,21 @@ impl Accounts {
             return Err(Error::TooManyAttempts { retry_after_s: 5 });
         }
         self.hashing.acquire().await.map_err(|_| Error::Interrupted)
+    }
+
+    /// Whether it is new that this session came from another browser. After a restart, and when very many did, it is
+    /// news again.
+    pub(crate) fn is_news(&self, session: u64) -> bool {
+        let mut elsewhere = self.elsewhere.lock().expect("never left half changed");
+        if elsewhere.len() >= ACCOUNTS_WATCHED_MAX {
+            elsewhere.clear();
+        }
+        elsewhere.insert(session)
+    }
+
+    /// It could not be written down.
+    pub(crate) fn forget_elsewhere(&self, session: u64) {
+        self.elsewhere.lock().expect("never left half changed").remove(&session);
     }
 
     pub(crate) fn forgive(&self, account: &[u8; 32]) {

@@ -285,7 +285,7 @@ impl Engine {
         let print = self.vault.fingerprint("token", token.as_bytes());
         let row = self.meta.token_by_print(&print).await?.ok_or(Error::NotSignedIn)?;
         let now_us = self.now_us();
-        let is_old = row.print != print && now_us > row.old_until_us;
+        let is_old = row.print != print && now_us > row.old_until_us && !sabotage::is_out(33);
         let is_over = now_us >= row.expires_us && !sabotage::is_out(30);
         if !row.is_approved || row.revoked_us.is_some() || is_over || is_old {
             return Err(Error::NotSignedIn);

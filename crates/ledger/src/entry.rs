@@ -130,6 +130,8 @@ kinds! {
     OrganisationCreated = 117,
     /// Nobody else could approve the request of `refers_to`: a delay passes instead.
     GrantSelfApproved = 118,
+    /// A session is used by another browser than it was opened in.
+    SessionElsewhere = 125,
     /// The request of `refers_to` was not run in time.
     GrantExpired = 119,
     /// Whoever made the request of `refers_to` took it back.

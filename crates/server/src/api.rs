@@ -374,8 +374,10 @@ async fn get_session(State(engine): State<Arc<Engine>>, Seen(visitor): Seen) -> 
     if engine.setup_needed().await? {
         return Ok(Json(SessionBody::nobody(SessionState::SetupNeeded)));
     }
-    let Some(token) = visitor.session else { return Ok(Json(SessionBody::nobody(SessionState::SignedOut))) };
-    match engine.authenticate(&token, visitor.ip).await {
+    let Some(token) = visitor.session.clone() else {
+        return Ok(Json(SessionBody::nobody(SessionState::SignedOut)));
+    };
+    match engine.authenticate(&token, &visitor).await {
         Ok(caller) => Ok(Json(SessionBody::of(caller.member))),
         Err(Error::NotSignedIn | Error::Locked) => Ok(Json(SessionBody::nobody(SessionState::SignedOut))),
         Err(error) => Err(error.into()),

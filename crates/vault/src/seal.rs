@@ -85,6 +85,9 @@ pub(crate) fn nonce_start(sealed: &[u8]) -> Option<[u8; 4]> {
 }
 
 fn framed(aad: &[u8]) -> Vec<u8> {
+    if sabotage::is_out(78) {
+        return vec![FORMAT];
+    }
     let mut out = Vec::with_capacity(aad.len() + 1);
     out.push(FORMAT);
     out.extend_from_slice(aad);

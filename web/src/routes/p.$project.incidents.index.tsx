@@ -25,7 +25,7 @@ function Incidents() {
   const navigate = useNavigate({ from: Route.fullPath });
   return (
     <div className={classes.page}>
-      <Group className={classes.head} justify="space-between" align="flex-start" wrap="nowrap">
+      <Group className={classes.head} justify="space-between" align="flex-start">
         <div>
           <h1 className={classes.title}>{t('nav.incidents')}</h1>
           <p className={classes.lead}>{t('incidents.lead')}</p>

@@ -179,6 +179,7 @@ export function Trips() {
       {trips && trips.length > 0 && (
         <DataTable
           texts
+          sentences
           caption={t('limits.list')}
           head={[
             t('disclosed.entry'),

@@ -179,14 +179,14 @@ function Stop({ incident, asked, onDone }: StopProps) {
         <DataTable
           texts
           caption={t('contain.names')}
-          head={[t('contain.names'), t('contain.kind'), t('contain.disclosures'), t('contain.then')]}
+          head={[t('contain.names'), t('contain.then'), t('contain.kind'), t('contain.disclosures')]}
           rows={suspects.map(({ target, name, disclosures, left_out }) => ({
             key: JSON.stringify(target),
             name: name ?? textOf(target),
             cells: [
+              left_out ? t(`contain.left_out.${left_out}`) : t('contain.is_locked'),
               t(`contain.kinds.${target.kind}`),
               format.count(disclosures),
-              left_out ? t(`contain.left_out.${left_out}`) : t('contain.is_locked'),
             ],
           }))}
         />

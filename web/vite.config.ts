@@ -54,7 +54,7 @@ export default defineConfig({
             // What only the trust pages share is left out: it is not what every visit begins with.
             {
               name: 'console',
-              test: /\/src\/(ui\/(?!fields|FieldChips|instant|InstantInput|Bar|members)|api\/(?!oversight)|i18n\/[^/]+\.ts)/,
+              test: /\/src\/(ui\/(?!fields|FieldChips|instant|InstantInput|Bar|Locks|recipient)|api\/(?!oversight)|i18n\/[^/]+\.ts)/,
               priority: 0,
               minShareCount: 3,
             },

@@ -1,19 +1,13 @@
 // The first five minutes: set up in the browser, paste a snippet, see the first event arrive with its
 // personal values sealed. The sender is Mixpanel's own SDK on a page of another origin, with nothing but its
 // host changed.
-import { readFileSync } from 'node:fs';
-import { createServer, type Server as HttpServer } from 'node:http';
-import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
 import type { Filter } from '../src/api/types';
 import { ask, call, expect, expectAccessible, OWNER, test, watch } from './fixtures';
 import { SETUP_CODE, startServer, totpCode } from './server';
+import { SECRET_MAIL, startShop } from './shop';
 
-const require = createRequire(import.meta.url);
-const SDK = readFileSync(require.resolve('mixpanel-browser/dist/mixpanel.umd.js'), 'utf8');
 const TODAY = { kind: 'last', count: 1, unit: 'day' } as const;
 const PRO = { property: 'plan', condition: { op: 'equals', values: ['pro'] } } satisfies Filter;
-const SECRET_MAIL = 'maria@personal.example';
 
 test('from an empty server to the first event', async ({ browser }) => {
   test.slow();
@@ -61,8 +55,7 @@ test('from an empty server to the first event', async ({ browser }) => {
       const visitor = await browser.newContext();
       const shopPage = await visitor.newPage();
       const shopProblems = watch(shopPage);
-      const address = `${shop.origin}/?token=${token}&host=${encodeURIComponent(server.origin)}&card=4111`;
-      await shopPage.goto(address);
+      await shopPage.goto(`${shop.addressOf(token, server.origin)}&card=4111`);
       await shopPage.waitForFunction(() => document.title === 'sent', undefined, { timeout: 20_000 });
       // The SDK sends in batches; leaving the page must not be what saves them.
       // `$identify`, the SDK's own record of who the visitor turned out to be, is acted upon and counts in no report.
@@ -125,7 +118,7 @@ test('from an empty server to the first event', async ({ browser }) => {
     expect(problems).toEqual([]);
   } finally {
     await context.close();
-    shop.server.close();
+    shop.close();
     await server.stop();
   }
 });
@@ -148,27 +141,3 @@ test('a wrong setup code is refused, and the field is shown again', async ({ bro
     await server.stop();
   }
 });
-
-/** A shop's page on another origin, which carries the SDK as its owner would paste it. */
-async function startShop(): Promise<{ server: HttpServer; origin: string }> {
-  const html = `<!doctype html><title>shop</title><link rel="icon" href="data:,">
-<script src="/mixpanel.js"></script><script>
-  const asked = new URLSearchParams(location.search);
-  mixpanel.init(asked.get('token'), { api_host: asked.get('host') });
-  mixpanel.register({ plan: 'pro' });
-  mixpanel.track('Landing');
-  mixpanel.identify('user-42');
-  mixpanel.people.set({ $email: '${SECRET_MAIL}', $name: 'Maria', plan: 'pro' });
-  mixpanel.set_group('company', 'acme');
-  mixpanel.track('Sign up', { email: '${SECRET_MAIL}' });
-  document.title = 'sent';
-</script>`;
-  const server = createServer((request, response) => {
-    const script = request.url?.startsWith('/mixpanel.js');
-    response.setHeader('content-type', script ? 'text/javascript' : 'text/html');
-    response.end(script ? SDK : html);
-  });
-  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
-  // Another site, not only another port; a name, since the door takes addresses out of URLs.
-  return { server, origin: `http://shop.localhost:${(server.address() as AddressInfo).port}` };
-}

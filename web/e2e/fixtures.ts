@@ -165,8 +165,12 @@ async function importEvents(server: Server, project: Project): Promise<void> {
 
 /** No violation of WCAG 2.2 A and AA in what is on the page now, or within one part of it. */
 export async function expectAccessible(page: Page, what: string, within?: string): Promise<void> {
-  await page.evaluate(AXE);
-  const violations = await page.evaluate(async (scope) => {
+  expect(await violations(page, within), what).toEqual([]);
+}
+
+export async function violations(page: Page, within?: string): Promise<string[]> {
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE);
+  return page.evaluate(async (scope) => {
     // biome-ignore lint/suspicious/noExplicitAny: axe is put into the page as text, without types.
     const { axe } = window as any;
     const result = await axe.run(scope ?? document, {
@@ -177,7 +181,21 @@ export async function expectAccessible(page: Page, what: string, within?: string
         violation.nodes.map((node) => `${violation.id}: ${node.target.join(' ')}: ${node.failureSummary}`),
     );
   }, within);
-  expect(violations, what).toEqual([]);
+}
+
+/** Has a page count what its policy refuses, from its first byte on: read with `refusals`. */
+export async function countRefusals(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const seen: string[] = [];
+    Object.defineProperty(window, 'refusals', { value: seen });
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI, sample }) => {
+      seen.push([effectiveDirective, blockedURI, sample].filter(Boolean).join(' '));
+    });
+  });
+}
+
+export function refusals(page: Page): Promise<string[]> {
+  return page.evaluate(() => (window as unknown as { refusals: string[] }).refusals);
 }
 
 /** Waits until a report has an answer that is not being replaced. */
@@ -189,10 +207,15 @@ export async function settled(page: Page): Promise<void> {
 export async function paint(page: Page, scheme: 'light' | 'dark'): Promise<void> {
   await page.emulateMedia({ colorScheme: scheme });
   await expect(page.locator('html')).toHaveAttribute('data-mantine-color-scheme', scheme);
-  // Colours change over a moment, which a page without animations makes short and does not leave out.
-  await expect
-    .poll(() =>
-      page.evaluate(() => document.getAnimations().filter((one) => one.playState === 'running').length),
-    )
-    .toBe(0);
+  // Colours change over a moment, and half-changed ones have half the contrast. One that ends lets others begin.
+  await page.evaluate(async () => {
+    const running = () => document.getAnimations().filter(({ playState }) => playState === 'running');
+    for (let some = running(); some.length > 0; some = running()) {
+      for (const one of some) {
+        if (one.effect?.getComputedTiming().endTime === Number.POSITIVE_INFINITY) one.cancel();
+        else one.finish();
+      }
+      await new Promise((later) => setTimeout(later, 0));
+    }
+  });
 }

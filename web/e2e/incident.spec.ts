@@ -1,10 +1,13 @@
 // From "what did this account see" to "everybody whom it concerns was told": on a server that sends mail, by
 // two people.
+import { readFileSync } from 'node:fs';
 import { closeHouse, expect, expectAccessible, openHouse, paint, test, watch } from './fixtures';
 import { Relay } from './mail';
-import { showPasskey } from './passkey';
+import { showPasskey, stepUp } from './passkey';
 import { act, emailOf, join, ownerPage, profiles, pseudonymOf } from './people';
 import { output } from './server';
+
+const RECIPIENT = 'age1mx3jd0trta23du92hq5qmjfwt7t0skakurg0z66mqqg64vq3qqys4rdear';
 
 test('an incident is opened from what was exposed, contained, told by two, and closed', async ({
   browser,
@@ -69,24 +72,41 @@ test('an incident is opened from what was exposed, contained, told by two, and c
     await expect(scope).toContainText('It concerns 2 persons.');
     await expect(clock).toContainText('2');
 
+    // What it will lock is said before anything is: of the owner's own account, that it stays open.
     const contain = page.getByRole('region', { name: 'Contain', exact: true });
-    const stop = contain.getByRole('button', { name: 'Contain' });
-    // Whoever opened from an exposure has its account chosen: here it is somebody else who is shut out.
+    const named = contain.getByRole('region', { name: 'What the scope names' });
+    await expect(named.getByRole('row', { name: /Ana Ruiz/ })).toContainText('stays open: it is you');
+    await contain.getByText('Lock something else, too').click();
     await contain.getByRole('combobox', { name: 'Accounts' }).click();
+    // Whoever opened from an exposure has its account chosen: here it is somebody else who is shut out.
     await page.getByRole('option', { name: 'Ana Ruiz' }).click();
     await page.getByRole('option', { name: 'Luca Bianchi' }).click();
     await page.keyboard.press('Escape');
-    await expect(stop).toBeDisabled();
-    await contain.getByLabel('Type Shop to confirm').fill('Shop');
-    await stop.click();
+    await expectAccessible(page, 'about to contain');
+    await contain.getByRole('button', { name: 'Contain', exact: true }).click();
+    await expect(stepUp(page)).toContainText('Whatever an incident names is about to be shut out.');
     await showPasskey(page);
-    await expect(contain.getByText(/1 lock, in force after/)).toBeVisible();
-    await expect(contain.getByRole('row', { name: /Luca Bianchi/ })).toContainText('incident');
-    await contain.getByRole('button', { name: 'Write it into the incident' }).click();
-    await showPasskey(page);
-    await expect(contain.getByText(/^Contained since/)).toBeVisible();
+    await expect(contain.getByText(/locks?, in force after [\d,]+ ms\./)).toBeVisible();
+    await expect(contain.getByText(/by Ana Ruiz\. Entry [\d,]+ of the ledger/)).toBeVisible();
+    const held = contain.getByRole('region', { name: 'Locked' }).getByRole('row', { name: /Luca Bianchi/ });
+    await expect(held).toContainText('incident');
+    await expectAccessible(page, 'contained');
     await suspect.page.goto(`${base}/insights`);
     await expect(suspect.page).toHaveURL(/\/login/);
+    // Opening it again takes somebody else.
+    await held.getByRole('button', { name: 'Ask to open: Luca Bianchi' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Ask to open' }).click();
+    await showPasskey(page);
+    await expect(held).toBeVisible();
+    const admin = await join(browser, house, page, ['org_admin'], 'Bea Conti');
+    await admin.page.goto(`${base}/members`);
+    const wish = admin.page.getByRole('region', { name: 'Waiting for a second person' }).first();
+    await wish.getByRole('button', { name: 'Agree' }).click();
+    await admin.page.getByRole('dialog').getByRole('button', { name: 'Agree' }).click();
+    await showPasskey(admin.page);
+    await expect(admin.page.getByRole('row', { name: /Luca Bianchi.*incident/ })).toHaveCount(0);
+    await admin.context.close();
+    await page.goto(`${base}/incidents/1`);
 
     const assess = page.getByRole('region', { name: 'Assess', exact: true });
     await assess.getByRole('combobox', { name: 'By which account' }).click();
@@ -124,7 +144,27 @@ test('an incident is opened from what was exposed, contained, told by two, and c
     expect(theirs).toEqual([]);
 
     const end = page.getByRole('region', { name: 'Export and close', exact: true });
-    await expect(end.getByText(/cofferdam incident package --incident 1 --project 1/)).toBeVisible();
+    await end.getByLabel('Recipient').fill(RECIPIENT);
+    await end.getByRole('button', { name: 'Ask for the package of Shop' }).click();
+    await showPasskey(page);
+    await expect(end.getByText(/Asked for\. Somebody else agrees/)).toBeVisible();
+    await officer.page.goto(`${base}/members`);
+    const asked = officer.page.getByRole('region', { name: 'Waiting for a second person' }).first();
+    await expect(asked).toContainText(RECIPIENT);
+    await asked.getByRole('button', { name: 'Agree' }).click();
+    await officer.page.getByRole('dialog').getByRole('button', { name: 'Agree' }).click();
+    await showPasskey(officer.page);
+    const download = end.getByRole('button', { name: 'Download the package of Shop' });
+    await expect(download).toBeEnabled({ timeout: 15_000 });
+    await expectAccessible(page, 'a package');
+    const coming = page.waitForEvent('download');
+    await download.click();
+    await showPasskey(page);
+    const bytes = readFileSync(await (await coming).path());
+    expect(bytes.includes('age-encryption.org/v1')).toBe(true);
+    expect(bytes.includes(emailOf(0))).toBe(false);
+    expect(bytes.includes('person-0')).toBe(false);
+
     await end.getByLabel('To close, type Shop').fill('Shop');
     await end.getByRole('button', { name: 'Close the incident' }).click();
     await showPasskey(page);

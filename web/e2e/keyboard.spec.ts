@@ -1,5 +1,11 @@
 // The console without a mouse: going places, asking, reading a chart, and switching single keys off.
-import { expect, settled, test } from './fixtures';
+import type { Incident } from '../src/api/types';
+import { closeHouse, expect, openHouse, settled, test } from './fixtures';
+import { stepUp } from './passkey';
+import { act, emailOf, ownerPage, profiles, pseudonymOf } from './people';
+
+/** More stops than any page has: whoever needs so many is trapped. */
+const STOPS_MAX = 200;
 
 test('goes places', async ({ page, house }) => {
   await page.goto(`${house.server.origin}/p/${house.project.id}/insights`);
@@ -81,4 +87,79 @@ test('skips to the page, and switches single keys off', async ({ page, house }) 
   await page.keyboard.press('f');
   await expect(page).toHaveURL(/insights/);
   await page.evaluate(() => window.localStorage.removeItem('cofferdam-single-keys'));
+});
+
+test('walks through an incident, and contains it', async ({ browser }) => {
+  test.setTimeout(120_000);
+  const house = await openHouse(browser);
+  try {
+    await profiles(house, 1);
+    const page = await ownerPage(house);
+    const of = `/api/v1/projects/${house.project.id}`;
+    const began = (Date.now() - 60_000) * 1_000;
+    const person = await pseudonymOf(page, house, emailOf(0));
+    await act(page, 'POST', `${of}/persons/${person}/reveal`, { field: 'email', purpose: 'support' });
+    const { id } = await act<Incident>(page, 'POST', '/api/v1/incidents', {
+      cause: 'drill',
+      account: 'staff',
+      service: 'Shop',
+    });
+    await act(page, 'POST', `/api/v1/incidents/${id}/scopes`, {
+      from: 'ledger',
+      from_us: began,
+      to_us: Date.now() * 1_000,
+    });
+    await page.goto(`${house.server.origin}/p/${house.project.id}/incidents/${id}`);
+    await expect(page.getByRole('region', { name: 'What the scope names' })).toBeVisible();
+    await page.locator('#main').focus();
+
+    const sections: string[] = [];
+    const hidden: string[] = [];
+    let stops = 0;
+    for (; stops < STOPS_MAX; stops += 1) {
+      await page.keyboard.press('Tab');
+      const stop = await page.evaluate(() => {
+        const at = document.activeElement;
+        if (!at?.closest('main')) return null;
+        const { left, top, bottom, width, height } = at.getBoundingClientRect();
+        const clock = document.querySelector('section[aria-label="Clock"]');
+        const over = document.elementFromPoint(left + width / 2, top + Math.min(height, 20) / 2);
+        return {
+          name: at.getAttribute('aria-label') ?? at.textContent ?? at.tagName,
+          section: at.closest('main section[id]')?.id ?? '',
+          isCovered: bottom <= 0 || top >= innerHeight || (!clock?.contains(at) && clock?.contains(over)),
+        };
+      });
+      if (!stop) break;
+      if (stop.section && sections.at(-1) !== stop.section) sections.push(stop.section);
+      if (stop.isCovered) hidden.push(stop.name);
+    }
+    expect(stops).toBeLessThan(STOPS_MAX);
+    expect(sections).toEqual(['scope', 'contain', 'assess', 'notify', 'export']);
+    expect(hidden, 'what has the focus is in sight').toEqual([]);
+
+    // The clock's links lead into a section, and the next stop is in it.
+    await page
+      .getByRole('navigation', { name: 'Sections' })
+      .getByRole('link', { name: /^Contain/ })
+      .focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate(() => document.activeElement?.closest('section[id]')?.id)).toBe('contain');
+    // The scope names nobody but whoever reads this: something else is named.
+    await page.getByText('Lock something else, too').focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Addresses or networks').focus();
+    await page.keyboard.type('203.0.113.9');
+    await page.getByRole('switch', { name: /^Everybody signs in anew/ }).focus();
+    await page.keyboard.press('Tab');
+    await expect(page.getByRole('button', { name: 'Contain', exact: true })).toBeFocused();
+    await page.keyboard.press('Enter');
+    await expect(stepUp(page)).toBeVisible();
+    await expect(stepUp(page).getByRole('button', { name: 'Use passkey' })).toBeFocused();
+    await page.keyboard.press('Enter');
+    await expect(page.getByText(/in force after [\d,]+ ms/)).toBeVisible();
+  } finally {
+    await closeHouse(house);
+  }
 });

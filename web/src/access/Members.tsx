@@ -41,6 +41,7 @@ export function Members() {
       {data && (
         <DataTable
           texts
+          sentences
           caption={t('people.list')}
           head={[
             t('people.name'),

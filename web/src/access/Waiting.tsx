@@ -42,10 +42,17 @@ export function Waiting() {
         return t('waiting.unlock', { number: wish.lock });
       case 'export_token':
         return t('waiting.export_token', { number: wish.token });
-      case 'list_persons':
-        return t('waiting.list_persons', { project: wish.project });
       case 'package':
-        return t('waiting.package', { incident: wish.incident, project: wish.project, key: wish.recipient });
+        return t('waiting.package', wish);
+      case 'list_persons': {
+        const { any_of = [], from, to } = wish.question;
+        const parts = [
+          wish.field ?? t('waiting.any_field'),
+          t('waiting.causes', { count: any_of.length }),
+          [from, to].map((time) => (time ? format.dateTime(time) : '…')).join(' – '),
+        ];
+        return t('waiting.list_persons', { project: wish.project, what: format.list(parts) });
+      }
     }
   };
   /** Nobody else could agree, and the hour in which everybody could see it is over. */

@@ -7,11 +7,10 @@ import { queryOptions } from '@tanstack/react-query';
 import { ApiError, bodyOf, client } from './client';
 import { type StepUpProof, shownAgain } from './stepUp';
 import type {
+  Containing,
   DisclosureRequest,
   ExposureQuestion,
   Language,
-  LockReason,
-  LockTarget,
   OpenIncident,
   PersonalField,
   PersonsQuestion,
@@ -82,15 +81,19 @@ export interface Download {
   bytes: Blob;
 }
 
+function downloadOf(answer: { data?: Blob; response: Response }, otherwise: string): Download {
+  const named = answer.response.headers.get('content-disposition') ?? '';
+  return { name: /filename="([^"]+)"/.exec(named)?.[1] ?? otherwise, bytes: bodyOf<Blob>(answer) };
+}
+
 export function runDisclosure(disclosure: number, hash: string): Promise<Download> {
   return shownAgain('run', async (proof) => {
-    const { data, response } = await client.POST('/api/v1/disclosures/{disclosure}/run', {
+    const answer = await client.POST('/api/v1/disclosures/{disclosure}/run', {
       params: { path: { disclosure } },
       body: { hash, ...shown(proof) },
       parseAs: 'blob',
     });
-    const name = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '')?.[1];
-    return { name: name ?? `export-${disclosure}`, bytes: bodyOf<Blob>({ data }) };
+    return downloadOf(answer, `export-${disclosure}`);
   });
 }
 
@@ -139,15 +142,17 @@ export const exposureQuery = (question: ExposureQuestion) =>
     staleTime: 5 * SECOND_MS,
   });
 
+/** Who they are; or what waits, when a second person has to agree to the question first. */
 export const exposedPersonsQuery = (asked: PersonsQuestion) =>
   queryOptions({
     queryKey: ['exposure', 'persons', asked],
     queryFn: ({ signal }) =>
-      shownAgain('list_scope', async (proof) =>
-        bodyOf(
+      shownAgain('list_scope', async (proof) => {
+        const answer = bodyOf(
           await client.POST('/api/v1/exposure/persons', { body: { ...asked, ...shown(proof) }, signal }),
-        ),
-      ),
+        );
+        return 'persons' in answer ? { persons: answer } : { waits: answer };
+      }),
     // It is asked for once, and not at every look.
     staleTime: 5 * 60 * SECOND_MS,
   });
@@ -184,37 +189,6 @@ export async function verifyLedger(signal: AbortSignal, onStep: (step: Verificat
     for (const line of lines) if (line) onStep(JSON.parse(line) as Verification);
     if (done) return;
   }
-}
-
-// Locks.
-
-export const locksQuery = () =>
-  queryOptions({
-    queryKey: ['locks'],
-    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/locks', { signal })).locks,
-    staleTime: 5 * SECOND_MS,
-  });
-
-/** What a lock did: how many there are now because of it, when the server said so, and after how long. */
-export interface Locked {
-  locks: number;
-  at_ms: number;
-  took_ms: number;
-}
-
-export function lock(targets: LockTarget[], reason: LockReason): Promise<Locked> {
-  return shownAgain('contain', async (proof) => {
-    const began = performance.now();
-    const { data, response } = await client.POST('/api/v1/locks', {
-      body: { targets, reason, ...shown(proof) },
-    });
-    const at_ms = Date.parse(response.headers.get('date') ?? '');
-    return {
-      locks: bodyOf({ data }).locks.length,
-      at_ms: Number.isFinite(at_ms) ? at_ms : Date.now(),
-      took_ms: performance.now() - began,
-    };
-  });
 }
 
 // Incidents.
@@ -330,5 +304,54 @@ export function pauseNotices(incident: number, isPaused: boolean) {
       params: { path: { incident } },
       body: { is_paused: isPaused, ...shown(proof) },
     });
+  });
+}
+
+/** What containing would lock. */
+export const suspectsQuery = (incident: number) =>
+  queryOptions({
+    queryKey: ['incidents', incident, 'contain'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/incidents/{incident}/contain', { params: { path: { incident } }, signal }),
+      ),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export function contain(incident: number, what: Containing) {
+  return shownAgain('contain', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/incidents/{incident}/contain', {
+        params: { path: { incident } },
+        body: { ...what, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+export const packagesQuery = (incident: number) =>
+  queryOptions({
+    queryKey: ['incidents', incident, 'packages'],
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.GET('/api/v1/incidents/{incident}/packages', { params: { path: { incident } }, signal }),
+      ).packages,
+    staleTime: 5 * SECOND_MS,
+  });
+
+/** The package, once a second person agreed; before that it is asked for, and nothing comes. */
+export function downloadPackage(
+  incident: number,
+  project: number,
+  recipient: string,
+): Promise<Download | null> {
+  return shownAgain('package', async (proof) => {
+    const answer = await client.POST('/api/v1/incidents/{incident}/packages', {
+      params: { path: { incident } },
+      body: { project, recipient, ...shown(proof) },
+      parseAs: 'blob',
+    });
+    // 202: it waits for somebody else.
+    return answer.response.status === 202 ? null : downloadOf(answer, `incident-${incident}-${project}.tar`);
   });
 }

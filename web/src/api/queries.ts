@@ -39,7 +39,9 @@ export const eventNamesQuery = (project: number) =>
     queryFn: async ({ signal }) =>
       bodyOf(await client.GET('/api/v1/projects/{project}/events', { params: { path: { project } }, signal }))
         .events,
-    staleTime: 30 * SECOND_MS,
+    // Whoever has no events yet waits for the first one.
+    staleTime: ({ state }) => (state.data?.length === 0 ? 0 : 30 * SECOND_MS),
+    refetchInterval: ({ state }) => (state.data?.length === 0 ? 3 * SECOND_MS : false),
   });
 
 export const propertiesQuery = (project: number) =>
@@ -396,6 +398,14 @@ export const locksQuery = () =>
   queryOptions({
     queryKey: ['locks'],
     queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/locks', { signal })).locks,
+  });
+
+/** What whoever is in charge must know now: asked for as long as a page is open. */
+export const alarmsQuery = () =>
+  queryOptions({
+    queryKey: ['alarms'],
+    queryFn: async ({ signal }) => bodyOf(await client.GET('/api/v1/alarms', { signal })).alarms,
+    staleTime: 5 * SECOND_MS,
   });
 
 export const askToOpen = (lock: number) =>

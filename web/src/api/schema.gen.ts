@@ -1327,6 +1327,168 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/incidents/{incident}/contain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    incident: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SuspectsBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    incident: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WithStepUp_ContainBody"];
+                };
+            };
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ContainedBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/packages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    incident: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["PackagesBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    incident: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["WithStepUp_PackageBody"];
+                };
+            };
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/octet-stream": string;
+                    };
+                };
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AskedBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AlarmsBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2395,6 +2557,8 @@ export interface components {
             service: string;
             stage: components["schemas"]["Stage"];
             times: components["schemas"]["IncidentTimes"];
+            containments: components["schemas"]["IncidentContainment"][];
+            trip?: components["schemas"]["IncidentTrip"] | null;
         };
         /**
          * @description Why an incident was opened. The numbers are in the ledger: none changes its meaning.
@@ -3536,6 +3700,14 @@ export interface components {
             /** @enum {string} */
             kind: "network";
             network: string;
+        } | {
+            /** @enum {string} */
+            kind: "reset";
+            member: number;
+        } | {
+            /** @enum {string} */
+            kind: "seen_address";
+            ip: string;
         };
         /** @description How long whole conversions took. */
         TimeToConvert: {
@@ -3790,6 +3962,20 @@ export interface components {
             act: "export_token";
             /** Format: int64 */
             token: number;
+        } | {
+            /** @enum {string} */
+            act: "list_persons";
+            project: number;
+            question: components["schemas"]["ExposureQuestion"];
+            field?: string | null;
+            is_confirmed: boolean;
+        } | {
+            /** @enum {string} */
+            act: "package";
+            incident: number;
+            version: number;
+            project: number;
+            recipient: string;
         };
         /** @description A body of a request for which a factor is shown again. */
         WithStepUp_AccessBody: {
@@ -3956,6 +4142,109 @@ export interface components {
                 number,
                 number
             ] | null;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @enum {string} */
+        LeftOut: "own_address" | "yourself" | "nobody_could_unlock" | "locked" | "over";
+        IncidentContainment: {
+            by?: number | null;
+            contained_us: number;
+            took_us: number;
+            entry: number;
+            locks: number[];
+            streams: number;
+            sessions: number;
+            tokens: number;
+            recovery_codes: number;
+            passkeys: number;
+        };
+        IncidentTrip: {
+            trip: number;
+            rule: components["schemas"]["Rule"];
+            by_member: number;
+        };
+        /** @enum {string} */
+        AlarmKind: "tripped" | "refused";
+        Alarm: {
+            kind: components["schemas"]["AlarmKind"];
+            at_us: number;
+            rule?: components["schemas"]["Rule"] | null;
+            text: string;
+            member: number;
+            member_name?: string | null;
+            incident?: number | null;
+            is_contained: boolean;
+        };
+        AlarmsBody: {
+            alarms: components["schemas"]["Alarm"][];
+        };
+        SuspectBody: {
+            target: components["schemas"]["TargetBody"];
+            name?: string | null;
+            disclosures: number;
+            left_out?: components["schemas"]["LeftOut"] | null;
+        };
+        SuspectsBody: {
+            suspects: components["schemas"]["SuspectBody"][];
+            staff: number;
+        };
+        Reset: {
+            /** @enum {string} */
+            who: "nobody";
+        } | {
+            /** @enum {string} */
+            who: "members";
+            members: number[];
+        } | {
+            /** @enum {string} */
+            who: "everybody";
+        };
+        ContainBody: {
+            from_scope?: boolean;
+            targets?: components["schemas"]["TargetBody"][];
+            reset?: components["schemas"]["Reset"];
+            suspect_passkeys?: number[];
+        };
+        ContainedLockBody: {
+            lock: number;
+            target: components["schemas"]["TargetBody"];
+        };
+        LeftOutBody: {
+            target: components["schemas"]["TargetBody"];
+            why: components["schemas"]["LeftOut"];
+        };
+        ContainedBody: {
+            incident: components["schemas"]["Incident"];
+            locks: components["schemas"]["ContainedLockBody"][];
+            left_out: components["schemas"]["LeftOutBody"][];
+        };
+        PackageOffer: {
+            project: number;
+            name: string;
+            version: number;
+            persons: number;
+            waiting?: number | null;
+            agreed_until?: string | null;
+        };
+        PackagesBody: {
+            packages: components["schemas"]["PackageOffer"][];
+        };
+        WithStepUp_ContainBody: {
+            from_scope?: boolean;
+            targets?: components["schemas"]["TargetBody"][];
+            reset?: components["schemas"]["Reset"];
+            suspect_passkeys?: number[];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        PackageBody: {
+            project: number;
+            recipient: string;
+        };
+        WithStepUp_PackageBody: {
+            project: number;
+            recipient: string;
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -4646,6 +4935,14 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PersonsExposed"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedBody"];
                 };
             };
             400: {

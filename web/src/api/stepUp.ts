@@ -29,6 +29,7 @@ export type Deed =
   | 'reveal'
   | 'close_limit'
   | 'contain'
+  | 'package'
   | 'open_incident'
   | 'update_incident'
   | 'scope'

@@ -119,7 +119,6 @@ export type ExposureQuestion = Schemas['ExposureQuestion'];
 export type FieldExposure = Schemas['FieldExposure'];
 export type PersonsQuestion = Schemas['PersonsQuestion'];
 export type Verification = Schemas['Verification'];
-export type LockReason = Schemas['LockReason'];
 export type LockTarget = Schemas['TargetBody'];
 
 /** The client takes a pair for a list. */
@@ -131,6 +130,11 @@ export type IncidentMeasure = Schemas['IncidentMeasure'];
 export type AccountKind = Schemas['AccountKind'];
 export type OpenIncident = Schemas['OpenIncident'];
 export type UpdateIncident = Schemas['UpdateIncident'];
+export type Containment = Schemas['IncidentContainment'];
+export type Containing = Schemas['ContainBody'];
+export type LeftOut = Schemas['LeftOut'];
+export type PackageOffer = Schemas['PackageOffer'];
+export type Alarm = Schemas['Alarm'];
 export type ScopeOf = Schemas['ScopeOf'];
 export type ScopeVersion = Schemas['ScopeVersion'];
 export type Deadline = Schemas['Deadline'];

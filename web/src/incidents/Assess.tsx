@@ -121,6 +121,7 @@ function Deadlines({ incident }: { incident: number }) {
       {deadlines && (
         <DataTable
           texts
+          sentences
           caption={t('assess.deadlines')}
           head={[
             t('assess.law'),

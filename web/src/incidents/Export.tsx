@@ -1,7 +1,6 @@
-// What others get: the list of persons, which is written by whoever runs the server and encrypted to the key
-// that is named; the incident's facts as a file; and its end.
+// What others get: the incident's facts as a file, and the list of persons, encrypted; and its end.
 
-import { Button, Code, Group, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Stack, TextInput } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -20,6 +19,7 @@ import { instantOfMicros } from '../ui/instant';
 import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
+import { Packages } from './Packages';
 
 export function Export({ incident }: { incident: Incident }) {
   const { t } = useTranslation();
@@ -27,7 +27,6 @@ export function Export({ incident }: { incident: Incident }) {
   const format = useProjectFormat();
   const { data: deadlines = [] } = useQuery(deadlinesQuery(incident.id));
   const { data: notices = [] } = useQuery(noticeProgressQuery(incident.id));
-  const projects = [...new Set(incident.scopes.at(-1)?.groups.map(({ project }) => project) ?? [])];
   return (
     <Stack gap="md">
       <p className={page.lead}>{t('package.facts_text')}</p>
@@ -46,16 +45,7 @@ export function Export({ incident }: { incident: Incident }) {
           {t('package.facts')}
         </Button>
       </Group>
-      <p className={page.lead}>{t('package.text')}</p>
-      {projects.length === 0 ? (
-        <p className={page.lead}>{t('notify.no_scope')}</p>
-      ) : (
-        projects.map((project) => (
-          <Code block key={project}>
-            {`cofferdam incident package --incident ${incident.id} --project ${project} --to age1… --out FOLDER`}
-          </Code>
-        ))
-      )}
+      <Packages key={incident.scopes.length} incident={incident.id} />
       {incident.times.closed_us ? (
         <p className={page.lead}>
           {t('package.closed', { time: format.dateTime(instantOfMicros(incident.times.closed_us)) })}

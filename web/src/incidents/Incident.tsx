@@ -8,6 +8,7 @@ import { deadlinesQuery, incidentQuery } from '../api/oversight';
 import type { Incident as One } from '../api/types';
 import { useTranslation } from '../i18n';
 import { ErrorNote } from '../ui/ErrorNote';
+import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { PagePending } from '../ui/PageStates';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
@@ -31,6 +32,7 @@ interface IncidentProps {
 export function Incident({ id, asked }: IncidentProps) {
   const { t } = useTranslation();
   const project = useProject();
+  const nameOf = useMemberName();
   const { data: incident, error } = useQuery({ ...incidentQuery(id), refetchInterval: EVERY_MS });
   usePageTitle(t('incidents.one', { number: id }), project.name);
   return (
@@ -40,6 +42,14 @@ export function Incident({ id, asked }: IncidentProps) {
         {incident && (
           <p className={page.lead}>
             {incident.service} · {t(`incident_causes.${incident.cause}`)}
+          </p>
+        )}
+        {incident?.trip && (
+          <p className={page.refusal}>
+            {t('incidents.by_limit', {
+              name: nameOf(incident.trip.by_member),
+              what: t(`limit_rules.${incident.trip.rule}`),
+            })}
           </p>
         )}
       </div>

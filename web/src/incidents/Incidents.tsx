@@ -1,6 +1,6 @@
 // The list of incidents, and opening one.
 
-import { SegmentedControl, Select, Skeleton, TextInput } from '@mantine/core';
+import { Button, SegmentedControl, Select, Skeleton, TextInput } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -14,6 +14,7 @@ import { EmptyState } from '../ui/EmptyState';
 import { ErrorNote } from '../ui/ErrorNote';
 import { InstantInput } from '../ui/InstantInput';
 import { instantOfMicros, microsOf } from '../ui/instant';
+import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
 import classes from './Incidents.module.css';
@@ -25,6 +26,7 @@ export function Incidents() {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
+  const may = useMay();
   const { data: incidents, error, isPending } = useQuery(incidentsQuery());
   return (
     <section className={page.panel} aria-label={t('incidents.list')} aria-busy={isPending}>
@@ -32,7 +34,23 @@ export function Incidents() {
       <ErrorNote error={error} />
       {isPending && <Skeleton height={120} />}
       {incidents?.length === 0 && (
-        <EmptyState compact title={t('incidents.none')}>
+        <EmptyState
+          compact
+          title={t('incidents.none')}
+          action={
+            may('declare_incident') && (
+              <Button
+                component={Link}
+                to="/p/$project/incidents"
+                params={{ project: String(project.id) } as never}
+                search={{ open: 'drill' } as never}
+                variant="default"
+              >
+                {t('incidents.drill')}
+              </Button>
+            )
+          }
+        >
           {t('incidents.none_text')}
         </EmptyState>
       )}
@@ -74,6 +92,7 @@ export function Incidents() {
 
 interface OpenIncidentProps {
   opened: boolean;
+  isDrill: boolean;
   /** What an exposure was asked with: taken over, so that nobody types it again. */
   from?: string;
   to?: string;
@@ -91,12 +110,12 @@ export function OpenIncident(props: OpenIncidentProps) {
   );
 }
 
-function OpenForm({ from, to, hasMember, onDone, onClose }: OpenIncidentProps) {
+function OpenForm({ isDrill, from, to, hasMember, onDone, onClose }: OpenIncidentProps) {
   const { t } = useTranslation();
   const project = useProject();
   const queryClient = useQueryClient();
   const [service, setService] = useState(project.name);
-  const [cause, setCause] = useState<(typeof CAUSES)[number]>('member');
+  const [cause, setCause] = useState<(typeof CAUSES)[number]>(isDrill ? 'drill' : 'member');
   const [account, setAccount] = useState<AccountKind>(hasMember ? 'staff' : 'unknown');
   const [since, setSince] = useState(from);
   const [until, setUntil] = useState(to);

@@ -54,6 +54,7 @@ describe('sections', () => {
     times: { detected_us: NOW_US, aware_us: NOW_US },
     published: 0,
     scopes: [],
+    containments: [],
   };
   const scope = (version: number) => ({
     version,

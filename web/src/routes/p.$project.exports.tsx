@@ -25,7 +25,7 @@ function Exports() {
   const [range, setRange] = useState(LAST_MONTH);
   return (
     <div className={classes.page}>
-      <Group className={classes.head} justify="space-between" align="flex-start" wrap="nowrap">
+      <Group className={classes.head} justify="space-between" align="flex-start">
         <div>
           <h1 className={classes.title}>{t('nav.exports')}</h1>
           <p className={classes.lead}>{t('exports.lead')}</p>

@@ -70,6 +70,7 @@ function Exposure() {
                 exposure={data}
                 question={question}
                 isTable={search.view === 'table'}
+                onTry={change}
                 onTable={(isTable) => change({ view: isTable ? 'table' : undefined })}
               />
               {data.sum.disclosures > 0 &&

@@ -25,7 +25,7 @@ function Incidents() {
   const navigate = useNavigate({ from: Route.fullPath });
   return (
     <div className={classes.page}>
-      <Group className={classes.head} justify="space-between" align="flex-start" wrap="nowrap">
+      <Group className={classes.head} justify="space-between" align="flex-start">
         <div>
           <h1 className={classes.title}>{t('nav.incidents')}</h1>
           <p className={classes.lead}>{t('incidents.lead')}</p>
@@ -38,7 +38,8 @@ function Incidents() {
       </Group>
       {may('view_scope') ? <List /> : <NotAllowed control="view_scope" />}
       <OpenIncident
-        opened={open === 'yes' && may('declare_incident')}
+        opened={open !== undefined && may('declare_incident')}
+        isDrill={open === 'drill'}
         from={from}
         to={to}
         hasMember={member !== undefined}

@@ -3,6 +3,7 @@
 
 import { Button, Group, Skeleton } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { Fragment, useState } from 'react';
 import { approveDisclosure, closeTrip, denyDisclosure, tripsQuery } from '../api/oversight';
 import { disclosuresQuery, projectsQuery } from '../api/queries';
@@ -16,7 +17,7 @@ import { ErrorNote } from '../ui/ErrorNote';
 import { useMay } from '../ui/may';
 import { useMemberName } from '../ui/members';
 import page from '../ui/Page.module.css';
-import { useProjectFormat } from '../ui/project';
+import { useProject, useProjectFormat } from '../ui/project';
 import { useWaiting } from '../ui/waiting';
 import { RequestText } from './request';
 import classes from './Trust.module.css';
@@ -25,6 +26,8 @@ const EVERY_MS = 15_000;
 
 export function Approvals() {
   const { t } = useTranslation();
+  const project = useProject();
+  const may = useMay();
   const { data: waiting, error, isPending } = useWaiting(EVERY_MS);
   const [approving, setApproving] = useState<Disclosure | null>(null);
   return (
@@ -33,7 +36,22 @@ export function Approvals() {
       <ErrorNote error={error} />
       {isPending && <Skeleton height={160} />}
       {waiting?.length === 0 && (
-        <EmptyState compact title={t('approvals.none')}>
+        <EmptyState
+          compact
+          title={t('approvals.none')}
+          action={
+            may('read_members') && (
+              <Button
+                component={Link}
+                to="/p/$project/members"
+                params={{ project: String(project.id) } as never}
+                variant="default"
+              >
+                {t('approvals.members')}
+              </Button>
+            )
+          }
+        >
           {t('approvals.none_text')}
         </EmptyState>
       )}
@@ -161,6 +179,7 @@ export function Trips() {
       {trips && trips.length > 0 && (
         <DataTable
           texts
+          sentences
           caption={t('limits.list')}
           head={[
             t('disclosed.entry'),

@@ -3,6 +3,7 @@
 import { ActionIcon, Button, Select, Skeleton, Switch, TextInput } from '@mantine/core';
 import { IconX } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { disclosedQuery } from '../api/oversight';
 import { projectsQuery } from '../api/queries';
@@ -54,7 +55,22 @@ export function Disclosed({ search, onSearch }: DisclosedProps) {
       <ErrorNote error={error} />
       {isPending && <Skeleton height={160} />}
       {rows?.length === 0 && (
-        <EmptyState compact title={t(isFiltered ? 'disclosed.none_match' : 'disclosed.none')}>
+        <EmptyState
+          compact
+          title={t(isFiltered ? 'disclosed.none_match' : 'disclosed.none')}
+          action={
+            !isFiltered && (
+              <Button
+                component={Link}
+                to="/p/$project/persons"
+                params={{ project: String(project.id) } as never}
+                variant="default"
+              >
+                {t('disclosed.try')}
+              </Button>
+            )
+          }
+        >
           {t(isFiltered ? 'disclosed.none_match_text' : 'disclosed.none_text')}
         </EmptyState>
       )}

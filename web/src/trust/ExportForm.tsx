@@ -21,9 +21,8 @@ import { ErrorNote } from '../ui/ErrorNote';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import classes from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
+import { isRecipient } from '../ui/recipient';
 
-/** The public part of an age key. */
-const RECIPIENT = /^age1[02-9ac-hj-np-z]{58}$/;
 const EVERYBODY = 'everybody';
 const PLAN_AFTER_MS = 250;
 
@@ -50,13 +49,12 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
   const [format, setFormat] = useState<'csv' | 'ndjson'>('csv');
   const [typed, setTyped] = useState('');
   const recipient = typed.trim();
-  const isRecipient = RECIPIENT.test(recipient);
+  const isKey = isRecipient(recipient);
 
   const request = useMemo<DisclosureRequest | null>(() => {
     const cohort = cohorts.find(({ id }) => id === who);
     const isWhole =
-      purpose !== null &&
-      (kind === 'persons' ? fields.length > 0 && isRecipient : recipient === '' || isRecipient);
+      purpose !== null && (kind === 'persons' ? fields.length > 0 && isKey : recipient === '' || isKey);
     if (!isWhole || purpose === null) return null;
     return {
       what:
@@ -71,7 +69,7 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
       format,
       ...(recipient ? { recipient } : {}),
     };
-  }, [kind, fields, who, cohorts, event, purpose, format, recipient, isRecipient, range]);
+  }, [kind, fields, who, cohorts, event, purpose, format, recipient, isKey, range]);
 
   return (
     <Confirm
@@ -147,7 +145,7 @@ export function ExportForm({ range, dates, onDone, onCancel }: ExportFormProps) 
         required={kind === 'persons'}
         autoComplete="off"
         spellCheck={false}
-        error={recipient !== '' && !isRecipient && t('exports.recipient_form')}
+        error={recipient !== '' && !isKey && t('exports.recipient_form')}
         value={typed}
         onChange={(change) => setTyped(change.currentTarget.value)}
       />

@@ -1,6 +1,6 @@
 // What was asked for: where each request stands, how far it is while it leaves, its file and its proof.
 
-import { Button, Group, Skeleton, Stack } from '@mantine/core';
+import { Button, Code, Group, Skeleton, Stack } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Fragment, useState } from 'react';
 import { type Download, denyDisclosure, runDisclosure, withdrawDisclosure } from '../api/oversight';
@@ -48,7 +48,8 @@ export function Exports() {
       {isPending && <Skeleton height={160} />}
       {all?.length === 0 && (
         <EmptyState compact title={t('exports.none')}>
-          {t('exports.none_text')}
+          <p>{t('exports.none_text')}</p>
+          <Code block>age-keygen -o key.txt</Code>
         </EmptyState>
       )}
       {all && all.length > 0 && (

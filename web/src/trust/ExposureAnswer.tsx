@@ -17,6 +17,8 @@ import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
 import { DisclosedTable } from './Disclosed';
+import type { ExposureSearch } from './search';
+import { Timeline } from './Timeline';
 import classes from './Trust.module.css';
 
 interface ExposureAnswerProps {
@@ -24,9 +26,13 @@ interface ExposureAnswerProps {
   question: ExposureQuestion;
   isTable: boolean;
   onTable: (isTable: boolean) => void;
+  /** Another question that says how one is asked. */
+  onTry: (search: Partial<ExposureSearch>) => void;
 }
 
-export function ExposureAnswer({ exposure, question, isTable, onTable }: ExposureAnswerProps) {
+const WEEK_MS = 7 * 24 * 3_600_000;
+
+export function ExposureAnswer({ exposure, question, isTable, onTable, onTry }: ExposureAnswerProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const words = useWords();
@@ -36,7 +42,29 @@ export function ExposureAnswer({ exposure, question, isTable, onTable }: Exposur
   const { sum, authorised, confirmed } = exposure;
   if (sum.disclosures === 0) {
     return (
-      <EmptyState compact title={t('exposure.nothing')}>
+      <EmptyState
+        compact
+        title={t('exposure.nothing')}
+        action={
+          <Group justify="center" gap="sm">
+            <span>{t('exposure.try')}</span>
+            <Button
+              size="xs"
+              variant="default"
+              onClick={() => onTry({ by: undefined, from: weekAgo(), to: undefined })}
+            >
+              {t('exposure.try_week')}
+            </Button>
+            <Button
+              size="xs"
+              variant="default"
+              onClick={() => onTry({ by: undefined, from: undefined, to: undefined, all: 'yes' })}
+            >
+              {t('exposure.try_all')}
+            </Button>
+          </Group>
+        }
+      >
         {t('exposure.nothing_text', {
           count: exposure.ledger_entries,
           number: format.count(exposure.ledger_entries),
@@ -97,6 +125,14 @@ export function ExposureAnswer({ exposure, question, isTable, onTable }: Exposur
       ) : (
         <GroupBars groups={exposure.groups} of={authorised.persons} />
       )}
+      {sum.first && (
+        <>
+          <h2 className={page.subtitle} style={{ marginTop: '1.5rem' }}>
+            {t('exposure.over_time')}
+          </h2>
+          <Timeline exposure={exposure} question={question} />
+        </>
+      )}
       <h2 className={page.subtitle} style={{ marginTop: '1.5rem' }}>
         {t('exposure.projects')}
       </h2>
@@ -142,6 +178,8 @@ export function ExposureAnswer({ exposure, question, isTable, onTable }: Exposur
     </>
   );
 }
+
+const weekAgo = () => new Date(Date.now() - WEEK_MS).toISOString();
 
 function Figure({ name, note, children }: { name: string; note?: string; children: string }) {
   return (
@@ -245,7 +283,8 @@ function Persons({ exposure, question, projectName }: PersonsProps) {
     isFetching,
     refetch,
   } = useQuery({ ...exposedPersonsQuery(asked), enabled: isShown });
-  const data = answer && 'persons' in answer ? answer : undefined;
+  const data = answer?.persons;
+  const waits = answer?.waits;
   const fields = exposure.projects.find((one) => one.project === project)?.fields ?? [];
   if (!isShown) {
     return (
@@ -290,15 +329,19 @@ function Persons({ exposure, question, projectName }: PersonsProps) {
         />
       </div>
       <ErrorNote error={error} />
-      {answer && 'waiting' in answer && (
-        <Group mt="sm">
-          <p role="status" className={classes.caption}>
-            {t('exposure.waits')}
-          </p>
-          <Button size="xs" variant="default" loading={isFetching} onClick={() => refetch()}>
-            {t('exposure.ask_again')}
-          </Button>
-        </Group>
+      {waits && (
+        <EmptyState
+          slim
+          title={t('exposure.waits')}
+          action={
+            <Button size="xs" variant="default" loading={isFetching} onClick={() => refetch()}>
+              {t('exposure.look_again')}
+            </Button>
+          }
+        >
+          {t('exposure.waits_text', { number: waits.waiting })}{' '}
+          {waits.due_at && t('exposure.waits_alone', { time: format.dateTime(waits.due_at) })}
+        </EmptyState>
       )}
       {data && (
         <>

@@ -52,8 +52,8 @@ export type ExposureSearch = z.output<typeof exposureSearch>;
 export const readExposureSearch = (raw: Record<string, unknown>): ExposureSearch => exposureSearch.parse(raw);
 
 const incidentsSearch = z.object({
-  /** The form is open, with what an exposure was asked with. */
-  open: flag,
+  /** The form is open, with what an exposure was asked with, or for a drill. */
+  open: z.catch(z.optional(z.enum(['yes', 'drill'])), undefined),
   member: text(/^\d{1,9}$/),
   from: instant,
   to: instant,

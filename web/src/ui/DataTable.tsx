@@ -10,13 +10,19 @@ interface DataTableProps {
   foot?: { name: ReactNode; cells: ReactNode[] };
   /** Cells are words: they begin at the left. The last column, which acts, ends at the right. */
   texts?: boolean;
+  /** Cells are sentences, which take more than a line. */
+  sentences?: boolean;
 }
 
-export function DataTable({ caption, head, rows, foot, texts }: DataTableProps) {
+export function DataTable({ caption, head, rows, foot, texts, sentences }: DataTableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard.
     <section className={classes.scroll} tabIndex={0} aria-label={caption}>
-      <table className={classes.table} data-texts={texts || undefined}>
+      <table
+        className={classes.table}
+        data-texts={texts || undefined}
+        data-sentences={sentences || undefined}
+      >
         <caption className={classes.caption}>{caption}</caption>
         <thead>
           <tr>

@@ -18,6 +18,7 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { Fragment, lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
 import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
+import { Alarms, useAlarms } from './Alarms';
 import { useSingleKeys } from './keys';
 import { Mark } from './Mark';
 import { useMay } from './may';
@@ -95,6 +96,7 @@ export function Shell({ children, onEvent }: ShellProps) {
             <UserMenu onKeys={keys.open} />
           </div>
         </header>
+        <Alarms />
         <main id="main" className={classes.main} tabIndex={-1}>
           {children}
         </main>
@@ -170,6 +172,7 @@ function Navigation({ onGo }: { onGo?: () => void }) {
               <Icon size={18} stroke={1.75} aria-hidden="true" />
               {t(name)}
               {path === '/p/$project/approvals' && <Waiting />}
+              {path === '/p/$project/incidents' && <Alarmed />}
             </Link>
           </Fragment>
         );
@@ -186,12 +189,22 @@ const WAITING_EVERY_MS = 60_000;
 function Waiting() {
   const { t } = useTranslation();
   const { data = [] } = useWaiting(WAITING_EVERY_MS);
-  const count = data.length;
+  return <Badge count={data.length} text={t('nav.waiting', { count: data.length })} />;
+}
+
+/** How many incidents a limit opened that nobody has contained. */
+function Alarmed() {
+  const { t } = useTranslation();
+  const count = useAlarms().filter(({ incident }) => typeof incident === 'number').length;
+  return <Badge count={count} text={t('nav.alarmed', { count })} isBad />;
+}
+
+function Badge({ count, text, isBad }: { count: number; text: string; isBad?: boolean }) {
   if (count === 0) return null;
   return (
-    <span className={classes.badge} title={t('nav.waiting', { count })}>
+    <span className={classes.badge} data-bad={isBad} title={text}>
       {count}
-      <span className={classes.hidden}>{t('nav.waiting', { count })}</span>
+      <span className={classes.hidden}>{text}</span>
     </span>
   );
 }

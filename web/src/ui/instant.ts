@@ -17,6 +17,12 @@ export function wallOf(instant: string, timeZone: string): string {
   return `${of('year')}-${of('month')}-${of('day')}T${of('hour')}:${of('minute')}`;
 }
 
+/** How far a zone's clock is ahead of UTC at an instant, in milliseconds, to the minute. */
+export function offsetAt(at: number, timeZone: string): number {
+  const minute = Math.floor(at / MINUTE_MS) * MINUTE_MS;
+  return Date.parse(`${wallOf(new Date(at).toISOString(), timeZone)}Z`) - minute;
+}
+
 /**
  * The instant at which a wall of a zone shows that, as RFC 3339 in UTC; undefined for what is no time. Of two
  * such instants, when clocks are put back, the first one; of none, when they are put forward, the one that
@@ -25,14 +31,10 @@ export function wallOf(instant: string, timeZone: string): string {
 export function instantOf(wall: string, timeZone: string): string | undefined {
   const wanted = Date.parse(`${wall}Z`);
   if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/.test(wall) || Number.isNaN(wanted)) return undefined;
-  const offsetAt = (at: number) => {
-    const minute = Math.floor(at / MINUTE_MS) * MINUTE_MS;
-    return Date.parse(`${wallOf(new Date(at).toISOString(), timeZone)}Z`) - minute;
-  };
   // Seen from half a day before and after, one of the two offsets is the one that holds then.
-  const before = wanted - offsetAt(wanted - 720 * MINUTE_MS);
-  const after = wanted - offsetAt(wanted + 720 * MINUTE_MS);
-  const right = [before, after].find((at) => at + offsetAt(at) === wanted) ?? before;
+  const before = wanted - offsetAt(wanted - 720 * MINUTE_MS, timeZone);
+  const after = wanted - offsetAt(wanted + 720 * MINUTE_MS, timeZone);
+  const right = [before, after].find((at) => at + offsetAt(at, timeZone) === wanted) ?? before;
   return new Date(right).toISOString().replace('.000Z', 'Z');
 }
 

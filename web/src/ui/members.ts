@@ -14,6 +14,5 @@ export function useMembers(): Member[] {
 export function useMemberName(): (member: number) => string {
   const { t } = useTranslation();
   const members = useMembers();
-  return (member) =>
-    members.find(({ id }) => id === member)?.name ?? t('causes.member_number', { number: member });
+  return (member) => members.find(({ id }) => id === member)?.name ?? t('people.number', { number: member });
 }

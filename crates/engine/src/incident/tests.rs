@@ -19,7 +19,7 @@ use crate::meta::NewMember;
 use crate::{Access, Options, Project, Site};
 
 #[allow(dead_code, reason = "other tests use what these do not")]
-#[path = "../../../notice/tests/it/sink.rs"]
+#[path = "../../../drill/src/sink.rs"]
 mod sink;
 
 const NOW_US: i64 = 1_800_000_000_000_000;

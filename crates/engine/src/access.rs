@@ -12,14 +12,13 @@ use cofferdam_query::calendar::utc_text;
 use cofferdam_query::{EventFound, Input, People};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::disclosure::request::bitmap;
 use crate::disclosure::spent;
 use crate::disclosure::store::RowKind;
-use crate::disclosure::stream::{Outlet, Piece, Run};
+use crate::disclosure::stream::{Outlet, Pieces, Run};
 use crate::member::{Caller, SteppedUp};
 use crate::{Engine, Error, Project, Result};
 
@@ -55,7 +54,7 @@ impl Engine {
         pseudonym: &str,
         purpose: AccessPurpose,
         format: AccessFormat,
-    ) -> Result<mpsc::Receiver<Piece>> {
+    ) -> Result<Pieces> {
         let request = stepped_up.request();
         let newest_us = spent(caller, stepped_up, Class::C4)?;
         self.check_held(caller, newest_us).await?;

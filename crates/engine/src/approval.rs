@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::member::{Caller, SteppedUp};
 use crate::meta::WishRow;
-use crate::{Engine, Error, Member, Result, refused};
+use crate::{Engine, Error, ExposureQuestion, Member, Result, refused};
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,17 @@ pub enum Wish {
     Unlock { lock: u64 },
     Roles { member: u32, roles: Vec<Role> },
     ExportToken { token: u64 },
+    /// The list of persons that a question about exposure finds. Accounts go by their pseudonyms in it.
+    ListPersons { project: u32, question: ExposureQuestion, field: Option<String>, is_confirmed: bool },
+    /// The list of persons whom an incident concerns, encrypted to a key.
+    Package { incident: u32, version: u32, project: u32, recipient: String },
+}
+
+/// What takes a second person's agreement, and is done by whoever asked once there is one.
+pub enum Agreed<T> {
+    Given(T),
+    /// Somebody has to agree first.
+    Waits(Asked),
 }
 
 impl Wish {
@@ -31,6 +42,7 @@ impl Wish {
             Wish::Unlock { .. } => Control::Unlock,
             Wish::Roles { .. } => Control::ApproveRoles,
             Wish::ExportToken { .. } => Control::ManageExportTokens,
+            Wish::ListPersons { .. } | Wish::Package { .. } => Control::ListScope,
         }
     }
 
@@ -40,6 +52,8 @@ impl Wish {
             Wish::Unlock { .. } => 30,
             Wish::Roles { .. } => 31,
             Wish::ExportToken { .. } => 32,
+            Wish::ListPersons { .. } => 33,
+            Wish::Package { .. } => 34,
         }
     }
 }
@@ -98,6 +112,32 @@ impl Engine {
         (entry.object, entry.purpose) = (id, wish.number());
         self.ledger.append_async(entry).await?;
         Ok(Asked { id, due_us })
+    }
+
+    /// Whether a second person agreed to what the caller is about to do, within [`limits::AGREED_SECONDS`]. If not,
+    /// what waits for one: it is asked for once, however often this is called.
+    pub(crate) async fn agreed(&self, caller: &Caller, wish: Wish) -> Result<Option<Asked>> {
+        let (print, now_us) = (self.wish_print(&wish)?, self.now_us());
+        if self.meta.agreed_until(caller.member.id, &print).await?.is_some_and(|until_us| now_us < until_us) {
+            return Ok(None);
+        }
+        match self.waiting_for(caller, &wish).await? {
+            Some(asked) => Ok(Some(asked)),
+            None => Ok(Some(self.ask_second(caller, wish, None).await?)),
+        }
+    }
+
+    /// That the caller asked for this and it waits.
+    async fn waiting_for(&self, caller: &Caller, wish: &Wish) -> Result<Option<Asked>> {
+        let act = serde_json::to_string(wish).map_err(|_| Error::Interrupted)?;
+        let rows = self.meta.wishes(caller.member.org).await?;
+        let found = rows.into_iter().find(|row| row.asked_by == caller.member.id && row.act == act);
+        Ok(found.map(|row| Asked { id: row.id, due_us: row.due_us }))
+    }
+
+    fn wish_print(&self, wish: &Wish) -> Result<[u8; 32]> {
+        let act = serde_json::to_vec(wish).map_err(|_| Error::Interrupted)?;
+        Ok(self.vault.fingerprint("agreed wish", &act))
     }
 
     /// What waits in the caller's organisation, oldest first.
@@ -179,6 +219,11 @@ impl Engine {
                 self.apply_roles(caller, member, roles.into_iter().collect::<Roles>()).await
             }
             Wish::ExportToken { token } => Ok(self.meta.approve_token(token).await?),
+            Wish::ListPersons { .. } | Wish::Package { .. } => {
+                let (print, now_us) = (self.wish_print(&wish)?, self.now_us());
+                let until_us = now_us + limits::AGREED_SECONDS * 1_000_000;
+                Ok(self.meta.insert_agreement(row.asked_by, &print, now_us, until_us).await?)
+            }
         }
     }
 }

@@ -14,13 +14,14 @@ use cofferdam_exposure::{
     By, Disclosure, Index, Person, ProjectExposed, Pseudonym, Question, RoaringBitmap, Sum, Which,
 };
 use cofferdam_ledger::Log;
-use cofferdam_model::{FieldGroup, FieldSet, Merges, OrgId, PersonalField, ProjectId, SubjectNo, limits};
+use cofferdam_model::{Class, FieldGroup, FieldSet, Merges, OrgId, PersonalField, ProjectId, SubjectNo, limits};
 use cofferdam_query::calendar::utc_text;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Engine, Error, Project, Purpose, Result, refused};
+use crate::approval::{Agreed, Wish};
+use crate::{Caller, Engine, Error, Project, Purpose, Result, SteppedUp, refused};
 
 /// Something that disclosures have in common. Sessions, tokens, addresses and devices go by the pseudonym that the
 /// ledger has for them: 32 hexadecimal digits, as in a list of disclosures.
@@ -299,11 +300,20 @@ impl Engine {
         Ok(exposure)
     }
 
-    /// DisclosedBy they are, by pseudonym, a page at a time. Give the question an end, so that pages do not change.
+    /// Who they are, by pseudonym, a page at a time. Give the question an end, so that pages do not change. A second
+    /// person has to agree to the question, once for all its pages.
     ///
     /// # Errors
     /// As [`Engine::exposed`], and when the organisation is sealed.
-    pub async fn exposed_persons(&self, org: Option<OrgId>, asked: &PersonsQuestion) -> Result<PersonsExposed> {
+    pub async fn exposed_persons(
+        &self,
+        caller: &Caller,
+        stepped_up: SteppedUp,
+        asked: &PersonsQuestion,
+    ) -> Result<Agreed<PersonsExposed>> {
+        let request = stepped_up.request();
+        stepped_up.spend(caller, request, Class::C0)?;
+        let org = Some(caller.member.org);
         let project = self.project_in(org, asked.project)?;
         self.check_unsealed(&project)?;
         let fields = match &asked.field {
@@ -314,6 +324,16 @@ impl Engine {
             }
         };
         let mut question = self.question(org, &asked.question).await?;
+        let named = ExposureQuestion {
+            any_of: question.any_of.iter().map(cause_of).collect(),
+            all_of: question.all_of.iter().map(cause_of).collect(),
+            ..asked.question.clone()
+        };
+        let (field, is_confirmed) = (asked.field.clone(), asked.is_confirmed);
+        let wish = Wish::ListPersons { project: asked.project, question: named, field, is_confirmed };
+        if let Some(asked) = self.agreed(caller, wish).await? {
+            return Ok(Agreed::Waits(asked));
+        }
         question.projects = Some(BTreeSet::from([u64::from(asked.project)]));
         let merges = self.vault.merges(project.id);
         let (offset, limit) = (asked.offset, rows(asked.limit));
@@ -331,11 +351,11 @@ impl Engine {
             .await?;
         let names = self.vault.pseudonyms(project.id, &numbers).await?;
         let next = offset + numbers.len() as u64;
-        Ok(PersonsExposed {
+        Ok(Agreed::Given(PersonsExposed {
             count,
             persons: numbers.iter().filter_map(|number| names.get(number).cloned()).collect(),
             next: (next < count).then_some(next),
-        })
+        }))
     }
 
     /// Disclosures, newest first: who saw what, when, and why.
@@ -386,7 +406,7 @@ impl Engine {
         self.on_disclosures(Index::follow).await.map(drop)
     }
 
-    async fn on_disclosures<T: Send + 'static>(
+    pub(crate) async fn on_disclosures<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Index) -> cofferdam_exposure::Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -399,7 +419,7 @@ impl Engine {
         if org.is_none_or(|org| org == found.org) { Ok(found) } else { Err(Error::NotFound("project")) }
     }
 
-    async fn question(&self, org: Option<OrgId>, asked: &ExposureQuestion) -> Result<Question> {
+    pub(crate) async fn question(&self, org: Option<OrgId>, asked: &ExposureQuestion) -> Result<Question> {
         if asked.any_of.len() + asked.all_of.len() > limits::EXPOSURE_BY_MAX {
             let message = format!("one question names at most {} things", limits::EXPOSURE_BY_MAX);
             return refused("too_many_causes", message, Some("ask in several questions"));
@@ -417,7 +437,8 @@ impl Engine {
             own.map(|project| u64::from(project.id.0)).collect()
         });
         let from_us = asked.from.as_deref().map(time_us).transpose()?.unwrap_or(0);
-        Ok(Question { any_of, all_of, projects, from_us, to_us: asked.to.as_deref().map(time_us).transpose()? })
+        let to_us = asked.to.as_deref().map(time_us).transpose()?;
+        Ok(Question { any_of, all_of, none_of: Vec::new(), projects, from_us, to_us })
     }
 
     async fn by(&self, org: Option<OrgId>, cause: &Cause) -> Result<By> {
@@ -578,11 +599,26 @@ fn time_us(text: &str) -> Result<u64> {
     }
 }
 
-fn hex(pseudonym: Pseudonym) -> String {
+/// The cause that asks for the same, with nobody's address in it.
+pub(crate) fn cause_of(by: &By) -> Cause {
+    match by {
+        By::Actor(pseudonym) => Cause::Actor(hex(*pseudonym)),
+        By::Session(pseudonym) => Cause::Session(hex(*pseudonym)),
+        By::Token(pseudonym) => Cause::Token(hex(*pseudonym)),
+        By::Ip(pseudonym) => Cause::Ip(hex(*pseudonym)),
+        By::Device(pseudonym) => Cause::Device(hex(*pseudonym)),
+        By::Grant(grant) => Cause::Grant(*grant),
+        By::Purpose(purpose) => Cause::Purpose(*purpose),
+        By::Project(project) => Cause::Project(u32::try_from(*project).unwrap_or(u32::MAX)),
+        By::Org(_) => unreachable!("no cause of a question names an organisation"),
+    }
+}
+
+pub(crate) fn hex(pseudonym: Pseudonym) -> String {
     pseudonym.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn pseudonym(text: &str) -> Result<Pseudonym> {
+pub(crate) fn pseudonym(text: &str) -> Result<Pseudonym> {
     let parsed = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
     match parsed {
         Some(number) => Ok(Pseudonym(number.to_be_bytes())),

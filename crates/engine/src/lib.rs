@@ -64,7 +64,7 @@ mod token;
 
 pub use access::{AccessFormat, AccessPurpose};
 pub use account::{Member, SetUp, TotpEnrolment};
-pub use approval::{Asked, Waiting, Wish, is_same_person};
+pub use approval::{Agreed, Asked, Waiting, Wish, is_same_person};
 pub use ask::{PropertyKnown, Status};
 pub use backup::{BackupMade, restore};
 pub use cofferdam_ledger::{Transport, WitnessLink};
@@ -72,8 +72,8 @@ pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
 pub use disclosure::{
-    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Progress,
-    Purpose, Revealed, RevealedValue, Rule, Trip, Tripped, What,
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Pieces, Progress,
+    Purpose, Revealed, RevealedValue, Rule, Trip, What,
 };
 pub use exposure::{
     Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure,
@@ -81,9 +81,10 @@ pub use exposure::{
     ProjectExposure,
 };
 pub use incident::{
-    AccountKind, CodeAnswer, Deadline, Draft, DraftText, Incident, IncidentCause, MailKeys, MailSettings, Measure,
-    NoticeProgress, OpenIncident, PackageMade, PublicIncident, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Times,
-    Told, UpdateIncident, package_recipient,
+    AccountKind, Alarm, AlarmKind, CodeAnswer, Contain, Contained, Containment, Deadline, Draft, DraftText, Incident,
+    IncidentCause, IncidentTrip, LeftOut, MailKeys, MailSettings, Measure, NoticeProgress, OpenIncident, PackageMade,
+    PackageOffer, PublicIncident, Reset, ScopeGroup, ScopeOf, ScopeVersion, Signed, Stage, Suspect, Times, Told,
+    UpdateIncident, package_recipient,
 };
 pub use ledger::{LedgerVerified, Verification, ledger_of};
 pub use live::{LiveEvent, LiveProperty, Source};
@@ -239,6 +240,7 @@ pub struct Engine {
     ceremonies: member::Ceremonies,
     joining: member::Joining,
     locks: lock::Locks,
+    next_lock: std::sync::atomic::AtomicU64,
     disclosures: disclosure::Disclosures,
     projects: RwLock<Projects>,
     outcomes: outcomes::Outcomes,
@@ -279,6 +281,7 @@ impl Engine {
         };
         create_private(&folder).map_err(io)?;
         backup::remove_leftovers(&folder)?;
+        incident::remove_leftovers(&folder)?;
         let is_unsealing = root.is_some();
         let mut vault = Vault::with_root(&site, root).await?;
         if let Some(path) = geoip {
@@ -307,6 +310,7 @@ impl Engine {
         }
         let disclosures = disclosure::Disclosures::open(meta.pool()).await?;
         let locks = lock::read_locks(&meta, &vault, None).await?;
+        let next_lock = meta.next_lock().await?;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let engine = Engine {
             folder,
@@ -323,6 +327,7 @@ impl Engine {
             ceremonies: member::Ceremonies::default(),
             joining: member::Joining::default(),
             locks: lock::Locks::of(&locks),
+            next_lock: std::sync::atomic::AtomicU64::new(next_lock),
             disclosures,
             projects: RwLock::new(projects),
             outcomes: outcomes::Outcomes::new((clock)()),
@@ -341,6 +346,7 @@ impl Engine {
         engine.erase_again().await?;
         engine.finish_erasures().await?;
         engine.finish_publishing().await?;
+        engine.open_missed().await?;
         Ok(engine)
     }
 

@@ -14,7 +14,9 @@ mod gates;
 mod people;
 
 pub(crate) use gates::{TokenRow, WishRow};
-pub(crate) use people::{InvitationRow, MemberRow, NewMember, NewPasskeyRow, NewSession, PasskeyRow};
+pub(crate) use people::{
+    Ended, InvitationRow, MemberRow, NewMember, NewPasskeyRow, NewSession, PasskeyRow, RecoveryCodes,
+};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS organisations (
@@ -120,7 +122,7 @@ impl Meta {
 
     /// Ends what may have been ended since this copy was made: sessions, tokens, invitations, what waits.
     pub(crate) async fn delete_sessions(&self) -> Result<()> {
-        let sql = "DELETE FROM sessions; DELETE FROM invitations; DELETE FROM wishes;
+        let sql = "DELETE FROM sessions; DELETE FROM invitations; DELETE FROM wishes; DELETE FROM agreements;
              UPDATE tokens SET revoked_at = made_at WHERE revoked_at IS NULL;";
         sqlx::raw_sql(sql).execute(&self.pool).await?;
         Ok(())

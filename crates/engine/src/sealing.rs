@@ -2,7 +2,7 @@
 //! the ledger.
 //!
 //! A sealed organisation's keys are not in memory: what it sends is refused, what it asks is not answered, its live
-//! feeds end, also those whose answers were on their way. Others go on. Sealing comes before its entry in the ledger,
+//! feeds and streams end, also those whose answers were on their way. Others go on. Sealing comes before its entry in the ledger,
 //! since it contains; everything else comes after.
 
 use std::sync::Arc;
@@ -41,6 +41,7 @@ impl Engine {
         for project in projects {
             self.live.close(project);
         }
+        self.disclosures.stop(|run| run.project.org == org);
         self.record(Kind::Sealed, member, org.0).await
     }
 

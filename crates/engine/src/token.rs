@@ -51,6 +51,8 @@ pub struct TokenCaller {
     pub kind: TokenKind,
     pub roles: Roles,
     pub ip: Option<IpAddr>,
+    /// Who made it: it is locked with them.
+    pub made_by: u32,
     /// Microseconds since 1970-01-01 UTC.
     pub made_us: i64,
 }
@@ -235,6 +237,7 @@ impl Engine {
             kind,
             roles: kind.roles(),
             ip,
+            made_by: row.made_by,
             made_us: row.made_us,
         };
         self.check_unlocked(&caller.who())?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cofferdam_model::{FieldSet, limits};
 use roaring::RoaringBitmap;
+use rustc_hash::FxHashMap;
 
 use crate::index::{Index, State};
 use crate::record::{By, Disclosure, Subjects};
@@ -19,6 +20,8 @@ pub struct Question {
     pub any_of: Vec<By>,
     /// All of these too.
     pub all_of: Vec<By>,
+    /// And none of these.
+    pub none_of: Vec<By>,
     /// Of these projects only; of all without it.
     pub projects: Option<BTreeSet<u64>>,
     /// Intents from this time on, before that: microseconds since 1970-01-01 UTC, by the wall clock of the entry.
@@ -33,6 +36,7 @@ impl Question {
             && self.projects.as_ref().is_none_or(|projects| projects.contains(&disclosure.project))
             && (self.any_of.is_empty() || self.any_of.iter().any(|by| disclosure.is_by(by)))
             && self.all_of.iter().all(|by| disclosure.is_by(by))
+            && !self.none_of.iter().any(|by| disclosure.is_by(by))
     }
 }
 
@@ -113,6 +117,11 @@ pub struct ProjectExposed {
 }
 
 impl ProjectExposed {
+    /// What was authorised: which fields of whom. Sets of fields can overlap in whom they are of.
+    pub fn authorised(&self) -> impl Iterator<Item = (FieldSet, &RoaringBitmap)> {
+        self.parts.iter().map(|(_, fields, subjects)| (*fields, subjects))
+    }
+
     /// Everybody of whom any field was exposed.
     pub fn subjects(&self, which: Which) -> RoaringBitmap {
         self.union(which, |_| true)
@@ -179,6 +188,24 @@ impl Index {
     /// When the ledger or the disk fails: there is no answer then, and never half of one.
     pub fn exposed(&self, question: &Question) -> Result<Exposed> {
         self.ask(|state, source| exposed(state, source, question))
+    }
+
+    /// Everything that the disclosures of a question have in common with others (accounts, sessions, addresses, grants
+    /// …), and how many of them it is in. No set is read.
+    ///
+    /// # Errors
+    /// As [`Index::exposed`].
+    pub fn named(&self, question: &Question) -> Result<FxHashMap<By, u64>> {
+        self.ask(|state, _| {
+            let mut named = FxHashMap::default();
+            state.records.scan(|_, disclosure| {
+                if question.is_about(&disclosure) {
+                    disclosure.all_by().for_each(|by| *named.entry(by).or_default() += 1);
+                }
+                Ok(())
+            })?;
+            Ok(named)
+        })
     }
 
     /// The disclosures of a question, newest first, from before an entry on; only those about one person when one is

@@ -174,6 +174,7 @@ impl History {
         Question {
             any_of: (0..any).map(|_| self.by()).collect(),
             all_of: (0..all).map(|_| self.by()).collect(),
+            none_of: if self.random.one_in(3) { vec![self.by()] } else { Vec::new() },
             projects,
             from_us: if self.random.one_in(3) { 0 } else { start - 30 + self.random.below(span) },
             to_us: (!self.random.one_in(3)).then(|| start - 30 + self.random.below(span)),
@@ -197,6 +198,7 @@ impl History {
             let Known { entry, time_us, .. } = known;
             (question.any_of.is_empty() || question.any_of.iter().any(|by| is_by(entry, by)))
                 && question.all_of.iter().all(|by| is_by(entry, by))
+                && !question.none_of.iter().any(|by| is_by(entry, by))
                 && question.projects.as_ref().is_none_or(|projects| projects.contains(&entry.object))
                 && *time_us >= question.from_us
                 && question.to_us.is_none_or(|to| *time_us < to)
@@ -241,6 +243,14 @@ impl History {
         let grants: BTreeSet<u64> =
             expected.iter().map(|known| known.entry.grant).filter(|grant| *grant != 0).collect();
         assert_eq!(answer.grants.iter().map(|grant| grant.grant).collect::<BTreeSet<u64>>(), grants);
+
+        let named = index.named(&question).unwrap();
+        for (by, count) in &named {
+            let found = expected.iter().filter(|known| is_by(&known.entry, by)).count();
+            assert_eq!(*count, found as u64, "{by:?} of {question:?}");
+        }
+        let actors: HashSet<Pseudonym> = expected.iter().filter_map(|known| known.entry.actor).collect();
+        assert_eq!(named.keys().filter(|by| matches!(by, By::Actor(_))).count(), actors.len());
 
         // The other way round, page by page: who was named in which.
         let person = Person {

@@ -80,6 +80,8 @@ kinds! {
     IncidentOpened = 60,
     IncidentScoped = 61,
     IncidentClosed = 62,
+    /// Incident `grant` is to be contained: `count` entries about what is locked and who signs in anew come right after.
+    IncidentContained = 63,
     NoticeWorded = 70,
     NoticeSent = 71,
     DrillStarted = 80,
@@ -150,6 +152,7 @@ impl Kind {
                 | Kind::IncidentOpened
                 | Kind::IncidentScoped
                 | Kind::IncidentClosed
+                | Kind::IncidentContained
         )
     }
 

@@ -284,6 +284,24 @@ impl Log {
         }
     }
 
+    /// Appends entries in their order, with as few syncs as the disk's batches allow. When this returns `Ok`, all of
+    /// them are on disk.
+    ///
+    /// # Errors
+    /// As [`Log::append`], for any of them: some may be on disk then.
+    pub async fn append_all_async(&self, entries: Vec<Entry>) -> Result<Vec<Receipt>> {
+        let waiting: Vec<_> = entries.into_iter().map(|entry| self.submit(entry)).collect::<Result<_>>()?;
+        let mut receipts = Vec::with_capacity(waiting.len());
+        for pending in waiting {
+            let seq = match pending {
+                None => None,
+                Some(pending) => Some(answered(pending.wait_async(stall()).await)?),
+            };
+            receipts.push(Receipt { seq });
+        }
+        Ok(receipts)
+    }
+
     /// Writes down that somebody is about to see personal values, and only then answers with the right to open them.
     ///
     /// # Errors

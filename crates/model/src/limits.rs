@@ -351,5 +351,15 @@ pub const SMTP_REPLY_LINES_MAX: usize = 64;
 pub const SMTP_LINE_BYTES_MAX: u64 = 2_048;
 /// How long a mail relay may take to answer, in seconds: RFC 5321 grants minutes, and nobody needs them.
 pub const SMTP_WAIT_SECONDS: u64 = 60;
+/// Personal values that one member is refused, since none of their roles may open any, within the seconds after it: who
+/// errs asks somebody after one or two, and who has somebody else's session tries what there is.
+pub const REFUSALS_MAX: usize = 5;
+pub const REFUSALS_SECONDS: i64 = 600;
+/// Alarms that are told at once, and how long one that opened no incident is told, in seconds: until whoever is in charge
+/// has looked.
+pub const ALARMS_MAX: usize = 100;
+pub const ALARM_SECONDS: i64 = 3_600;
+/// What a second person agreed to is good for so long, in seconds: a list is read page by page, and a package fetched.
+pub const AGREED_SECONDS: i64 = 3_600;
 /// Persons of a breach package whose ids are opened at once, by one entry of the ledger.
 pub const PACKAGE_CHUNK: usize = 5_000;

@@ -368,6 +368,7 @@ fn control_cell(role: Role, control: Control) -> Decision {
         (OrgOwner | OrgAdmin | PrivacyOfficer | IncidentCommander | Responder, Do::Unlock) => S1,
         (IncidentCommander | Responder | PrivacyOfficer | Auditor, Do::ViewScope) => ALLOW,
         (PrivacyOfficer, Do::ListScope) => S1,
+        (DataSteward | IncidentCommander, Do::ListScope) => Approve,
         (IncidentCommander | Responder | PrivacyOfficer, Do::DeclareIncident) => S,
         (IncidentCommander | PrivacyOfficer, Do::PublishNotice) => S1,
 

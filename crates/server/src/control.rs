@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::incidents::ContainAsked;
 use crate::persons;
 use crate::serve::Gate;
 
@@ -66,6 +67,10 @@ pub(crate) enum Ask {
         organisation: u32,
         service: String,
         drill: bool,
+    },
+    Contain {
+        incident: u32,
+        asked: ContainAsked,
     },
     Package {
         incident: u32,
@@ -188,6 +193,9 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
         }
         Ask::OpenIncident { organisation, service, drill } => {
             crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
+        }
+        Ask::Contain { incident, asked } => {
+            crate::incidents::contain_from_here(&*open(gate)?, *incident, asked).await
         }
         Ask::Package { incident, project, recipient, out } => {
             crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await

@@ -16,12 +16,11 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use clap::{Args, Subcommand};
-use cofferdam_engine::{Disclosure, DisclosurePlan, DisclosureRequest, Engine, Error, Purpose, Revealed, Trip};
+use cofferdam_engine::{Disclosure, DisclosurePlan, DisclosureRequest, Engine, Error, Pieces, Purpose, Revealed, Trip};
 use cofferdam_ledger::export::ExportProof;
 use cofferdam_ledger::note::VerifierKey;
 use cofferdam_model::{Class, Control, Deed, PersonalField, limits};
 use serde::{Deserialize, Serialize};
-use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -164,7 +163,7 @@ async fn run_disclosure(
     // On a task of its own: whoever hangs up does not leave it reserved and without an end.
     let begun = tokio::spawn(async move { engine.run_disclosure(&caller, disclosure, &hash, stepped_up).await });
     let (pieces, name) = begun.await.map_err(|_| Error::Interrupted)??;
-    Ok(download(&name, Bytes::from_stream(ReceiverStream::new(pieces))))
+    Ok(download(&name, streamed(pieces)))
 }
 
 /// The proof of an export that left whole: `cofferdam export verify` verifies it with the ledger's key alone.
@@ -180,8 +179,13 @@ async fn get_export_proof(
     Ok(download(&format!("export-{disclosure}.proof"), Bytes::from(text)))
 }
 
+/// A body of what leaves, piece by piece.
+pub(crate) fn streamed(mut pieces: Pieces) -> Bytes {
+    Bytes::from_stream(futures_util::stream::poll_fn(move |context| pieces.poll_recv(context)))
+}
+
 /// A file that nobody keeps on the way, and no browser opens.
-fn download(name: &str, body: Bytes) -> Response {
+pub(crate) fn download(name: &str, body: Bytes) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),

@@ -11,10 +11,10 @@ use anyhow::{Context as _, ensure};
 use axum::Json;
 use axum::body::Body as Bytes;
 use axum::extract::{Path, Query as UrlQuery, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cofferdam_engine::{
-    Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosedState, Engine, Error, Exposees, Exposure,
+    Agreed, Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosedState, Engine, Error, Exposees, Exposure,
     ExposureQuestion, PersonsExposed, PersonsQuestion, Verification,
 };
 use cofferdam_model::{Control, OrgId};
@@ -26,7 +26,8 @@ use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
 use crate::control::{self, Ask};
-use crate::guard::{Need, Of, Routes, SignedIn};
+use crate::guard::{Need, Of, Routes, SignedIn, Stepped, WithStepUp};
+use crate::members::AskedBody;
 use crate::say;
 use crate::serve::Stopped;
 
@@ -50,15 +51,21 @@ async fn ask_exposure(
     Ok(Json(engine.exposed(Some(caller.member.org), &question).await?))
 }
 
-/// DisclosedBy they are: pseudonyms, page by page.
-#[utoipa::path(post, path = "/api/v1/exposure/persons", request_body = PersonsQuestion,
-    responses((status = OK, body = PersonsExposed), (status = BAD_REQUEST, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+/// Who they are: pseudonyms, page by page. It takes a second person: the answer is 202 until somebody agreed to the
+/// question (`POST /api/v1/waiting/{waiting}/agree`), and within an hour of that all its pages are answered.
+#[utoipa::path(post, path = "/api/v1/exposure/persons", request_body = WithStepUp<PersonsQuestion>,
+    responses((status = OK, body = PersonsExposed), (status = ACCEPTED, body = AskedBody), (status = BAD_REQUEST, body = ErrorBody),
+        (status = UNAUTHORIZED, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
 async fn list_exposed_persons(
     State(engine): State<Arc<Engine>>,
     SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
     Body(question): Body<PersonsQuestion>,
-) -> Result<Json<PersonsExposed>> {
-    Ok(Json(engine.exposed_persons(Some(caller.member.org), &question).await?))
+) -> Result<Response> {
+    Ok(match engine.exposed_persons(&caller, stepped_up, &question).await? {
+        Agreed::Given(persons) => Json(persons).into_response(),
+        Agreed::Waits(asked) => (StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response(),
+    })
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -303,7 +303,9 @@ impl Guard {
         let is_personal = matches!(need, Need::Data(_, class) if class >= Class::C3);
         match calling {
             _ if !is_personal => {}
-            Calling::Member(caller) => self.engine.refused_disclosure(caller.entry(&self.engine, REFUSED)).await?,
+            Calling::Member(caller) => {
+                self.engine.refused_disclosure_of(caller, caller.entry(&self.engine, REFUSED)).await?
+            }
             Calling::Token(token) => self.engine.refused_disclosure(token.entry(&self.engine, REFUSED)).await?,
         }
         Ok(Failure::not_allowed())

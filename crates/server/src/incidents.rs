@@ -1,4 +1,5 @@
-//! Incidents over the API, and the commands that go with them: keys of notices, preflight, opening one, packages.
+//! Incidents over the API, and the commands that go with them: keys of notices, preflight, opening one, containing it,
+//! packages.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,19 +9,23 @@ use anyhow::Context as _;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use clap::Subcommand;
 use cofferdam_engine::{
-    AccountKind, Deadline, Draft, Engine, Incident, IncidentCause, MailKeys, NoticeProgress, OpenIncident, ScopeOf,
-    ScopeVersion, Signed, UpdateIncident,
+    AccountKind, Agreed, Alarm, Contain, Contained, Deadline, Draft, Engine, Incident, IncidentCause, LeftOut,
+    LockTarget, MailKeys, Network, NoticeProgress, OpenIncident, PackageOffer, Reset, ScopeOf, ScopeVersion, Signed,
+    Suspect, UpdateIncident,
 };
-use cofferdam_model::{Control, OrgId, ProjectId};
+use cofferdam_model::{Control, OrgId, ProjectId, limits};
 use serde::{Deserialize, Serialize};
+use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use crate::api::{Body, ErrorBody, Result};
+use crate::api::{Body, ErrorBody, Failure, Result};
 use crate::control::{self, Ask};
 use crate::guard::{Need, Routes, SignedIn, Stepped, WithStepUp};
+use crate::members::{AskedBody, TargetBody};
 use crate::say;
 use crate::serve::Stopped;
 
@@ -38,6 +43,12 @@ pub(crate) fn router() -> Routes {
         .at(view, routes!(get_progress))
         .at(publish, routes!(pause_notices))
         .at(view, routes!(list_unreached))
+        .at(view, routes!(get_containment))
+        // Stopping takes no more than locking does.
+        .at(Need::Do(Control::Lock), routes!(contain_incident))
+        .at(view, routes!(list_packages))
+        .at(Need::Do(Control::ListScope), routes!(download_package))
+        .at(Need::Account, routes!(list_alarms))
         // A list of ids is larger than any question.
         .merge(Routes::of_lists().at(declare, routes!(scope_incident)))
 }
@@ -224,6 +235,191 @@ async fn list_unreached(
     Ok(Json(UnreachedBody { unreached: engine.unreached(&caller.member, incident).await? }))
 }
 
+// Containment.
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SuspectBody {
+    target: TargetBody,
+    /// Of a member or a token.
+    name: Option<String>,
+    /// How many disclosures of the scope name it.
+    disclosures: u64,
+    /// Why it would not be locked.
+    left_out: Option<LeftOut>,
+}
+
+impl From<Suspect> for SuspectBody {
+    fn from(suspect: Suspect) -> SuspectBody {
+        let Suspect { target, name, disclosures, left_out } = suspect;
+        SuspectBody { target: target.into(), name, disclosures, left_out }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SuspectsBody {
+    /// What the newest scope names: members, sessions, tokens, grants, addresses.
+    suspects: Vec<SuspectBody>,
+    /// Members of the organisation: how many would have to sign in anew.
+    staff: u64,
+}
+
+/// What containing would lock: everything that the disclosures of the newest scope name.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/contain", params(("incident" = u32, Path)),
+    responses((status = OK, body = SuspectsBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_containment(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<SuspectsBody>> {
+    let (suspects, staff) = engine.suspects(&caller, incident).await?;
+    Ok(Json(SuspectsBody { suspects: suspects.into_iter().map(SuspectBody::from).collect(), staff }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContainBody {
+    /// Whatever the newest scope names; when nothing else is named it is meant.
+    #[serde(default)]
+    from_scope: bool,
+    /// These, too.
+    #[serde(default)]
+    targets: Vec<TargetBody>,
+    /// Who has to sign in anew.
+    #[serde(default)]
+    reset: Reset,
+    /// Members whose passkeys are removed, since they may be in other hands.
+    #[serde(default)]
+    suspect_passkeys: Vec<u32>,
+}
+
+impl ContainBody {
+    fn read(self) -> Result<Contain> {
+        let ContainBody { from_scope, targets, reset, suspect_passkeys } = self;
+        let is_too_many = |count: usize| count > limits::LOCK_TARGETS_MAX;
+        let members = if let Reset::Members { members } = &reset { members.len() } else { 0 };
+        if is_too_many(targets.len()) || is_too_many(members) || is_too_many(suspect_passkeys.len()) {
+            return Err(Failure::invalid_body());
+        }
+        let targets = targets.iter().map(TargetBody::read).collect::<Result<Vec<LockTarget>>>()?;
+        Ok(Contain { from_scope, targets, reset, suspect_passkeys })
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ContainedBody {
+    /// With what was done among its containments.
+    incident: Incident,
+    locks: Vec<ContainedLockBody>,
+    left_out: Vec<LeftOutBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ContainedLockBody {
+    /// Opened by two people: `POST /api/v1/locks/{lock}/open`.
+    lock: u64,
+    target: TargetBody,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LeftOutBody {
+    target: TargetBody,
+    why: LeftOut,
+}
+
+impl From<Contained> for ContainedBody {
+    fn from(contained: Contained) -> ContainedBody {
+        let Contained { incident, locks, left_out } = contained;
+        let locks = locks.into_iter().map(|(lock, target)| ContainedLockBody { lock, target: target.into() });
+        let left_out = left_out.into_iter().map(|(target, why)| LeftOutBody { target: target.into(), why });
+        ContainedBody { incident, locks: locks.collect(), left_out: left_out.collect() }
+    }
+}
+
+/// Stop it: lock, end streams, have staff sign in anew. One act, without anybody's approval, within a second.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/contain", params(("incident" = u32, Path)),
+    request_body = WithStepUp<ContainBody>,
+    responses((status = OK, body = ContainedBody), (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody)))]
+async fn contain_incident(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<ContainBody>,
+) -> Result<Json<ContainedBody>> {
+    let contain = body.read()?;
+    // On a task of its own: whoever hangs up does not leave it half done.
+    let act = tokio::spawn(async move { engine.contain(&caller, stepped_up, incident, contain).await });
+    let contained = act.await.map_err(|_| cofferdam_engine::Error::Interrupted)??;
+    Ok(Json(contained.into()))
+}
+
+// Packages.
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PackagesBody {
+    /// One for each project of the newest scope.
+    packages: Vec<PackageOffer>,
+}
+
+/// What can be downloaded of the newest scope, by project, and whose agreement it waits for.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/packages", params(("incident" = u32, Path)),
+    responses((status = OK, body = PackagesBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn list_packages(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+) -> Result<Json<PackagesBody>> {
+    Ok(Json(PackagesBody { packages: engine.packages(&caller, incident).await? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PackageBody {
+    project: u32,
+    /// The age recipient (`age1…`) who alone can open the list of persons.
+    recipient: String,
+}
+
+/// A package: `scope.csv.age`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It takes a second
+/// person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
+/// an hour of that downloads it.
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/packages", params(("incident" = u32, Path)),
+    request_body = WithStepUp<PackageBody>,
+    responses((status = OK, content_type = "application/octet-stream", body = String), (status = ACCEPTED, body = AskedBody),
+        (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn download_package(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Path(IncidentPath { incident }): Path<IncidentPath>,
+    Body(body): Body<PackageBody>,
+) -> Result<Response> {
+    let recipient = cofferdam_engine::package_recipient(&body.recipient)?;
+    let project = ProjectId(body.project);
+    let begun =
+        tokio::spawn(async move { engine.download_package(&caller, stepped_up, incident, project, recipient).await });
+    match begun.await.map_err(|_| cofferdam_engine::Error::Interrupted)?? {
+        Agreed::Waits(asked) => Ok((StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response()),
+        Agreed::Given((name, pieces)) => {
+            Ok(crate::disclosures::download(&name, axum::body::Body::from_stream(ReceiverStream::new(pieces))))
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AlarmsBody {
+    /// Newest first; none for whom they are no business.
+    alarms: Vec<Alarm>,
+}
+
+/// What whoever is in charge must know now: limits that tripped and opened an incident which is not closed, and limits
+/// that refused somebody within the hour. Made to be asked for every few seconds.
+#[utoipa::path(get, path = "/api/v1/alarms", responses((status = OK, body = AlarmsBody)))]
+async fn list_alarms(State(engine): State<Arc<Engine>>, SignedIn(caller): SignedIn) -> Result<Json<AlarmsBody>> {
+    Ok(Json(AlarmsBody { alarms: engine.alarms(&caller).await? }))
+}
+
 // The commands.
 
 #[derive(Subcommand)]
@@ -304,6 +500,38 @@ pub(crate) enum IncidentCommand {
         #[arg(long)]
         drill: bool,
     },
+    /// Stop what an incident is about, at once: lock, end streams, have staff sign in anew. Without anything named, what
+    /// the newest scope names
+    Contain {
+        /// The server's folder
+        #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
+        data: PathBuf,
+        #[arg(long)]
+        incident: u32,
+        /// What the newest scope names, besides what is named here
+        #[arg(long)]
+        scope: bool,
+        /// Lock a member, by their e-mail address
+        #[arg(long, value_name = "EMAIL")]
+        member: Vec<String>,
+        #[arg(long, value_name = "NUMBER")]
+        token: Vec<u64>,
+        /// Lock a disclosure, by its number
+        #[arg(long, value_name = "NUMBER")]
+        grant: Vec<u64>,
+        /// Block an address, or a network such as 192.0.2.0/24
+        #[arg(long, value_name = "ADDRESS")]
+        network: Vec<String>,
+        /// Have a member sign in anew, by their e-mail address
+        #[arg(long, value_name = "EMAIL")]
+        reset: Vec<String>,
+        /// Have all staff sign in anew
+        #[arg(long, conflicts_with = "reset")]
+        reset_all: bool,
+        /// Remove a member's passkeys, which may be in other hands
+        #[arg(long, value_name = "EMAIL")]
+        passkeys_of: Vec<String>,
+    },
     /// Write the list of persons of a project whom an incident concerns, encrypted to a key
     Package {
         /// The server's folder
@@ -326,6 +554,21 @@ pub(crate) fn incident(command: IncidentCommand) -> anyhow::Result<ExitCode> {
     let (data, ask) = match command {
         IncidentCommand::Open { data, organisation, service, drill } => {
             (data, Ask::OpenIncident { organisation, service, drill })
+        }
+        IncidentCommand::Contain {
+            data,
+            incident,
+            scope,
+            member,
+            token,
+            grant,
+            network,
+            reset,
+            reset_all,
+            passkeys_of,
+        } => {
+            let asked = ContainAsked { scope, member, token, grant, network, reset, reset_all, passkeys_of };
+            (data, Ask::Contain { incident, asked })
         }
         IncidentCommand::Package { data, incident, project, to, out } => {
             let out = std::path::absolute(&out).with_context(|| format!("{} is no place", out.display()))?;
@@ -353,6 +596,59 @@ pub(crate) async fn open_from_here(
     };
     let incident = engine.open_incident(OrgId(organisation), None, open).await?;
     Ok(format!("incident {} is open", incident.id))
+}
+
+/// What the command names.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ContainAsked {
+    scope: bool,
+    member: Vec<String>,
+    token: Vec<u64>,
+    grant: Vec<u64>,
+    network: Vec<String>,
+    reset: Vec<String>,
+    reset_all: bool,
+    passkeys_of: Vec<String>,
+}
+
+pub(crate) async fn contain_from_here(engine: &Engine, incident: u32, asked: &ContainAsked) -> anyhow::Result<String> {
+    let members = async |emails: &[String]| {
+        let mut numbers = Vec::with_capacity(emails.len());
+        for email in emails {
+            let found = engine.member_of_incident(incident, email).await;
+            numbers.push(found.with_context(|| format!("{email} is no member of the incident's organisation"))?);
+        }
+        anyhow::Ok(numbers)
+    };
+    let mut targets: Vec<LockTarget> = members(&asked.member).await?.into_iter().map(LockTarget::Member).collect();
+    targets.extend(asked.token.iter().map(|token| LockTarget::Token(*token)));
+    targets.extend(asked.grant.iter().map(|grant| LockTarget::Grant(*grant)));
+    for text in &asked.network {
+        let network = Network::parse(text).with_context(|| format!("{text} is no address and no network"))?;
+        targets.push(LockTarget::Network(network));
+    }
+    let reset = match (asked.reset_all, members(&asked.reset).await?) {
+        (true, _) => Reset::Everybody,
+        (false, members) if members.is_empty() => Reset::Nobody,
+        (false, members) => Reset::Members { members },
+    };
+    let suspect_passkeys = members(&asked.passkeys_of).await?;
+    let contain = Contain { from_scope: asked.scope, targets, reset, suspect_passkeys };
+    let Contained { incident, locks, left_out } = engine.contain_from_here(incident, contain).await?;
+    let done = incident.containments.last().context("it was contained a moment ago")?;
+    let mut told = format!(
+        "incident {} is contained: {} locks, {} streams broken off, {} sessions and {} tokens ended, in {:.1} ms",
+        incident.id,
+        locks.len(),
+        done.streams,
+        done.sessions,
+        done.tokens,
+        done.took_us as f64 / 1_000.0
+    );
+    if !left_out.is_empty() {
+        told.push_str(&format!("; {} were left out, being locked or gone already", left_out.len()));
+    }
+    Ok(told)
 }
 
 pub(crate) async fn package_from_here(

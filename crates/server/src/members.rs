@@ -226,6 +226,10 @@ pub(crate) enum TargetBody {
     Member {
         member: u32,
     },
+    /// One, by the sessions and tokens they have.
+    Reset {
+        member: u32,
+    },
     /// Everybody, by the sessions and tokens they have.
     Everybody,
     Session {
@@ -240,6 +244,10 @@ pub(crate) enum TargetBody {
     Address {
         address: String,
     },
+    /// An address by the pseudonym that a list of disclosures has for it.
+    SeenAddress {
+        ip: String,
+    },
     /// `192.0.2.0/24`
     Network {
         network: String,
@@ -247,9 +255,10 @@ pub(crate) enum TargetBody {
 }
 
 impl TargetBody {
-    fn read(&self) -> Result<LockTarget> {
+    pub(crate) fn read(&self) -> Result<LockTarget> {
         Ok(match self {
             TargetBody::Member { member } => LockTarget::Member(*member),
+            TargetBody::Reset { member } => LockTarget::Reset(*member),
             TargetBody::Everybody => LockTarget::AllMembers,
             TargetBody::Session { session } => LockTarget::Session(*session),
             TargetBody::Token { token } => LockTarget::Token(*token),
@@ -257,6 +266,7 @@ impl TargetBody {
             TargetBody::Address { address } => {
                 LockTarget::Address(address.trim().parse::<IpAddr>().map_err(|_| Failure::invalid_body())?)
             }
+            TargetBody::SeenAddress { ip } => LockTarget::seen(ip)?,
             TargetBody::Network { network } => {
                 LockTarget::Network(Network::parse(network).ok_or_else(Failure::invalid_body)?)
             }
@@ -268,11 +278,13 @@ impl From<LockTarget> for TargetBody {
     fn from(target: LockTarget) -> TargetBody {
         match target {
             LockTarget::Member(member) => TargetBody::Member { member },
+            LockTarget::Reset(member) => TargetBody::Reset { member },
             LockTarget::AllMembers => TargetBody::Everybody,
             LockTarget::Session(session) => TargetBody::Session { session },
             LockTarget::Token(token) => TargetBody::Token { token },
             LockTarget::Grant(grant) => TargetBody::Grant { grant },
             LockTarget::Address(address) => TargetBody::Address { address: address.to_string() },
+            LockTarget::Seen(_) => TargetBody::SeenAddress { ip: target.pseudonym().unwrap_or_default() },
             LockTarget::Network(network) => TargetBody::Network { network: network.to_string() },
         }
     }

@@ -17,7 +17,6 @@ use cofferdam_engine::{
 };
 use cofferdam_model::{Class, Control, Deed, ProjectId};
 use serde::{Deserialize, Serialize};
-use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -102,7 +101,7 @@ async fn access_person(
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    Ok((headers, Bytes::from_stream(ReceiverStream::new(pieces))).into_response())
+    Ok((headers, crate::disclosures::streamed(pieces)).into_response())
 }
 
 #[derive(Deserialize, ToSchema)]

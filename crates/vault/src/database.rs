@@ -190,6 +190,13 @@ impl Row {
         u32::try_from(self.int(column)?).map_err(|_| Error::CannotOpen)
     }
 
+    pub(crate) fn text(&self, column: usize) -> Result<&str> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get(column)?,
+            Row::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
     pub(crate) fn bytes(&self, column: usize) -> Result<&[u8]> {
         Ok(match self {
             Row::Sqlite(row) => row.try_get(column)?,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use cofferdam_ledger::DisclosureTicket;
-use cofferdam_model::{Class, OrgId, PersonalField, ProjectId, SubjectNo};
+use cofferdam_model::{Class, FieldSet, OrgId, PersonalField, ProjectId, SubjectNo};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -79,7 +79,7 @@ pub fn field_of(name: &str) -> PersonalField {
 }
 
 /// What a sealed value is about: as its name says, unless the value or the plan is more sensitive than what it says.
-fn field_of_value(name: &str, value: &Value, plan: &Plan) -> PersonalField {
+pub(crate) fn field_of_value(name: &str, value: &Value, plan: &Plan) -> PersonalField {
     let field = field_of(name);
     // What the name says comes first with the door; here the value has a say of its own.
     let shape = crate::finds("", value).map_or(Class::C0, |(class, _)| class);
@@ -108,7 +108,11 @@ impl Vault {
         self.check_owner(org, project)?;
         let subjects: Vec<SubjectNo> = ticket.subjects().collect();
         let plan = self.plans.of(project);
-        let mut profiles = self.profiles.read(&self.keys, project, &subjects).await?;
+        let is_ids_alone = fields == FieldSet::EMPTY.with(PersonalField::DistinctId);
+        let mut profiles = match is_ids_alone && !self.profiles.have_ids(project, &subjects).await? {
+            true => HashMap::new(),
+            false => self.profiles.read(&self.keys, project, &subjects).await?,
+        };
         let mut ids = match fields.contains(PersonalField::DistinctId) {
             true => self.open_ids(project, &subjects).await?,
             false => HashMap::new(),

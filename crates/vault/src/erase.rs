@@ -196,7 +196,8 @@ impl Vault {
             let some: BTreeSet<SubjectNo> = some.iter().copied().collect();
             {
                 let writing = self.profiles.writing().await;
-                self.profiles.write(&writing, &self.keys, project, &HashMap::new(), &some, &some).await?;
+                let plan = self.plans.of(project);
+                self.profiles.write(&writing, &self.keys, project, &plan, &HashMap::new(), &some, &some).await?;
             }
             self.quarantine.forget(project, &some).await?;
             self.identities.erase(project, &some).await?;

@@ -16,8 +16,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
+use cofferdam_ledger::RoaringBitmap;
 use cofferdam_model::{
-    Action, Class, Detector, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
+    Action, Class, Detector, FieldSet, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
     sabotage,
 };
 use rustc_hash::FxHashMap;
@@ -475,8 +476,8 @@ impl Vault {
                 changed.insert(subject, profile);
             }
         }
-        let none = BTreeSet::new();
-        self.profiles.write(&writing, &self.keys, project, &changed, &none, &none).await?;
+        let (none, plan) = (BTreeSet::new(), self.plans.of(project));
+        self.profiles.write(&writing, &self.keys, project, &plan, &changed, &none, &none).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         if lately.len() + noted.len() > SEALED_LATELY_MAX {
             lately.clear();
@@ -539,7 +540,7 @@ impl Vault {
         profiles.retain(|subject, _| changes.changed.contains(subject) && !self.is_gone(project, *subject));
         self.quarantine.forget(project, &changes.shredded).await?;
         let Changes { removed, shredded, changed } = changes;
-        let destroyed = self.profiles.write(&writing, &self.keys, project, &profiles, &removed, &shredded).await?;
+        let destroyed = self.profiles.write(&writing, &self.keys, project, &plan, &profiles, &removed, &shredded).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         for subject in changed.iter().chain(&shredded) {
             lately.remove(&(project, *subject));
@@ -582,6 +583,14 @@ impl Vault {
             }
         }
         Ok(views)
+    }
+
+    /// Subjects of a project by exactly which fields of theirs are stored beside their ids: what of them could leave. No
+    /// value is opened for it, but of records whose fields are not known yet.
+    pub async fn stored_fields(&self, project: ProjectId) -> Result<Vec<(FieldSet, RoaringBitmap)>> {
+        let plan = self.plans.of(project);
+        let stored = self.profiles.stored_fields(&self.keys, project, &plan).await?;
+        Ok(stored.into_iter().map(|(fields, subjects)| (FieldSet(fields), subjects)).collect())
     }
 
     /// Persons by their open properties, as subject numbers: sets for conditions, values for breakdowns.
@@ -1132,6 +1141,7 @@ mod tests {
         merges_and_numbers_survive_a_restart,
         who_has_an_address_is_found_however_it_is_spelled,
         an_address_of_two_organisations_has_nothing_in_common,
+        which_fields_are_stored_is_known_of_everybody_and_follows_what_changes,
     );
 
     const PROJECT: ProjectId = ProjectId(1);
@@ -1227,6 +1237,41 @@ mod tests {
         assert_eq!(with_id, ["distinct_id=\"ada\"", "phone=\"+34 612 345 678\""]);
         assert!(open(2, &[email], &[ada]).await.is_err(), "another organisation's ticket");
         assert_eq!(log.size(), 5, "each was written down first");
+    }
+
+    /// What is stored of each, by the first letters of the fields.
+    async fn stored(vault: &Vault) -> Vec<(u32, String)> {
+        let mut found = Vec::new();
+        for (fields, subjects) in vault.stored_fields(PROJECT).await.unwrap() {
+            let words: String = fields.iter().map(|field| &field.name()[..1]).collect();
+            found.extend(subjects.iter().map(|subject| (subject, words.clone())));
+        }
+        found.sort();
+        found
+    }
+
+    async fn which_fields_are_stored_is_known_of_everybody_and_follows_what_changes(home: Home) {
+        let vault = vault(&home).await;
+        let of = |expected: &[(u32, &str)]| -> Vec<(u32, String)> {
+            expected.iter().map(|(subject, words)| (*subject, (*words).to_owned())).collect()
+        };
+        assert_eq!(stored(&vault).await, of(&[]));
+        let set = |id: &str, set: serde_json::Value| json!({"$distinct_id": id, "$ignore_time": true, "$set": set});
+        // A bank account is found under no harmless name.
+        let ada = set("ada", json!({"$email": "ada@b.io", "$name": "ES9121000418450200051332", "plan": "a"}));
+        update(&vault, &[ada, set("eve", json!({"$phone": "+34 612 345 678", "plan": "b"})), set("ben", json!({"plan": "c"}))])
+            .await;
+        assert_eq!(stored(&vault).await, of(&[(0, "eo"), (1, "p"), (2, "")]));
+        update(&vault, &[json!({"$distinct_id": "ada", "$ignore_time": true, "$unset": ["$email"]})]).await;
+        update(&vault, &[json!({"$distinct_id": "eve", "$delete": ""})]).await;
+        seal(&vault, json!({"distinct_id": "ben", "email": "ben@b.io"})).await;
+        assert_eq!(stored(&vault).await, of(&[(0, "o"), (2, "e")]));
+        // As records of an earlier version are.
+        vault.profiles.forget_fields(PROJECT).await.unwrap();
+        assert_eq!(stored(&vault).await, of(&[(0, "o"), (2, "e")]));
+        // A plan that knows better moves what it is about.
+        vault.raise_class(PROJECT, "email", Class::C4).await.unwrap();
+        assert_eq!(stored(&vault).await, of(&[(0, "o"), (2, "o")]));
     }
 
     async fn a_profile_made_anew_in_the_same_request_has_a_new_key(home: Home) {

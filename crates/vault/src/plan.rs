@@ -43,6 +43,12 @@ impl Plan {
         self.properties.get(name).map(|entry| entry.class)
     }
 
+    /// Whether every property has the class that another plan gives it.
+    fn is_same_of_classes(&self, other: &Plan) -> bool {
+        let within = |one: &Plan, other: &Plan| one.properties.keys().all(|name| one.class(name) == other.class(name));
+        within(self, other) && within(other, self)
+    }
+
     /// What becomes of a property of which the detectors have judged.
     pub(crate) fn judge(&self, event: &str, name: &str, value: &Sent<'_>, verdict: Verdict) -> Verdict {
         if self.properties.is_empty() && !self.is_strict {
@@ -168,7 +174,7 @@ impl Vault {
         };
         property.remove_history = is_closed(property);
         let leaves = property.remove_history;
-        self.plans.keep(project, plan).await?;
+        self.keep_plan(project, plan).await?;
         Ok(leaves)
     }
 
@@ -176,7 +182,17 @@ impl Vault {
     pub async fn set_plan(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
         let _one = self.plans.changing.lock().await;
         self.check_plan(project, &plan)?;
-        self.plans.keep(project, plan).await
+        self.keep_plan(project, plan).await
+    }
+
+    /// Keeps a plan. Where it gives a property another class, what is stored is looked at anew.
+    async fn keep_plan(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
+        let before = self.plans.of(project);
+        self.plans.keep(project, plan).await?;
+        if !self.plans.of(project).is_same_of_classes(&before) {
+            self.profiles.forget_fields(project).await?;
+        }
+        Ok(())
     }
 
     /// Whether a plan may follow the one that is in force.
@@ -191,13 +207,13 @@ impl Vault {
     /// Switches between open and strict; the properties of the plan stay.
     pub async fn set_mode(&self, project: ProjectId, mode: PlanMode) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        self.plans.keep(project, TrackingPlan { mode, ..self.plans.sent(project) }).await
+        self.keep_plan(project, TrackingPlan { mode, ..self.plans.sent(project) }).await
     }
 
     /// Raises the class of a property, from the next event on.
     pub async fn raise_class(&self, project: ProjectId, name: &str, class: Class) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        self.plans.keep(project, self.plan_with(project, name, class)?).await
+        self.keep_plan(project, self.plan_with(project, name, class)?).await
     }
 
     /// The plan with a property raised to a class.
@@ -225,7 +241,7 @@ impl Vault {
             property.events.clear();
             property.value_type = None;
         }
-        self.plans.keep(project, plan).await?;
+        self.keep_plan(project, plan).await?;
         self.dictionary.forget(project, name).await
     }
 }

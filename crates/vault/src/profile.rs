@@ -2,16 +2,21 @@
 //!
 //! A record is two sealed parts: *open* properties (C1, C2), which lists may show, and *personal* ones (C3, C4),
 //! which need a disclosure. Each change is read, applied and written back whole, in one transaction a batch.
+//!
+//! Beside a record stands which fields its personal part has, as disclosures tell them apart: numbers, no name and no
+//! value. So it is known of a million persons at once what of them was there to leave, and nothing is opened for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cofferdam_model::{Action, Class, Merges, ProjectId, Reason, SubjectNo, limits};
+use cofferdam_ledger::RoaringBitmap;
+use cofferdam_model::{Action, Class, FieldSet, Merges, PersonalField, ProjectId, Reason, SubjectNo, limits};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::blind::{Address, BlindIndex, Source};
 use crate::database::Database;
+use crate::disclose::field_of_value;
 use crate::firewall::judge;
 use crate::keys::{Keys, SealKey, aad};
 use crate::people::{GROUP_MARK, PeopleFound, PersonTest, Table, Tables};
@@ -27,6 +32,13 @@ CREATE TABLE IF NOT EXISTS records (
     personal BLOB NOT NULL,
     PRIMARY KEY (project, subject)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Which fields are personal in a record; none where that has to be looked at anew.
+const SCHEMA_FIELDS: &str = "
+ALTER TABLE records ADD COLUMN fields INTEGER;
+CREATE INDEX records_fields ON records (project, subject, fields);
+CREATE INDEX records_unknown ON records (project, subject) WHERE fields IS NULL;
 ";
 
 /// Field numbers in the associated data of a record's parts, and the version of their encoding (JSON).
@@ -58,6 +70,11 @@ impl Profile {
                 .map(|(name, value)| (name.clone(), judge(name, value).class.max(Class::C3)))
                 .collect(),
         }
+    }
+
+    /// The fields that a disclosure finds something under.
+    fn fields(&self, plan: &Plan) -> FieldSet {
+        self.personal.iter().map(|(name, value)| field_of_value(name, value, plan)).collect()
     }
 
     /// What only a disclosure shows.
@@ -274,7 +291,7 @@ pub(crate) struct Writing<'a> {
 
 impl Profiles {
     pub(crate) async fn open(database: Database, blind: Arc<BlindIndex>) -> Result<Profiles> {
-        database.migrate("profiles", &[SCHEMA]).await?;
+        database.migrate("profiles", &[SCHEMA, SCHEMA_FIELDS]).await?;
         Ok(Profiles {
             database,
             blind,
@@ -326,6 +343,7 @@ impl Profiles {
         _writing: &Writing<'_>,
         keys: &Keys,
         project: ProjectId,
+        plan: &Plan,
         changed: &HashMap<SubjectNo, Profile>,
         removed: &BTreeSet<SubjectNo>,
         shredded: &BTreeSet<SubjectNo>,
@@ -358,11 +376,13 @@ impl Profiles {
                 key.seal(&aad("record", &[org.0, project.0, subject.0, field, VERSION]), &json(map))
             };
             let (open, personal) = (part(OPEN, &profile.open), part(PERSONAL, &profile.personal));
+            let fields = profile.fields(plan).0.cast_signed();
             write
                 .execute(
-                    "INSERT INTO records (project, subject, open, personal) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT (project, subject) DO UPDATE SET open = excluded.open, personal = excluded.personal",
-                    &[project.into(), subject.into(), (&open).into(), (&personal).into()],
+                    "INSERT INTO records (project, subject, open, personal, fields) VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (project, subject) DO UPDATE
+                     SET open = excluded.open, personal = excluded.personal, fields = excluded.fields",
+                    &[project.into(), subject.into(), (&open).into(), (&personal).into(), fields.into()],
                 )
                 .await?;
         }
@@ -379,6 +399,73 @@ impl Profiles {
             self.tables.changed(project, *subject, None);
         }
         Ok(destroyed)
+    }
+
+    /// Subjects of a project by exactly which fields are personal in their records.
+    pub(crate) async fn stored_fields(
+        &self,
+        keys: &Keys,
+        project: ProjectId,
+        plan: &Plan,
+    ) -> Result<BTreeMap<u64, RoaringBitmap>> {
+        self.look_at_unknown(keys, project, plan).await?;
+        let mut stored: BTreeMap<u64, RoaringBitmap> = BTreeMap::new();
+        let sql = "SELECT MAX(subject) FROM records WHERE project = $1";
+        let last = self.database.row(sql, &[project.into()]).await?.map(|row| row.maybe_int(0)).transpose()?.flatten();
+        for from in (0..=last.unwrap_or(-1)).step_by(SUBJECTS_AT_ONCE as usize) {
+            // A row for each subject would take longer to hand over than to find.
+            let sql = "SELECT fields, string_agg(CAST(subject AS TEXT), ',') FROM records
+                       WHERE project = $1 AND subject >= $2 AND subject < $3 AND fields IS NOT NULL GROUP BY fields";
+            let to = from + SUBJECTS_AT_ONCE;
+            for row in self.database.rows(sql, &[project.into(), from.into(), to.into()]).await? {
+                let subjects = stored.entry(row.int(0)?.cast_unsigned()).or_default();
+                for subject in row.text(1)?.split(',') {
+                    subjects.insert(subject.parse().map_err(|_| Error::CannotOpen)?);
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Whether records between the first and the last of some subjects have ids among their properties, as far as is
+    /// known without opening them.
+    pub(crate) async fn have_ids(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<bool> {
+        let (Some(first), Some(last)) = (subjects.iter().min(), subjects.iter().max()) else { return Ok(false) };
+        let sql = "SELECT 1 FROM records WHERE project = $1 AND subject >= $2 AND subject <= $3
+                   AND (fields IS NULL OR fields & $4 <> 0) LIMIT 1";
+        let ids = FieldSet::EMPTY.with(PersonalField::DistinctId).0.cast_signed();
+        let found = self.database.row(sql, &[project.into(), (*first).into(), (*last).into(), ids.into()]).await?;
+        Ok(found.is_some())
+    }
+
+    /// Opens the records of which it is not known what they have, and keeps what they do.
+    async fn look_at_unknown(&self, keys: &Keys, project: ProjectId, plan: &Plan) -> Result<()> {
+        loop {
+            let _writing = self.writing().await;
+            let sql = "SELECT subject FROM records WHERE project = $1 AND fields IS NULL ORDER BY subject LIMIT $2";
+            let rows = self.database.rows(sql, &[project.into(), RECORDS_AT_ONCE.into()]).await?;
+            let subjects: Vec<SubjectNo> = rows.iter().map(|row| Ok(SubjectNo(row.number(0)?))).collect::<Result<_>>()?;
+            if subjects.is_empty() {
+                return Ok(());
+            }
+            let profiles = self.read(keys, project, &subjects).await?;
+            let mut write = self.database.write().await?;
+            for subject in subjects {
+                // One whose key was destroyed has nothing that could leave.
+                let fields = profiles.get(&subject).map_or(FieldSet::EMPTY, |profile| profile.fields(plan));
+                let sql = "UPDATE records SET fields = $1 WHERE project = $2 AND subject = $3";
+                write.execute(sql, &[fields.0.cast_signed().into(), project.into(), subject.into()]).await?;
+            }
+            write.commit().await?;
+        }
+    }
+
+    /// Has every record of a project looked at anew: its plan tells fields apart in another way.
+    pub(crate) async fn forget_fields(&self, project: ProjectId) -> Result<()> {
+        let _writing = self.writing().await;
+        let mut write = self.database.write().await?;
+        write.execute("UPDATE records SET fields = NULL WHERE project = $1", &[project.into()]).await?;
+        write.commit().await
     }
 
     /// Answers questions about persons by their open properties. The first one about a project reads all its records.
@@ -414,6 +501,8 @@ impl Profiles {
     }
 }
 
+/// Subjects whose fields are asked for at once.
+const SUBJECTS_AT_ONCE: i64 = 65_536;
 /// Records opened at once while a table is read.
 const RECORDS_AT_ONCE: i64 = 5_000;
 

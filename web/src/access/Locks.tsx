@@ -30,8 +30,12 @@ export function Locks() {
     switch (target.kind) {
       case 'member':
         return nameOf(target.member);
+      case 'reset':
+        return t('lock.reset', { name: nameOf(target.member) });
       case 'everybody':
         return t('lock.everybody');
+      case 'seen_address':
+        return t('lock.seen_address', { ip: target.ip });
       case 'address':
         return target.address;
       case 'network':

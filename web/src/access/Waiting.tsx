@@ -42,6 +42,10 @@ export function Waiting() {
         return t('waiting.unlock', { number: wish.lock });
       case 'export_token':
         return t('waiting.export_token', { number: wish.token });
+      case 'list_persons':
+        return t('waiting.list_persons', { project: wish.project });
+      case 'package':
+        return t('waiting.package', { incident: wish.incident, project: wish.project, key: wish.recipient });
     }
   };
   /** Nobody else could agree, and the hour in which everybody could see it is over. */

@@ -151,8 +151,12 @@ function Locks({ locks }: { locks: Lock[] }) {
     switch (target.kind) {
       case 'member':
         return name(target.member);
+      case 'reset':
+        return t('lock.reset', { name: name(target.member) });
       case 'everybody':
         return t('contain.everybody');
+      case 'seen_address':
+        return t('lock.seen_address', { ip: target.ip });
       case 'address':
         return target.address;
       case 'network':

@@ -239,7 +239,13 @@ function Persons({ exposure, question, projectName }: PersonsProps) {
   const [offset, setOffset] = useState(0);
   const project = chosen ?? exposure.projects[0]?.project ?? here.id;
   const asked = { question, project, ...(field ? { field } : {}), offset, limit: 100 };
-  const { data, error, isFetching } = useQuery({ ...exposedPersonsQuery(asked), enabled: isShown });
+  const {
+    data: answer,
+    error,
+    isFetching,
+    refetch,
+  } = useQuery({ ...exposedPersonsQuery(asked), enabled: isShown });
+  const data = answer && 'persons' in answer ? answer : undefined;
   const fields = exposure.projects.find((one) => one.project === project)?.fields ?? [];
   if (!isShown) {
     return (
@@ -284,6 +290,16 @@ function Persons({ exposure, question, projectName }: PersonsProps) {
         />
       </div>
       <ErrorNote error={error} />
+      {answer && 'waiting' in answer && (
+        <Group mt="sm">
+          <p role="status" className={classes.caption}>
+            {t('exposure.waits')}
+          </p>
+          <Button size="xs" variant="default" loading={isFetching} onClick={() => refetch()}>
+            {t('exposure.ask_again')}
+          </Button>
+        </Group>
+      )}
       {data && (
         <>
           <p role="status" className={classes.caption}>

@@ -4,14 +4,15 @@
 //!   [`limits::REVEALS_DAY_MAX`] a day, over all projects: the next is refused.
 //! - Of an organisation, [`limits::DISCLOSED_PERCENT_MAX`] percent of all persons are opened in a day, unless two others
 //!   approved: the next trips, and nobody of the organisation opens anything.
-//! - Whoever opens persons in the order of their numbers, or looks up addresses that nobody has, trips, and opens nothing.
+//! - Whoever opens persons in the order of their numbers, looks up addresses that nobody has, or asks again and again for
+//!   what none of their roles may open, trips, and opens nothing.
 //!
 //! Counts are taken in the transaction that reserves ([`Store::begin`]), so that no two requests pass together where one
 //! may. What trips holds in memory first, ends streams that run, is an entry of the ledger, and is there again after a
-//! restart. Closing it takes two people, neither of whom made it trip.
+//! restart. It opens an incident. Closing it takes two people, neither of whom made it trip.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 use cofferdam_ledger::{Entry, Kind, RoaringBitmap};
 use cofferdam_model::policy::{Control, Decision, may};
@@ -19,7 +20,6 @@ use cofferdam_model::{Class, OrgId, ProjectId, limits, sabotage};
 use cofferdam_query::People;
 use cofferdam_query::calendar::utc_text;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
 use super::store::{Reserved, TripRow};
@@ -29,6 +29,8 @@ use crate::{Caller, Engine, Error, Result, SteppedUp, refused};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
+    /// Personal values that none of the member's roles may open, again and again.
+    Refusals = 1,
     /// Too many of an organisation's persons in a day.
     Share = 2,
     /// Persons one by one in the order of their numbers.
@@ -38,12 +40,21 @@ pub enum Rule {
 }
 
 impl Rule {
-    fn of_number(number: i64) -> Rule {
-        [Rule::Enumeration, Rule::Guessing].into_iter().find(|rule| *rule as i64 == number).unwrap_or(Rule::Share)
+    pub(crate) fn of_number(number: i64) -> Rule {
+        [Rule::Refusals, Rule::Enumeration, Rule::Guessing]
+            .into_iter()
+            .find(|rule| *rule as i64 == number).unwrap_or(Rule::Share)
     }
 
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
+            Rule::Refusals => {
+                format!(
+                    "more than {} times in {} minutes personal values were asked for that none of the roles may open",
+                    limits::REFUSALS_MAX,
+                    limits::REFUSALS_SECONDS / 60
+                )
+            }
             Rule::Share => {
                 format!("more than {} % of all persons would be opened within a day", limits::DISCLOSED_PERCENT_MAX)
             }
@@ -83,19 +94,8 @@ pub struct Trip {
     pub closings_needed: usize,
 }
 
-/// That a limit tripped: for whoever opens an incident by it.
-#[derive(Clone, Debug)]
-pub struct Tripped {
-    pub org: OrgId,
-    pub rule: Rule,
-    pub trip: u32,
-    pub by_member: u32,
-    pub at_us: i64,
-}
-
 pub(crate) struct Breakers {
     open: RwLock<Vec<Open>>,
-    told: broadcast::Sender<Tripped>,
 }
 
 struct Open {
@@ -113,7 +113,7 @@ impl Breakers {
             rule: Rule::of_number(row.rule),
             trip: row.id,
         });
-        Breakers { open: RwLock::new(open.collect()), told: broadcast::channel(64).0 }
+        Breakers { open: RwLock::new(open.collect()) }
     }
 
     /// The rule that bars somebody's way.
@@ -218,11 +218,6 @@ fn is_in_order(mine: &[&Reserved], wanted: &Wanted<'_>) -> bool {
 }
 
 impl Engine {
-    /// Told whenever a limit trips.
-    pub fn tripped(&self) -> broadcast::Receiver<Tripped> {
-        self.disclosures.breakers.told.subscribe()
-    }
-
     pub(crate) fn check_limits(&self, org: OrgId, member: Option<u32>) -> Result<()> {
         match self.disclosures.breakers.open_for(org, member) {
             None => Ok(()),
@@ -234,7 +229,7 @@ impl Engine {
         }
     }
 
-    /// Stops somebody, or everybody of an organisation, and says so to whoever listens.
+    /// Stops somebody, or everybody of an organisation, and opens an incident.
     pub(crate) async fn trip(&self, caller: &Caller, rule: Rule) -> Result<()> {
         let org = caller.member.org;
         let member = if rule == Rule::Share { None } else { Some(caller.member.id) };
@@ -249,7 +244,7 @@ impl Engine {
             .stop(|run| run.is_personal && run.who.org == org && (member.is_none() || run.who.member == member));
         let entry = Entry { purpose: rule as u64, ..caller.entry(self, Kind::BreakerTripped) };
         let entry = self.ledger.append_async(entry).await?.seq.ok_or(Error::Interrupted)?;
-        let row = TripRow {
+        let mut row = TripRow {
             id: 0,
             org,
             rule: rule as i64,
@@ -261,14 +256,17 @@ impl Engine {
             closed_us: None,
         };
         let trip = self.disclosures.store.insert_trip(&row).await?;
+        row.id = trip;
         let mut open = breakers.open.write().expect("never left half changed");
         if let Some(one) = open.iter_mut().find(|one| one.trip == 0 && one.org == org && one.rule == rule) {
             one.trip = trip;
         }
         drop(open);
         tracing::warn!(trip, rule = ?rule, "a limit tripped");
-        // Nobody may be listening.
-        let _ = breakers.told.send(Tripped { org, rule, trip, by_member: caller.member.id, at_us: tripped_us });
+        // It bars the way already; an incident that could not be opened now is opened at the next start.
+        if let Err(error) = self.open_tripped(&row).await {
+            tracing::error!(trip, error = &error as &dyn std::error::Error, "a limit tripped and opened no incident");
+        }
         Ok(())
     }
 
@@ -373,9 +371,10 @@ impl Engine {
 
 /// Runs that are told to stop.
 impl super::Disclosures {
-    pub(crate) fn stop(&self, whom: impl Fn(&super::stream::Run) -> bool) {
+    /// Answers how many that are.
+    pub(crate) fn stop(&self, whom: impl Fn(&super::stream::Run) -> bool) -> u32 {
         let running = self.running.lock().expect("never left half changed");
-        running.values().filter(|run| whom(run)).for_each(|run| Arc::clone(run).stop());
+        running.values().filter(|run| whom(run)).map(|run| run.stop()).count() as u32
     }
 }
 

@@ -24,10 +24,10 @@ use cofferdam_model::{Class, OrgId, limits, sabotage};
 use cofferdam_query::calendar::utc_text;
 use serde::Serialize;
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
-use crate::{Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, refused};
+use crate::{AlarmKind, Caller, Engine, Error, Project, RequestHash, Result, SteppedUp, refused};
 
 mod breaker;
 mod export;
@@ -39,10 +39,10 @@ pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use breaker::{Rule, Trip, Tripped};
+pub use breaker::{Rule, Trip};
 pub use request::{DisclosureFormat, DisclosureRequest, Purpose, What};
 pub use reveal::{Revealed, RevealedValue};
-pub use stream::{Piece, Progress};
+pub use stream::{Piece, Pieces, Progress};
 
 use breaker::{Breakers, Overrun, Wanted};
 use request::{bitmap, bytes_of};
@@ -561,7 +561,7 @@ impl Engine {
         id: u32,
         seen: &str,
         stepped_up: SteppedUp,
-    ) -> Result<(mpsc::Receiver<Piece>, String)> {
+    ) -> Result<(Pieces, String)> {
         self.expire_disclosures(caller).await?;
         let row = self.row_of(caller, id).await?;
         if row.member != caller.member.id || row.requested_entry.is_none() {
@@ -660,21 +660,30 @@ impl Engine {
             let judge = |reserved: &[store::Reserved]| breaker::judge(&wanted, reserved);
             let begun = self.disclosures.store.begin(row, &bytes, is_shared, self.ledger.size(), now_us, judge).await;
             let refusal = match begun {
-                Ok(true) => return Ok(()),
+                Ok(true) => {
+                    if row.is_export && persons.len() > limits::DISCLOSED_PERSONS_MIN {
+                        let text = format!("personal values of {} persons are leaving", persons.len());
+                        self.tell_alarm(caller, AlarmKind::Leaving, text);
+                    }
+                    return Ok(());
+                }
                 Ok(false) => return gone(self.row_of(caller, row.id).await?.state),
                 Err(Overrun::Store(error)) => return Err(error.into()),
                 Err(Overrun::CountPersons) => {
                     all_persons = Some(self.persons_of(row.org).await?);
                     continue;
                 }
-                Err(Overrun::Quota { what, until_us }) => refused(
-                    "limit_reached",
-                    format!(
-                        "one member opens at most {what}, one by one: there is room again at {}",
-                        utc_text(until_us)
-                    ),
-                    Some("ask for an export if many persons are needed"),
-                ),
+                Err(Overrun::Quota { what, until_us }) => {
+                    self.tell_alarm(caller, AlarmKind::Refused, format!("one member opens at most {what}"));
+                    refused(
+                        "limit_reached",
+                        format!(
+                            "one member opens at most {what}, one by one: there is room again at {}",
+                            utc_text(until_us)
+                        ),
+                        Some("ask for an export if many persons are needed"),
+                    )
+                }
                 Err(Overrun::Trip(rule)) => {
                     self.trip(caller, rule).await?;
                     self.check_limits(caller.member.org, Some(caller.member.id))

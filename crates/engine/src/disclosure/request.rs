@@ -68,10 +68,14 @@ pub enum Purpose {
     Analysis = 6,
     /// It moves to another system of ours.
     Migration = 7,
+    /// Somebody is told that something of theirs left. Of incidents alone: nobody asks for it.
+    Notice = 20,
+    /// Whom an incident concerns, packed for whoever has to tell them. Of incidents alone: nobody asks for it.
+    Package = 21,
 }
 
 impl Purpose {
-    const ALL: [Purpose; 7] = [
+    const ALL: [Purpose; 9] = [
         Purpose::SubjectAccess,
         Purpose::Portability,
         Purpose::Support,
@@ -79,6 +83,8 @@ impl Purpose {
         Purpose::LegalDuty,
         Purpose::Analysis,
         Purpose::Migration,
+        Purpose::Notice,
+        Purpose::Package,
     ];
 
     pub(crate) fn of_number(number: u64) -> Option<Purpose> {
@@ -95,6 +101,8 @@ impl Purpose {
             Purpose::LegalDuty => "legal_duty",
             Purpose::Analysis => "analysis",
             Purpose::Migration => "migration",
+            Purpose::Notice => "notice",
+            Purpose::Package => "package",
         }
     }
 }
@@ -124,6 +132,9 @@ impl DisclosureRequest {
     /// When it cannot be run like this.
     pub(crate) fn checked(mut self) -> Result<DisclosureRequest> {
         let invalid = |message: &str, hint| refused("invalid_disclosure", message, hint);
+        if matches!(self.purpose, Purpose::Notice | Purpose::Package) {
+            return invalid("this purpose is an incident's own", Some("say why these values are needed"));
+        }
         if let Some(recipient) = &self.recipient
             && (recipient.len() > limits::RECIPIENT_BYTES_MAX || recipient.parse::<age::x25519::Recipient>().is_err())
         {
@@ -336,6 +347,10 @@ mod tests {
         let mut open = persons(json!(["email"]), "");
         open.as_object_mut().unwrap().remove("recipient");
         assert!(refused(open), "in clear");
+        for purpose in ["notice", "package"] {
+            let hidden = json!({"what": {"kind": "reveal", "person": "per_1", "field": "email"}, "purpose": purpose, "format": "csv"});
+            assert!(refused(hidden), "a scope leaves {purpose} out");
+        }
         let reveal = json!({"what": {"kind": "reveal", "person": "per_1", "field": "events"}, "purpose": "support", "format": "csv"});
         assert!(refused(reveal));
     }

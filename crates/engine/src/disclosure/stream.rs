@@ -3,7 +3,8 @@
 //! Before each chunk: is it locked, sealed, stopped by a limit, told to stop? Then the intent, durable; then the values;
 //! then the bytes. Whatever ends a stream early ends it with an entry that says so: a reader that goes away, a lock, a
 //! process that dies (its next start writes the entry). So the bytes that left are always of subjects that the ledger
-//! names; more is named than left by the chunk in hand and what waits for the reader ([`PIECES_WAITING`]).
+//! names; more is named than left by the chunk in hand and what waits for the reader ([`PIECES_WAITING`]). Whoever is
+//! stopped does not get what waits either ([`Pieces`]).
 //!
 //! Pieces are overwritten when the connection has taken them. Nothing touches the disk.
 
@@ -32,6 +33,36 @@ pub type Piece = std::io::Result<Bytes>;
 
 /// Pieces that wait for a slow reader.
 const PIECES_WAITING: usize = 8;
+
+/// What a running stream lets out, for whoever reads it. Once it was told to stop nothing more comes, not even what
+/// waits already.
+pub struct Pieces {
+    run: Arc<Run>,
+    waiting: mpsc::Receiver<Piece>,
+    is_cut: bool,
+}
+
+impl Pieces {
+    /// The next piece, when it is there; none at the end.
+    pub fn poll_recv(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Piece>> {
+        use std::task::Poll::Ready;
+        if self.is_cut {
+            return Ready(None);
+        }
+        if self.run.is_stopped() {
+            // Whoever writes finds nobody there, and says how it ended.
+            self.waiting.close();
+            self.is_cut = true;
+            return Ready(Some(Err(std::io::Error::other("broken off"))));
+        }
+        self.waiting.poll_recv(context)
+    }
+
+    /// The next piece; none at the end.
+    pub async fn recv(&mut self) -> Option<Piece> {
+        std::future::poll_fn(|context| self.poll_recv(context)).await
+    }
+}
 
 /// How far a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -94,6 +125,10 @@ impl Run {
         self.is_stopped.store(true, Ordering::Release);
     }
 
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
     pub(crate) fn progress(&self) -> Progress {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Progress {
@@ -117,7 +152,7 @@ pub(crate) type Running = Mutex<BTreeMap<u32, Arc<Run>>>;
 impl Engine {
     /// Whether a run may open its next chunk.
     pub(crate) fn check_run(&self, run: &Run) -> Result<()> {
-        if run.is_stopped.load(Ordering::Acquire) {
+        if run.is_stopped() {
             return Err(Error::Interrupted);
         }
         self.check_unsealed(&run.project)?;
@@ -142,8 +177,8 @@ impl Engine {
         slot: OwnedSemaphorePermit,
         recipient: Option<&str>,
         write: impl FnOnce(&mut Outlet) -> Result<()> + Send + 'static,
-    ) -> Result<mpsc::Receiver<Piece>> {
-        let (sender, receiver) = mpsc::channel(PIECES_WAITING);
+    ) -> Result<Pieces> {
+        let (sender, waiting) = mpsc::channel(PIECES_WAITING);
         let (begun, has_begun) = oneshot::channel();
         let mut outlet = Outlet {
             head: Vec::new(),
@@ -160,6 +195,7 @@ impl Engine {
             run,
             sender,
         };
+        let pieces = Pieces { run: outlet.run.clone(), waiting, is_cut: false };
         let running = &self.disclosures.running;
         running.lock().expect("never left half changed").insert(outlet.run.grant, outlet.run.clone());
         tokio::task::spawn_blocking(move || {
@@ -168,7 +204,7 @@ impl Engine {
             outlet.end(written);
         });
         has_begun.await.map_err(|_| Error::Interrupted)??;
-        Ok(receiver)
+        Ok(pieces)
     }
 }
 

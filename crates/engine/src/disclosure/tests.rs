@@ -13,7 +13,6 @@ use cofferdam_model::policy::{Role, Roles};
 use cofferdam_model::{OrgId, PersonalField, ProjectId, SubjectNo};
 use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::member::{Factor, Visitor};
@@ -159,7 +158,7 @@ impl World {
         self.engine.approve_disclosure(caller, disclosure.id, &disclosure.hash, self.shown(caller)).await
     }
 
-    async fn run(&self, caller: &Caller, disclosure: &Disclosure) -> Result<mpsc::Receiver<Piece>> {
+    async fn run(&self, caller: &Caller, disclosure: &Disclosure) -> Result<Pieces> {
         let run = self.engine.run_disclosure(caller, disclosure.id, &disclosure.hash, self.shown(caller)).await;
         run.map(|(pieces, _)| pieces)
     }
@@ -205,7 +204,7 @@ fn persons_asked(fields: Value, identity: &age::x25519::Identity) -> Value {
 }
 
 /// Everything that leaves, and whether it is whole.
-async fn all(mut pieces: mpsc::Receiver<Piece>) -> (Vec<u8>, bool) {
+async fn all(mut pieces: Pieces) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     while let Some(piece) = pieces.recv().await {
         match piece {
@@ -369,8 +368,9 @@ async fn where_nobody_else_could_approve_an_hour_passes_and_the_ledger_says_so()
     assert_eq!(world.entries(Kind::GrantExpired).len(), 1);
 }
 
-/// Runs an export of persons for a reader that takes one piece, then something happens, then it takes the rest.
-async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Caller)) -> Disclosure {
+/// Runs an export of persons for a reader that takes one piece, then something happens, then it takes the rest: how
+/// many bytes that is.
+async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Caller)) -> (Disclosure, usize) {
     let identity = age::x25519::Identity::generate();
     let asked =
         world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await.unwrap_or_else(|e| panic!("{e}"));
@@ -401,7 +401,7 @@ async fn broken_off(world: &World, happens: impl AsyncFnOnce(&Disclosure, &Calle
     let aborted = world.entries(Kind::Aborted).pop().expect("an entry about the end");
     let last = world.entries(Kind::Intent).pop().unwrap();
     assert_eq!((aborted.entry.grant, aborted.entry.refers_to), (u64::from(asked.id), Some(last.seq)));
-    asked
+    (asked, rest.len())
 }
 
 /// More than waits for a reader that takes nothing.
@@ -411,24 +411,27 @@ const PERSONS: u32 = 5_000;
 async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_sealed_or_its_session_is_over() {
     let home = tempfile::tempdir().unwrap();
     let world = World::new(home.path(), PERSONS).await;
-    let asked = broken_off(&world, async |asked, _| {
+    let (asked, after) = broken_off(&world, async |asked, _| {
         world.engine.lock_by_rule(OrgId(1), &[LockTarget::Grant(u64::from(asked.id))]).await.unwrap();
     })
     .await;
+    assert_eq!(after, 0, "what waited for the reader is not handed out");
     let view = world.engine.disclosure(&world.officer, asked.id).await.unwrap();
     assert_eq!(view.state, DisclosureState::Ready, "it may be run again");
     assert_eq!(code(world.run(&world.officer, &asked).await), "locked", "but not while it is locked");
 
-    let asked = broken_off(&world, async |asked, steward| {
+    let (asked, after) = broken_off(&world, async |asked, steward| {
         world.engine.deny_disclosure(steward, asked.id).await.unwrap();
     })
     .await;
+    assert_eq!(after, 0);
     assert_eq!(world.engine.disclosure(&world.officer, asked.id).await.unwrap().state, DisclosureState::Denied);
 
-    broken_off(&world, async |_, _| {
+    let (_, after) = broken_off(&world, async |_, _| {
         world.engine.seal_organisation(OrgId(1), None).await.unwrap();
     })
     .await;
+    assert_eq!(after, 0);
 
     broken_off(&world, async |_, _| {
         world.engine.meta.delete_session(world.officer.session.number).await.unwrap();

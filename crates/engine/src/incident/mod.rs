@@ -18,8 +18,10 @@ use cofferdam_notice::outbox::{self, Outbox};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Engine, Error, Member, Result, refused};
+use crate::{Engine, Error, Member, Result, Rule, refused};
 
+mod alarm;
+mod contain;
 mod duties;
 mod notices;
 mod package;
@@ -27,16 +29,14 @@ mod post;
 mod scope;
 mod store;
 
+pub use alarm::{Alarm, AlarmKind};
+pub use contain::{Contain, Contained, Containment, LeftOut, Reset, Suspect};
 pub use duties::Deadline;
 pub use notices::{CodeAnswer, Draft, DraftText, Signed};
-pub use package::{PackageMade, package_recipient};
+pub use package::{PackageMade, PackageOffer, package_recipient};
 pub(crate) use post::copy_keys;
 pub use post::{MailKeys, MailSettings};
 pub use scope::ScopeOf;
-
-/// Purposes of what an incident opens. They are in the ledger: none changes its meaning.
-pub(crate) const PURPOSE_NOTICE: u64 = 20;
-pub(crate) const PURPOSE_PACKAGE: u64 = 21;
 
 /// Why an incident was opened. The numbers are in the ledger: none changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -145,6 +145,22 @@ pub struct Incident {
     #[serde(default)]
     #[schema(required)]
     pub scopes: Vec<ScopeVersion>,
+    /// What was done to stop it, oldest first.
+    #[serde(default)]
+    #[schema(required)]
+    pub containments: Vec<Containment>,
+    /// The limit that opened it.
+    #[serde(default)]
+    pub trip: Option<IncidentTrip>,
+}
+
+/// A limit that tripped and opened an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentTrip {
+    pub trip: u32,
+    pub rule: Rule,
+    /// Who made it trip.
+    pub by_member: u32,
 }
 
 /// What opening an incident asks for.
@@ -208,6 +224,7 @@ pub(crate) struct Desk {
     outbox: Arc<Outbox>,
     tries: cofferdam_notice::code::Tries,
     post: post::Post,
+    alarms: alarm::Alarms,
     /// One change of incidents at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -223,6 +240,7 @@ impl Desk {
             outbox: Arc::new(Outbox::open(&folder.join(OUTBOX_FILE)).await?),
             tries: cofferdam_notice::code::Tries::default(),
             post: post::Post::default(),
+            alarms: alarm::Alarms::default(),
             changing: tokio::sync::Mutex::default(),
         })
     }
@@ -240,6 +258,17 @@ impl From<cofferdam_notice::Error> for Error {
             cofferdam_notice::Error::Outbox(error) => Error::Meta(error),
             error => Error::Refused { code: "notice", message: error.to_string(), hint: None },
         }
+    }
+}
+
+/// Removes packages that were being fetched when a server ended.
+pub(crate) fn remove_leftovers(folder: &std::path::Path) -> Result<()> {
+    let path = folder.join(package::PACKAGES_FOLDER);
+    match std::fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Store(cofferdam_lake::Error::Io { what: "remove what was left of a package", path, source }))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -270,9 +299,19 @@ impl ScopeVersion {
 }
 
 impl Engine {
-    /// Opens an incident. `member` is who says so; `None` for a limit that tripped, and for whoever runs the server.
+    /// Opens an incident. `member` is who says so; `None` for whoever runs the server.
     /// The ledger has it first: an incident that cannot be written down is not open.
     pub async fn open_incident(&self, org: OrgId, member: Option<u32>, open: OpenIncident) -> Result<Incident> {
+        self.open_incident_of(org, member, open, None).await
+    }
+
+    async fn open_incident_of(
+        &self,
+        org: OrgId,
+        member: Option<u32>,
+        open: OpenIncident,
+        trip: Option<IncidentTrip>,
+    ) -> Result<Incident> {
         let _one = self.desk.changing.lock().await;
         let now_us = self.now_us();
         let service = open.service.trim();
@@ -296,6 +335,8 @@ impl Engine {
             },
             published: 0,
             scopes: Vec::new(),
+            containments: Vec::new(),
+            trip,
         };
         incident.id = self.desk.store.insert(org, &incident).await?;
         self.incident_entry(Kind::IncidentOpened, &incident, member, Entry::of(Kind::IncidentOpened)).await?;
@@ -375,7 +416,7 @@ impl Engine {
         }
         let before = incident.scopes.last().map_or(0, |scope| scope.version);
         let mut scope = self.desk.store.scope(id, before).await?;
-        let found = self.find_scope(member, of).await?;
+        let (found, asked) = self.find_scope(member.org, of).await?;
         let is_wider = !found.since(&scope).is_empty();
         scope.unite(found);
         if !is_wider {
@@ -394,7 +435,7 @@ impl Engine {
             ..Entry::of(Kind::IncidentScoped)
         };
         let entry = self.incident_entry(Kind::IncidentScoped, &incident, Some(member.id), entry).await?;
-        self.desk.store.insert_scope(id, version, entry, known_us, &scope).await?;
+        self.desk.store.insert_scope(id, version, (entry, known_us), &scope, asked.as_ref()).await?;
         if incident.stage == Stage::Open {
             incident.stage = Stage::Scoped;
             self.desk.store.save(&incident).await?;

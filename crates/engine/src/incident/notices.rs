@@ -91,26 +91,25 @@ impl Engine {
         Ok((version, self.desk.store.scope(incident.id, version).await?))
     }
 
-    /// All texts of the newest scope that were not sent yet.
-    async fn plan_notices(
+    /// What a text says, for those of whom these fields left.
+    pub(super) fn facts(
         &self,
-        member: &Member,
+        sender: &str,
         incident: &Incident,
-        language: Language,
-    ) -> Result<(u32, Vec<Planned>)> {
-        let (version, scope) = self.newest_scope(incident).await?;
-        if version <= incident.published {
-            return refused("already_published", "everybody of this scope was told", Some("widen the scope first"));
-        }
+        version: u32,
+        persons: u64,
+        fields: FieldSet,
+        was_told: bool,
+    ) -> Result<Facts> {
         let Some(occurred_us) = incident.times.occurred_us else {
             return refused("no_time", "a notice says when it happened", Some("say when, as well as it is known"));
         };
         let (contact, host) = self.desk.post.names()?;
-        let facts = |fields: FieldSet, was_told: bool| Facts {
-            sender: Name::of(&member.organisation),
+        Ok(Facts {
+            sender: Name::of(sender),
             service: Name::of(&incident.service),
-            contact: contact.clone(),
-            host: host.clone(),
+            contact,
+            host,
             incident: incident.id,
             version,
             replaces: was_told.then_some(incident.published),
@@ -124,8 +123,24 @@ impl Engine {
                 AccountKind::Unknown => text::Account::Unknown,
             },
             fields,
-            persons: scope.persons(),
+            persons,
             measures: incident.measures.iter().map(|measure| measure.worded()).collect(),
+        })
+    }
+
+    /// All texts of the newest scope that were not sent yet.
+    async fn plan_notices(
+        &self,
+        member: &Member,
+        incident: &Incident,
+        language: Language,
+    ) -> Result<(u32, Vec<Planned>)> {
+        let (version, scope) = self.newest_scope(incident).await?;
+        if version <= incident.published {
+            return refused("already_published", "everybody of this scope was told", Some("widen the scope first"));
+        }
+        let facts = |fields: FieldSet, was_told: bool| {
+            self.facts(&member.organisation, incident, version, scope.persons(), fields, was_told)
         };
         let mut planned = Vec::new();
         let members = self.member_numbers(member.org).await?;
@@ -134,13 +149,13 @@ impl Engine {
         for (audience, members) in [(Audience::Organisation, first), (Audience::Admin, others)] {
             if !members.is_empty() {
                 let was_told = incident.published > 0;
-                let wording = Wording::new(&facts(scope.fields(), was_told), audience, language)?;
+                let wording = Wording::new(&facts(scope.fields(), was_told)?, audience, language)?;
                 planned.push(Planned { audience, group: None, was_told, members: members.to_vec(), wording });
             }
         }
         let before = self.desk.store.scope(incident.id, incident.published).await?;
         for (group, was_told) in scope.since(&before) {
-            let wording = Wording::new(&facts(group.fields, was_told), Audience::Person, language)?;
+            let wording = Wording::new(&facts(group.fields, was_told)?, Audience::Person, language)?;
             planned.push(Planned {
                 audience: Audience::Person,
                 group: Some(group),

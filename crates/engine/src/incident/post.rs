@@ -22,8 +22,7 @@ use cofferdam_notice::preflight;
 use cofferdam_notice::smtp::{Mailbox, Relay};
 use cofferdam_vault::{DisclosedSubject, RootKey, Site, Vault};
 
-use super::PURPOSE_NOTICE;
-use crate::{Engine, Error, Result, refused};
+use crate::{Engine, Error, Purpose, Result, refused};
 
 /// How notices are sent.
 pub struct MailSettings {
@@ -214,7 +213,7 @@ impl Engine {
             project: project.id,
             fields: [PersonalField::Email, PersonalField::DistinctId].into_iter().collect(),
             subjects,
-            context: Entry { purpose: PURPOSE_NOTICE, grant: u64::from(incident), ..Entry::of(Kind::Intent) },
+            context: Entry { purpose: Purpose::Notice as u64, grant: u64::from(incident), ..Entry::of(Kind::Intent) },
         };
         let ticket = self.ledger.authorise_async(intent).await?;
         let disclosure = ticket.seq();
@@ -255,7 +254,7 @@ impl Engine {
             ..Entry::of(Kind::Done)
         };
         if is_of_persons {
-            let done = Entry { purpose: PURPOSE_NOTICE, refers_to: Some(disclosure), ..entry.clone() };
+            let done = Entry { purpose: Purpose::Notice as u64, refers_to: Some(disclosure), ..entry.clone() };
             self.ledger.append_async(done).await?;
         }
         if accepted == 0 {

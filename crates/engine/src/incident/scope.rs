@@ -7,14 +7,20 @@
 
 use std::collections::BTreeMap;
 
-use cofferdam_ledger::{Kind, Log, Pseudonym, RoaringBitmap};
-use cofferdam_model::{FieldSet, PersonalField, ProjectId, SubjectNo, limits};
-use cofferdam_vault::{Vault, field_of};
-use serde::Deserialize;
+use cofferdam_exposure::{By, Question};
+use cofferdam_ledger::RoaringBitmap;
+use cofferdam_model::{FieldSet, Merges, OrgId, PersonalField, ProjectId, SubjectNo};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::PURPOSE_NOTICE;
-use crate::{Engine, Error, Member, Result, refused};
+use super::Incident;
+use crate::exposure::{cause_of, hex};
+use crate::{Cause, Engine, Error, ExposureQuestion, Purpose, Result, refused};
+
+/// An id everybody has; and events are written down as leaving of those alone who have some.
+const ALWAYS_HELD: FieldSet = FieldSet::EMPTY.with(PersonalField::DistinctId).with(PersonalField::Events);
+
+const DAY_US: i64 = 86_400_000_000;
 
 /// Where a scope comes from.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -23,6 +29,9 @@ pub enum ScopeOf {
     /// Everything that was opened in this time, by one member or by all. Microseconds since 1970-01-01 UTC; the end
     /// is not part of it.
     Ledger { member: Option<u32>, from_us: i64, to_us: i64 },
+    /// Everything that was exposed by any of these accounts, sessions, tokens, addresses …: the question that the page
+    /// of exposure asks.
+    Exposure { question: ExposureQuestion },
     /// These persons and fields of theirs, which were lost elsewhere.
     List { project: ProjectId, ids: Vec<String>, fields: Vec<PersonalField> },
 }
@@ -45,6 +54,9 @@ impl Scope {
     /// Of these persons these fields left, too.
     pub(crate) fn add(&mut self, project: ProjectId, fields: FieldSet, mut persons: RoaringBitmap) {
         let mut found: BTreeMap<u64, RoaringBitmap> = BTreeMap::new();
+        if persons.is_empty() || fields.is_empty() {
+            return;
+        }
         for group in self.groups.iter_mut().filter(|group| group.project == project) {
             let both = &group.persons & &persons;
             group.persons -= &both;
@@ -111,96 +123,135 @@ impl Scope {
     }
 }
 
-/// Entries that are read at once.
-const ENTRIES_AT_ONCE: u64 = 4_096;
-
-/// Everything that the ledger says was opened, by anybody or by one actor, of some projects.
-fn opened(
-    ledger: &Log,
-    actor: Option<Pseudonym>,
-    (from_us, to_us): (i64, i64),
-    projects: &[ProjectId],
-    merged: impl Fn(ProjectId, RoaringBitmap) -> RoaringBitmap,
-) -> Result<Scope> {
-    ledger.settle()?;
-    let (size, mut scope) = (ledger.size(), Scope::default());
-    for from in (0..size).step_by(ENTRIES_AT_ONCE as usize) {
-        for found in ledger.entries(from, (from + ENTRIES_AT_ONCE).min(size))? {
-            let entry = &found.entry;
-            let project = ProjectId(u32::try_from(entry.object).unwrap_or(u32::MAX));
-            let is_meant = entry.kind == Kind::Intent
-                && entry.purpose != PURPOSE_NOTICE
-                && (from_us..to_us).contains(&found.time_us.cast_signed())
-                && actor.is_none_or(|actor| entry.actor == Some(actor))
-                && projects.contains(&project);
-            if !is_meant {
-                continue;
-            }
-            // A set that was erased is of persons who were: nobody is left to be told.
-            if let Some(subjects) = ledger.subjects(found.seq)? {
-                scope.add(project, entry.fields, merged(project, subjects));
-            }
-        }
-    }
-    Ok(scope)
+/// What a scope was asked by, as it is kept with it: accounts, sessions and addresses go by the ledger's pseudonyms, so
+/// that nobody's address is stored. Empty for a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    any_of: Vec<Cause>,
+    all_of: Vec<Cause>,
+    from_us: u64,
+    to_us: Option<u64>,
 }
 
 /// Persons by their canonical subject.
-fn persons_of(vault: &Vault, project: ProjectId, subjects: &RoaringBitmap) -> RoaringBitmap {
-    let merges = vault.merges(project);
-    subjects.iter().map(|subject| merges.canonical(SubjectNo(subject)).0).collect()
+fn persons_of(merges: &Merges, subjects: &RoaringBitmap) -> RoaringBitmap {
+    match merges.groups().next() {
+        None => subjects.clone(),
+        Some(_) => subjects.iter().map(|subject| merges.canonical(SubjectNo(subject)).0).collect(),
+    }
 }
 
 impl Engine {
-    /// Finds a scope, and what of it was there to be read.
-    pub(super) async fn find_scope(&self, member: &Member, of: &ScopeOf) -> Result<Scope> {
-        let projects: Vec<ProjectId> =
-            self.meta.projects(Some(member.org)).await?.into_iter().map(|project| project.id).collect();
-        let scope = match of {
+    /// Finds a scope, and what of it was there to be read; and what it was asked by, unless it is a list.
+    pub(super) async fn find_scope(&self, org: OrgId, of: &ScopeOf) -> Result<(Scope, Option<Asked>)> {
+        let (scope, asked) = match of {
             ScopeOf::Ledger { member, from_us, to_us } => {
                 if from_us >= to_us {
                     return refused("empty_time", "this time has no length", Some("the end comes after the beginning"));
                 }
-                let actor = member.map(|member| self.actor(member));
-                let (ledger, vault, times) = (self.ledger.clone(), self.vault.clone(), (*from_us, *to_us));
-                let reading = tokio::task::spawn_blocking(move || {
-                    opened(&ledger, actor, times, &projects, |project, subjects| persons_of(&vault, project, &subjects))
-                });
-                reading.await.map_err(|_| Error::Interrupted)??
+                let asked = Asked {
+                    any_of: member.iter().map(|member| Cause::Actor(hex(self.actor(*member)))).collect(),
+                    all_of: Vec::new(),
+                    from_us: u64::try_from(*from_us).unwrap_or(0),
+                    to_us: Some(u64::try_from(*to_us).unwrap_or(0)),
+                };
+                (self.opened(org, &asked).await?, Some(asked))
+            }
+            ScopeOf::Exposure { question } => {
+                let question = self.question(Some(org), question).await?;
+                let asked = Asked {
+                    any_of: question.any_of.iter().map(cause_of).collect(),
+                    all_of: question.all_of.iter().map(cause_of).collect(),
+                    from_us: question.from_us,
+                    to_us: question.to_us,
+                };
+                (self.opened(org, &asked).await?, Some(asked))
             }
             ScopeOf::List { project, ids, fields } => {
-                if !projects.contains(project) {
+                if self.project(*project)?.org != org {
                     return Err(Error::NotFound("project"));
                 }
                 let (persons, _) = self.vault.known_persons(*project, ids).await?;
                 let persons = persons.iter().map(|person| person.0).collect();
                 let mut scope = Scope::default();
                 scope.add(*project, fields.iter().copied().collect(), persons);
-                scope
+                (scope, None)
             }
         };
-        self.held_of(&scope).await
+        Ok((self.held_of(scope).await?, asked))
     }
 
-    /// Of a scope, what is stored of each person. Names of properties are read, and no value.
-    async fn held_of(&self, scope: &Scope) -> Result<Scope> {
-        let mut held = Scope::default();
-        for group in &scope.groups {
-            let persons: Vec<SubjectNo> = group.persons.iter().map(SubjectNo).collect();
-            let mut by_fields: BTreeMap<u64, RoaringBitmap> = BTreeMap::new();
-            for chunk in persons.chunks(limits::NOTICE_CHUNK) {
-                let views = self.vault.profiles(group.project, chunk).await?;
-                for person in chunk {
-                    let names = views.get(person).into_iter().flat_map(|view| &view.sealed);
-                    let stored = names
-                        .map(|(name, _)| field_of(name))
-                        .fold(FieldSet::EMPTY.with(PersonalField::DistinctId), FieldSet::with);
-                    by_fields.entry(stored.0 & group.fields.0).or_default().insert(person.0);
+    /// Everything that the ledger says was opened, of which the index of disclosures has the union: which fields of
+    /// whom, exactly. A set that was erased is of persons who were: nobody is left to be told.
+    async fn opened(&self, org: OrgId, asked: &Asked) -> Result<Scope> {
+        let question = self.read_asked(org, asked).await?;
+        let exposed = self.on_disclosures(move |index| index.exposed(&question)).await?;
+        let vault = self.vault.clone();
+        let partition = move || {
+            let mut scope = Scope::default();
+            for project in &exposed.projects {
+                let Ok(id) = u32::try_from(project.project).map(ProjectId) else { continue };
+                let merges = vault.merges(id);
+                for (fields, subjects) in project.authorised() {
+                    scope.add(id, fields, persons_of(&merges, subjects));
                 }
             }
-            for (fields, persons) in by_fields {
-                held.add(group.project, FieldSet(fields), persons);
-            }
+            scope
+        };
+        tokio::task::spawn_blocking(partition).await.map_err(|_| Error::Interrupted)
+    }
+
+    /// What a scope was asked by, about the projects that the organisation has now. What the desk itself opened, to tell
+    /// people and to pack lists, is left out where nobody in particular is meant: it is no loss. Of an account, a
+    /// session, an address everything counts.
+    async fn read_asked(&self, org: OrgId, asked: &Asked) -> Result<Question> {
+        let causes = ExposureQuestion { any_of: asked.any_of.clone(), all_of: asked.all_of.clone(), from: None, to: None };
+        let question = self.question(Some(org), &causes).await?;
+        let is_of_nobody = question.any_of.iter().chain(&question.all_of).all(|by| matches!(by, By::Project(_)));
+        let own = [Purpose::Notice, Purpose::Package].map(|purpose| By::Purpose(purpose as u64));
+        let none_of = if is_of_nobody { own.to_vec() } else { Vec::new() };
+        Ok(Question { none_of, from_us: asked.from_us, to_us: asked.to_us, ..question })
+    }
+
+    /// What the versions of an incident's scope were asked by. Where there is none, and a limit opened it: the day before
+    /// of the member who made it trip.
+    pub(super) async fn questions_of(&self, org: OrgId, incident: &Incident) -> Result<Vec<Question>> {
+        let mut asked = self.desk.store.asked(incident.id).await?;
+        if let (true, Some(trip)) = (asked.is_empty(), &incident.trip) {
+            let actor = Cause::Actor(hex(self.actor(trip.by_member)));
+            let from_us = u64::try_from(incident.times.detected_us - DAY_US).unwrap_or(0);
+            asked.push(Asked { any_of: vec![actor], all_of: Vec::new(), from_us, to_us: None });
+        }
+        let mut questions = Vec::with_capacity(asked.len());
+        for one in &asked {
+            questions.push(self.read_asked(org, one).await?);
+        }
+        Ok(questions)
+    }
+
+    /// Of a scope, what is stored of each person: the vault keeps which fields that is, and no value is opened.
+    async fn held_of(&self, scope: Scope) -> Result<Scope> {
+        let mut by_project: BTreeMap<ProjectId, Vec<Group>> = BTreeMap::new();
+        for group in scope.groups {
+            by_project.entry(group.project).or_default().push(group);
+        }
+        let mut held = Scope::default();
+        for (project, groups) in by_project {
+            let stored = self.vault.stored_fields(project).await?;
+            let merges = self.vault.merges(project);
+            let stored: Vec<(FieldSet, RoaringBitmap)> =
+                stored.into_iter().map(|(fields, subjects)| (fields, persons_of(&merges, &subjects))).collect();
+            let partition = move || {
+                let mut held = Scope::default();
+                for group in groups {
+                    held.add(project, FieldSet(ALWAYS_HELD.0 & group.fields.0), group.persons.clone());
+                    for (fields, persons) in &stored {
+                        held.add(project, FieldSet(fields.0 & group.fields.0), persons & &group.persons);
+                    }
+                }
+                held
+            };
+            held.unite(tokio::task::spawn_blocking(partition).await.map_err(|_| Error::Interrupted)?);
         }
         Ok(held)
     }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::str::FromStr;
 
 use cofferdam_ledger::RoaringBitmap;
-use cofferdam_model::{FieldSet, OrgId, ProjectId};
+use cofferdam_model::{FieldSet, OrgId, ProjectId, limits};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Result, Row};
 
-use super::scope::{Group, Scope};
+use super::scope::{Asked, Group, Scope};
 use super::{Incident, ScopeVersion, Told};
 
 const SCHEMA: &str = "
@@ -22,6 +22,12 @@ CREATE TABLE IF NOT EXISTS scopes (
     version INTEGER NOT NULL,
     entry INTEGER NOT NULL,
     known_at INTEGER NOT NULL,
+    PRIMARY KEY (incident, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scope_questions (
+    incident INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    asked TEXT NOT NULL,
     PRIMARY KEY (incident, version)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scope_groups (
@@ -143,9 +149,9 @@ impl Store {
         &self,
         incident: u32,
         version: u32,
-        entry: u64,
-        known_us: i64,
+        (entry, known_us): (u64, i64),
         scope: &Scope,
+        asked: Option<&Asked>,
     ) -> Result<()> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("INSERT INTO scopes (incident, version, entry, known_at) VALUES ($1, $2, $3, $4)")
@@ -155,6 +161,15 @@ impl Store {
             .bind(known_us)
             .execute(&mut *transaction)
             .await?;
+        if let Some(asked) = asked {
+            let asked = serde_json::to_string(asked).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            sqlx::query("INSERT INTO scope_questions (incident, version, asked) VALUES ($1, $2, $3)")
+                .bind(i64::from(incident))
+                .bind(i64::from(version))
+                .bind(asked)
+                .execute(&mut *transaction)
+                .await?;
+        }
         for group in &scope.groups {
             let mut persons = Vec::new();
             group.persons.serialize_into(&mut persons).expect("writing to memory does not fail");
@@ -170,6 +185,34 @@ impl Store {
                 .await?;
         }
         transaction.commit().await
+    }
+
+    /// What the versions of a scope were asked by, oldest first; nothing for those of a list.
+    pub(super) async fn asked(&self, incident: u32) -> Result<Vec<Asked>> {
+        let sql = "SELECT asked FROM scope_questions WHERE incident = $1 ORDER BY version";
+        let rows = sqlx::query(sql).bind(i64::from(incident)).fetch_all(&self.pool).await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            serde_json::from_str(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(error.into()))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The incident that a tripped limit opened.
+    pub(super) async fn of_trip(&self, trip: u32) -> Result<Option<u32>> {
+        let sql = "SELECT id FROM incidents WHERE json_extract(facts, '$.trip.trip') = $1";
+        let row = sqlx::query(sql).bind(i64::from(trip)).fetch_optional(&self.pool).await?;
+        row.map(|row| Ok(row.try_get::<i64, _>(0)? as u32)).transpose()
+    }
+
+    /// Incidents of an organisation that a limit opened and nobody closed, newest first, without their scopes.
+    pub(super) async fn tripped(&self, org: OrgId) -> Result<Vec<Incident>> {
+        let sql = "SELECT id, facts FROM incidents WHERE org = $1 AND json_extract(facts, '$.trip.trip') IS NOT NULL
+                   AND json_extract(facts, '$.stage') <> 'closed' ORDER BY id DESC LIMIT $2";
+        let limit = limits::ALARMS_MAX as i64;
+        let rows = sqlx::query(sql).bind(i64::from(org.0)).bind(limit).fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| Ok(Incident { id: row.try_get::<i64, _>(0)? as u32, ..decoded(row.try_get(1)?)? }))
+            .collect()
     }
 
     async fn scopes(&self, incident: u32) -> Result<Vec<ScopeVersion>> {

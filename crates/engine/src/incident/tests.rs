@@ -8,15 +8,22 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cofferdam_ledger::Intent;
-use cofferdam_model::{ProjectId, Roles, SubjectNo};
+use cofferdam_model::{ProjectId, Role, Roles, SubjectNo};
 use cofferdam_notice::code::{Recipient, RecipientKind};
 use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::approval::Agreed;
+use crate::lock::LockTarget;
+use crate::member::{Factor, SignedIn, SteppedUp, Visitor};
 use crate::meta::NewMember;
-use crate::{Access, Options, Project, Site};
+use crate::token::{NewToken, TokenKind, TokenMade};
+use crate::{
+    Access, AlarmKind, Caller, Cause, Contain, ExposureQuestion, LeftOut, Options, PersonsQuestion, Project, Purpose, Reset,
+    Rule, Site,
+};
 
 #[allow(dead_code, reason = "other tests use what these do not")]
 #[path = "../../../drill/src/sink.rs"]
@@ -214,6 +221,386 @@ impl World {
     }
 }
 
+impl World {
+    /// Somebody else of the organisation, at a browser of theirs.
+    async fn colleague(&self, id: u32, name: &str, role: Role, from: [u8; 4]) -> SignedIn {
+        add_member(self, &Member { id, name: name.to_owned(), email: format!("{name}@shop.example"), ..owner() }).await;
+        self.engine.meta.set_roles(id, Roles::NONE.with(role)).await.unwrap();
+        self.signs_in(id, from).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn signs_in(&self, id: u32, from: [u8; 4]) -> Result<SignedIn> {
+        let row = self.engine.meta.member(id).await.unwrap().unwrap();
+        let visitor = Visitor { ip: Some(IpAddr::from(from)), ..Visitor::default() };
+        self.engine.open_session(row, Factor::Passkey, &visitor).await
+    }
+
+    /// As [`World::opens`], by a session of theirs.
+    async fn opens_as(&self, caller: &Caller, grant: u64, persons: &[u32], fields: &[PersonalField]) {
+        let mut subjects = cofferdam_ledger::RoaringBitmap::new();
+        for person in persons {
+            subjects.insert(self.subject(*person).await.0);
+        }
+        let context = Entry { grant, purpose: 1, ..caller.entry(&self.engine, Kind::Intent) };
+        let fields = fields.iter().copied().collect();
+        let intent = Intent { org: OrgId(1), project: self.project.id, fields, subjects, context };
+        let ticket = self.engine.ledger.authorise_async(intent).await.unwrap();
+        drop(self.engine.vault.disclose(ticket).await.unwrap());
+    }
+
+    fn shown(&self, caller: &Caller) -> SteppedUp {
+        SteppedUp::of_test(caller, Factor::Passkey, 0)
+    }
+
+    async fn contain(&self, caller: &Caller, id: u32, contain: Contain) -> Result<Contained> {
+        self.engine.contain(caller, self.shown(caller), id, contain).await
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.engine.ledger.settle().unwrap();
+        let all = self.engine.ledger.entries(0, self.engine.ledger.size()).unwrap();
+        all.into_iter().map(|found| found.entry).collect()
+    }
+}
+
+fn code<T>(result: Result<T>) -> &'static str {
+    match result {
+        Ok(_) => "fine",
+        Err(Error::Refused { code, .. }) => code,
+        Err(Error::Locked) => "locked",
+        Err(Error::NotSignedIn) => "not signed in",
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_scope_names_is_locked_by_one_act_that_the_ledger_has_first() {
+    let world = world().await;
+    let rita = world.colleague(2, "rita", Role::Responder, [192, 0, 2, 2]).await.caller;
+    let eve = world.colleague(3, "eve", Role::PrivacyOfficer, [198, 51, 100, 3]).await;
+    let bob = world.colleague(4, "bob", Role::Analyst, [192, 0, 2, 4]).await;
+    let new = NewToken { name: "Nightly".to_owned(), kind: TokenKind::Query, days: 1, network: None };
+    let made = world.engine.make_token(&eve.caller, world.shown(&eve.caller), &world.project, new).await.unwrap();
+    let TokenMade::Ready { token, .. } = made else { panic!("a query token takes one person") };
+    world.opens_as(&eve.caller, 0, &[1, 2], &[PersonalField::Email]).await;
+    let id = world.incident().await;
+    assert_eq!(code(world.contain(&rita, id, Contain::default()).await), "nothing_to_contain", "no scope, no names");
+    world.scope(id, Some(3)).await.unwrap();
+
+    let (suspects, staff) = world.engine.suspects(&rita, id).await.unwrap();
+    let pseudonym = world.engine.ip_pseudonym(IpAddr::from([198, 51, 100, 3]));
+    let names: Vec<(LockTarget, Option<&str>, u64)> =
+        suspects.iter().map(|one| (one.target, one.name.as_deref(), one.disclosures)).collect();
+    let session = LockTarget::Session(eve.caller.session.number);
+    assert_eq!(
+        names,
+        [(LockTarget::Member(3), Some("eve"), 1), (session, None, 1), (LockTarget::Seen(pseudonym), None, 1)]
+    );
+    assert_eq!(staff, 4);
+
+    let before = world.entries().len();
+    let contained = world.contain(&rita, id, Contain::default()).await.unwrap();
+    let targets: Vec<LockTarget> = contained.locks.iter().map(|(_, target)| *target).collect();
+    assert_eq!(targets, [LockTarget::Member(3), LockTarget::Seen(pseudonym)], "a session is over with its member");
+    let entries = &world.entries()[before..];
+    let kinds: Vec<Kind> = entries.iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [Kind::IncidentContained, Kind::Locked, Kind::AddressBlocked]);
+    assert!(entries.iter().all(|entry| entry.grant == u64::from(id) && entry.actor == Some(world.engine.actor(2))));
+    assert_eq!(entries[1].extra[1..], world.engine.actor(3).0, "who was locked is there when the lock is gone");
+    assert_eq!((entries[0].count, entries[1].object), (2, contained.locks[0].0));
+
+    assert_eq!(code(world.engine.authenticate(&eve.token, eve.caller.ip).await), "not signed in");
+    assert_eq!(code(world.engine.authenticate_token(&token, None).await), "not signed in");
+    assert_eq!(code(world.signs_in(3, [192, 0, 2, 9]).await), "locked");
+    assert_eq!(code(world.engine.authenticate(&bob.token, Some(IpAddr::from([198, 51, 100, 3]))).await), "locked");
+    assert_eq!(code(world.engine.authenticate(&bob.token, bob.caller.ip).await), "fine");
+
+    let incident = world.engine.incident(&owner(), id).await.unwrap();
+    assert_eq!(incident.measures, [Measure::Locked, Measure::Sessions, Measure::Tokens]);
+    assert_eq!(incident.times.contained_us, Some(NOW_US));
+    let done = &incident.containments[0];
+    assert_eq!((done.by, done.sessions, done.tokens, done.locks.len()), (Some(2), 1, 1, 2));
+    assert_eq!(done.entry, before as u64);
+    assert_eq!(code(world.contain(&rita, id, Contain::default()).await), "nothing_to_contain", "all of it is locked");
+    let (suspects, _) = world.engine.suspects(&rita, id).await.unwrap();
+    assert!(suspects.iter().all(|one| one.left_out == Some(LeftOut::Locked)), "{suspects:?}");
+
+    // After a restart it is as before.
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(world.folder.path(), copy.path());
+    let again = open(copy.path(), &world.clock).await;
+    assert_eq!(code(again.authenticate(&bob.token, Some(IpAddr::from([198, 51, 100, 3]))).await), "locked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_name_that_cannot_be_locked_keeps_no_other_in() {
+    let world = world().await;
+    let rita = world.colleague(2, "rita", Role::Responder, [192, 0, 2, 2]).await.caller;
+    let bob = world.colleague(4, "bob", Role::Analyst, [192, 0, 2, 2]).await;
+    let id = world.incident().await;
+    let office = LockTarget::Address(IpAddr::from([192, 0, 2, 2]));
+    let (gone, network) = (LockTarget::Member(77), crate::Network::parse("203.0.113.0/24").unwrap());
+    let targets = vec![office, gone, LockTarget::Member(2), LockTarget::Member(4), LockTarget::Network(network)];
+    let contained = world.contain(&rita, id, Contain { targets, ..Contain::default() }).await.unwrap();
+    let locked: Vec<LockTarget> = contained.locks.iter().map(|(_, target)| *target).collect();
+    assert_eq!(locked, [LockTarget::Member(4), LockTarget::Network(network)]);
+    assert_eq!(
+        contained.left_out,
+        [(office, LeftOut::OwnAddress), (gone, LeftOut::Over), (LockTarget::Member(2), LeftOut::Yourself)]
+    );
+    assert_eq!(code(world.engine.authenticate(&bob.token, bob.caller.ip).await), "not signed in");
+
+    // Whoever runs the server is nobody who could be locked in: those who can unlock sign in anew instead.
+    let targets = vec![LockTarget::Member(1), LockTarget::Member(2)];
+    let contained = world.engine.contain_from_here(id, Contain { targets, ..Contain::default() }).await.unwrap();
+    let locked: Vec<LockTarget> = contained.locks.iter().map(|(_, target)| *target).collect();
+    assert_eq!(locked, [LockTarget::Reset(1), LockTarget::Reset(2)]);
+    assert_eq!(contained.left_out.iter().filter(|(_, why)| *why == LeftOut::NobodyCouldUnlock).count(), 2);
+    assert_eq!(code(world.signs_in(2, [192, 0, 2, 2]).await), "fine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_sign_in_anew_with_the_passkeys_they_have_unless_those_are_suspect() {
+    let world = world().await;
+    let rita = world.colleague(2, "rita", Role::Responder, [192, 0, 2, 2]).await;
+    let bob = world.colleague(4, "bob", Role::Analyst, [192, 0, 2, 4]).await;
+    let meta = &world.engine.meta;
+    for member in [2, 4] {
+        meta.set_recovery_codes(member, &[[member as u8; 32]]).await.unwrap();
+        let passkey = crate::meta::NewPasskeyRow {
+            member,
+            credential: &[member as u8],
+            algorithm: -7,
+            key: b"key",
+            count: 0,
+            name: b"name",
+            now_us: NOW_US,
+        };
+        meta.insert_passkey(&passkey).await.unwrap();
+    }
+    let id = world.incident().await;
+    let reset = Reset::Members { members: vec![4] };
+    let contain = Contain { reset, ..Contain::default() };
+    let done = world.contain(&rita.caller, id, contain).await.unwrap().incident.containments.remove(0);
+    assert_eq!((done.sessions, done.recovery_codes, done.passkeys), (1, 1, 0));
+    assert_eq!(code(world.engine.authenticate(&bob.token, bob.caller.ip).await), "not signed in");
+    assert!(world.engine.locks.is_reset(OrgId(1), 4) && !world.engine.locks.is_reset(OrgId(1), 2));
+    world.clock.fetch_add(1, Ordering::Relaxed);
+    let again = world.signs_in(4, [192, 0, 2, 4]).await.unwrap();
+    assert_eq!(code(world.engine.authenticate(&again.token, again.caller.ip).await), "fine");
+    assert_eq!((meta.passkeys(4).await.unwrap().len(), meta.recovery_codes(4).await.unwrap()), (1, 0));
+
+    let contain = Contain { reset: Reset::Everybody, suspect_passkeys: vec![4], ..Contain::default() };
+    let incident = world.contain(&rita.caller, id, contain).await.unwrap().incident;
+    let done = &incident.containments[1];
+    assert_eq!((done.sessions, done.recovery_codes, done.passkeys), (2, 1, 1));
+    for signed_in in [&rita, &again] {
+        assert_eq!(code(world.engine.authenticate(&signed_in.token, signed_in.caller.ip).await), "not signed in");
+    }
+    assert_eq!((meta.passkeys(4).await.unwrap().len(), meta.passkeys(2).await.unwrap().len()), (0, 1));
+    assert_eq!(incident.measures, [Measure::Sessions]);
+    let kinds: Vec<Kind> = world.entries().iter().map(|entry| entry.kind).collect();
+    assert!(kinds.contains(&Kind::AllReset) && kinds.contains(&Kind::PasskeyRemoved));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_containment_is_opened_by_two_of_whom_neither_is_its_subject() {
+    let world = world().await;
+    let rita = world.colleague(2, "rita", Role::Responder, [192, 0, 2, 2]).await.caller;
+    let eve = world.colleague(3, "eve", Role::OrgAdmin, [192, 0, 2, 3]).await.caller;
+    let olga = world.signs_in(1, [192, 0, 2, 1]).await.unwrap().caller;
+    let id = world.incident().await;
+    let reset = Contain { reset: Reset::Members { members: vec![3] }, ..Contain::default() };
+    let contained = world.contain(&rita, id, reset).await.unwrap();
+    let lock = contained.locks[0].0;
+    world.clock.fetch_add(1, Ordering::Relaxed);
+    let asked = world.engine.unlock(&rita, world.shown(&rita), lock).await.unwrap();
+    assert_eq!(asked.due_us, None);
+    assert_eq!(code(world.engine.agree(&rita, world.shown(&rita), asked.id).await), "not_a_second_person");
+    assert_eq!(code(world.engine.agree(&eve, world.shown(&eve), asked.id).await), "not_a_second_person");
+    assert!(world.engine.locks.is_reset(OrgId(1), 3));
+    assert_eq!(code(world.engine.agree(&olga, world.shown(&olga), asked.id).await), "fine");
+    assert!(!world.engine.locks.is_reset(OrgId(1), 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_trips_opens_an_incident_once_and_whoever_is_in_charge_sees_it() {
+    let world = world().await;
+    let rita = world.colleague(2, "rita", Role::Responder, [192, 0, 2, 2]).await.caller;
+    let bob = world.colleague(4, "bob", Role::Analyst, [192, 0, 2, 4]).await.caller;
+    let refuse = || world.engine.refused_disclosure_of(&bob, bob.entry(&world.engine, Kind::DisclosureRefused));
+    for _ in 0..cofferdam_model::limits::REFUSALS_MAX {
+        refuse().await.unwrap();
+    }
+    assert!(world.engine.incidents(&owner()).await.unwrap().is_empty());
+    world.clock.fetch_add(7, Ordering::Relaxed);
+    for _ in 0..3 {
+        refuse().await.unwrap();
+    }
+    let incidents = world.engine.incidents(&owner()).await.unwrap();
+    assert_eq!(incidents.len(), 1);
+    let incident = &incidents[0];
+    assert_eq!((incident.cause, incident.times.detected_us), (IncidentCause::Limit, NOW_US + 7));
+    assert_eq!((incident.service.as_str(), incident.times.aware_us), ("Shop & Co.", None));
+    let trip = incident.trip.as_ref().unwrap();
+    assert_eq!((trip.rule, trip.by_member), (Rule::Refusals, 4));
+    let alarms = world.engine.alarms(&rita).await.unwrap();
+    assert_eq!(alarms.len(), 1);
+    assert_eq!((alarms[0].kind, alarms[0].incident), (AlarmKind::Tripped, Some(incident.id)));
+    assert_eq!((alarms[0].member_name.as_deref(), alarms[0].is_contained), (Some("bob"), false));
+    assert!(world.engine.alarms(&bob).await.unwrap().is_empty(), "none of an analyst's business");
+    // Before anything is scoped it is known whom it is about.
+    let (suspects, _) = world.engine.suspects(&rita, incident.id).await.unwrap();
+    assert_eq!(suspects[0].target, LockTarget::Member(4));
+    world.contain(&rita, incident.id, Contain::default()).await.unwrap();
+    assert!(world.engine.alarms(&rita).await.unwrap()[0].is_contained);
+    let opened = world.entries().into_iter().find(|entry| entry.kind == Kind::IncidentOpened).unwrap();
+    assert_eq!((opened.grant, opened.purpose, opened.actor), (u64::from(incident.id), 2, None));
+    let close = UpdateIncident { close: true, ..UpdateIncident::default() };
+    world.engine.update_incident(&owner(), incident.id, close).await.unwrap();
+    assert!(world.engine.alarms(&rita).await.unwrap().is_empty());
+    world.engine.open_missed().await.unwrap();
+    assert_eq!(world.engine.incidents(&owner()).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_tripped_when_the_server_ended_opens_its_incident_at_the_next_start() {
+    let world = world().await;
+    let row = crate::disclosure::store::TripRow {
+        id: 0,
+        org: OrgId(1),
+        rule: Rule::Share as i64,
+        member: None,
+        by_member: 1,
+        by_person: vec![1],
+        entry: 0,
+        tripped_us: NOW_US - 5,
+        closed_us: None,
+    };
+    world.engine.disclosures.store.insert_trip(&row).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(world.folder.path(), copy.path());
+    let again = open(copy.path(), &world.clock).await;
+    let incidents = again.incidents(&owner()).await.unwrap();
+    assert_eq!(incidents.len(), 1);
+    assert_eq!((incidents[0].times.detected_us, incidents[0].trip.as_ref().unwrap().rule), (NOW_US - 5, Rule::Share));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_by_a_question_has_what_any_of_its_causes_saw_and_what_the_desk_opened_is_no_loss() {
+    use PersonalField::{DistinctId, Email, Events, Name};
+    let world = world().await;
+    let eve = world.colleague(3, "eve", Role::PrivacyOfficer, [198, 51, 100, 3]).await.caller;
+    world.opens_as(&eve, 0, &[1, 2], &[Email]).await;
+    world.opens(8, &[2, 4], &[Name]).await;
+    world.opens(9, &[6], &[Events]).await;
+    world.opens(7, &[30], &[Email]).await;
+    let id = world.incident().await;
+    let pseudonym = |member: u32| Cause::Actor(crate::exposure::hex(world.engine.actor(member)));
+    let session = Cause::Session(crate::exposure::hex(world.engine.session_pseudonym(eve.session.number)));
+    let question = ExposureQuestion { any_of: vec![session, pseudonym(8), pseudonym(9)], ..Default::default() };
+    let scope = world.engine.scope_incident(&owner(), id, &ScopeOf::Exposure { question }).await.unwrap();
+    let groups = |scope: &ScopeVersion| -> Vec<(String, u64)> {
+        scope.groups.iter().map(|group| (group.fields.join(" "), group.persons)).collect()
+    };
+    let expected = [("email", 1), ("name", 1), ("email name", 1), ("events", 1)];
+    assert_eq!(groups(&scope), expected.map(|(fields, persons)| (fields.to_owned(), persons)));
+
+    // Its own package is opened by the ledger too, and is nothing that anybody has to be told.
+    let identity = age::x25519::Identity::generate();
+    let out = world.folder.path().join("package");
+    world.engine.package(id, world.project.id, identity.to_public(), &out).await.unwrap();
+    let two = world.scope(id, None).await.unwrap();
+    assert_eq!((two.version, two.persons), (2, 5), "the thirtieth is new");
+    assert!(!two.fields.contains(&DistinctId.name().to_owned()), "{:?}", two.fields);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn persons_are_listed_and_packed_when_a_second_person_agreed_and_for_an_hour() {
+    let world = world().await;
+    let olga = world.signs_in(1, [192, 0, 2, 1]).await.unwrap().caller;
+    let ida = world.colleague(5, "ida", Role::IncidentCommander, [192, 0, 2, 5]).await.caller;
+    world.opens(7, &[1, 2, 3], &[PersonalField::Email, PersonalField::Name]).await;
+    let question = ExposureQuestion { any_of: vec![Cause::Member(1)], ..Default::default() };
+    let asked = PersonsQuestion {
+        question: ExposureQuestion::default(),
+        project: world.project.id.0,
+        field: None,
+        is_confirmed: false,
+        offset: 0,
+        limit: Some(2),
+    };
+    let list = |asked: PersonsQuestion| {
+        let (engine, olga, shown) = (world.engine.clone(), olga.clone(), world.shown(&olga));
+        async move { engine.exposed_persons(&olga, shown, &asked).await.unwrap_or_else(|error| panic!("{error}")) }
+    };
+    let Agreed::Waits(first) = list(asked.clone()).await else { panic!("nobody agreed") };
+    let Agreed::Waits(again) = list(asked.clone()).await else { panic!("nobody agreed") };
+    assert_eq!((first, first.due_us), (again, None), "it is asked for once");
+    assert_eq!(code(world.engine.agree(&olga, world.shown(&olga), first.id).await), "not_a_second_person");
+    world.engine.agree(&ida, world.shown(&ida), first.id).await.unwrap_or_else(|error| panic!("{error}"));
+    let Agreed::Given(page) = list(asked.clone()).await else { panic!("somebody agreed") };
+    assert_eq!((page.count, page.persons.len(), page.next), (3, 2, Some(2)));
+    let Agreed::Given(page) = list(PersonsQuestion { offset: 2, ..asked.clone() }).await else { panic!("its other page") };
+    assert_eq!((page.persons.len(), page.next), (1, None));
+    let other = list(PersonsQuestion { question, ..asked.clone() }).await;
+    assert!(matches!(other, Agreed::Waits(_)), "another question needs another agreement");
+    world.clock.fetch_add(HOUR_US, Ordering::Relaxed);
+    assert!(matches!(list(asked).await, Agreed::Waits(_)), "the hour is over");
+
+    let id = world.incident().await;
+    world.scope(id, Some(7)).await.unwrap();
+    let identity = age::x25519::Identity::generate();
+    let fetch = || async {
+        let (shown, key) = (world.shown(&olga), identity.to_public());
+        world.engine.download_package(&olga, shown, id, world.project.id, key).await
+    };
+    let Agreed::Waits(waits) = fetch().await.unwrap_or_else(|error| panic!("{error}")) else { panic!("nobody agreed") };
+    let offers = world.engine.packages(&olga, id).await.unwrap();
+    assert_eq!((offers.len(), offers[0].persons, offers[0].waiting), (1, 3, Some(waits.id)));
+    world.engine.agree(&ida, world.shown(&ida), waits.id).await.unwrap_or_else(|error| panic!("{error}"));
+    let before = world.entries().len();
+    let Agreed::Given((name, mut pieces)) = fetch().await.unwrap_or_else(|error| panic!("{error}")) else {
+        panic!("somebody agreed")
+    };
+    assert_eq!(name, "incident-1-project-1-version-1.tar");
+    let mut file = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        file.extend_from_slice(&piece.unwrap());
+    }
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("package.tar"), &file).unwrap();
+    let untar = std::process::Command::new("tar").arg("-xf").arg("package.tar").current_dir(out.path()).output().unwrap();
+    assert!(untar.status.success(), "{}", String::from_utf8_lossy(&untar.stderr));
+    let folder = out.path().join("incident-1-project-1-version-1");
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
+    assert_eq!((&summary["persons"], &summary["letters"]), (&json!(3), &json!(9)));
+    let opened = decrypted(&folder.join("scope.csv.age"), &identity);
+    assert_eq!(opened.lines().count(), 4);
+    assert!(opened.contains("\"u2\",per_") && opened.contains(",email name,"), "{opened}");
+    let letter = std::fs::read_to_string(folder.join("letters/person-1.es.txt")).unwrap();
+    assert!(letter.contains("- dirección de correo electrónico"), "{letter}");
+    let proof = std::fs::read_to_string(folder.join("scope.proof")).unwrap();
+    let proof = cofferdam_ledger::verify::Proof::parse(&proof).unwrap();
+    assert_eq!(proof.verify(world.engine.ledger.key()).unwrap().0.entry.kind, Kind::IncidentScoped);
+    let intent = &world.entries()[before];
+    assert_eq!((intent.kind, intent.purpose), (Kind::Intent, Purpose::Package as u64));
+    assert_eq!((intent.actor, intent.count), (Some(world.engine.actor(1)), 3));
+    let left = std::fs::read_dir(world.folder.path().join(package::PACKAGES_FOLDER)).unwrap().count();
+    assert_eq!(left, 0, "what was fetched is gone");
+    // Whoever is locked while it leaves gets no more of it.
+    world.engine.lock_by_rule(OrgId(1), &[LockTarget::Member(1)]).await.unwrap();
+    assert_eq!(code(fetch().await.map(drop)), "locked");
+}
+
+fn decrypted(path: &Path, identity: &age::x25519::Identity) -> String {
+    let sealed = std::fs::read(path).unwrap();
+    let mut opened = String::new();
+    let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
+    decryptor.decrypt(std::iter::once(identity as &dyn age::Identity)).unwrap().read_to_string(&mut opened).unwrap();
+    opened
+}
+
 fn addresses(persons: &[u32]) -> BTreeSet<String> {
     let staff = ["olga@shop.example".to_owned(), "rita@shop.example".to_owned()];
     persons.iter().map(|at| format!("u{at}@b.example")).chain(staff).collect()
@@ -399,16 +786,13 @@ async fn a_list_of_what_was_lost_elsewhere_is_a_scope_and_its_package_opens_with
     let out = world.folder.path().join("package");
     let made = world.engine.package(id, world.project.id, identity.to_public(), &out).await.unwrap();
     assert_eq!((made.persons, made.without_id), (2, 0));
-    let sealed = std::fs::read(out.join("scope.csv.age")).unwrap();
-    let mut opened = String::new();
-    let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
-    decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).unwrap().read_to_string(&mut opened).unwrap();
+    let opened = decrypted(&out.join("scope.csv.age"), &identity);
     let ids: BTreeSet<&str> = opened.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
     assert_eq!(ids, BTreeSet::from(["\"u3\"", "\"u4\""]));
     assert!(opened.lines().nth(1).unwrap().contains("distinct_id email"));
     let (first, _) = made.opened.unwrap();
     let intent = &world.engine.ledger.entries(first, first + 1).unwrap()[0].entry;
-    assert_eq!((intent.kind, intent.purpose, intent.count), (Kind::Intent, PURPOSE_PACKAGE, 2));
+    assert_eq!((intent.kind, intent.purpose, intent.count), (Kind::Intent, Purpose::Package as u64, 2));
     assert!(world.engine.package(id, ProjectId(99), identity.to_public(), &out).await.is_err());
 }
 

@@ -56,6 +56,8 @@ pub struct Caller {
 pub struct Who {
     pub org: OrgId,
     pub member: Option<u32>,
+    /// Who made the token that calls.
+    pub maker: Option<u32>,
     pub session: Option<u64>,
     pub token: Option<u64>,
     pub grant: Option<u64>,
@@ -69,6 +71,7 @@ impl Caller {
         Who {
             org: self.member.org,
             member: Some(self.member.id),
+            maker: None,
             session: Some(self.session.number),
             token: None,
             grant: None,
@@ -97,6 +100,7 @@ impl TokenCaller {
         Who {
             org: self.org,
             member: None,
+            maker: Some(self.made_by),
             session: None,
             token: Some(self.number),
             grant: None,

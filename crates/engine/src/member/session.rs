@@ -96,11 +96,11 @@ impl Engine {
             return wrong_credentials();
         };
         self.accounts.forgive(&account);
-        // Everybody was locked: who has a passkey shows it.
-        if self.locks.has_all(row.org) && !self.meta.passkeys(row.id).await?.is_empty() {
+        // Their password may be in other hands: who has a passkey shows it.
+        if self.locks.is_reset(row.org, row.id) && !self.meta.passkeys(row.id).await?.is_empty() {
             return refused(
                 "passkey_needed",
-                "everybody of your organisation must sign in anew, with a passkey or security key",
+                "you must sign in anew, with a passkey or security key",
                 Some("choose to sign in with a passkey"),
             );
         }
@@ -160,6 +160,7 @@ impl Engine {
         let who = super::Who {
             org: row.org,
             member: Some(row.id),
+            maker: None,
             session: None,
             token: None,
             grant: None,

@@ -4,7 +4,7 @@ use cofferdam_model::{OrgId, ProjectId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Result, Row};
 
-use super::Meta;
+use super::{Ended, Meta};
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS tokens (
@@ -41,6 +41,12 @@ CREATE TABLE IF NOT EXISTS wishes (
     asked_at INTEGER NOT NULL,
     due_at INTEGER
 ) STRICT;
+CREATE TABLE IF NOT EXISTS agreements (
+    member INTEGER NOT NULL REFERENCES members (id),
+    print BLOB NOT NULL,
+    good_until INTEGER NOT NULL,
+    PRIMARY KEY (member, print)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// A token's row. The token itself is nowhere.
@@ -172,13 +178,13 @@ impl Meta {
         Ok(())
     }
 
-    pub(crate) async fn revoke_token(&self, number: u64, now_us: i64) -> Result<()> {
-        sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE number = $2 AND revoked_at IS NULL")
+    pub(crate) async fn revoke_token(&self, number: u64, now_us: i64) -> Result<Ended> {
+        let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE number = $2 AND revoked_at IS NULL")
             .bind(now_us)
             .bind(number as i64)
             .execute(&self.pool)
             .await?;
-        Ok(())
+        Ok(Ended { tokens: done.rows_affected(), ..Ended::default() })
     }
 
     pub(crate) async fn touch_token(&self, number: u64, now_us: i64) -> Result<()> {
@@ -192,21 +198,30 @@ impl Meta {
 
     // Locks.
 
-    /// All or none. Answers their numbers.
+    /// A number that no lock ever had, nor any after it.
+    pub(crate) async fn next_lock(&self) -> Result<u64> {
+        let row = sqlx::query("SELECT COALESCE(MAX(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'locks'")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(row.try_get::<i64, _>(0)? as u64)
+    }
+
+    /// All or none, by numbers from `first` on.
     pub(crate) async fn insert_locks(
         &self,
         org: OrgId,
         by: Option<u32>,
+        first: u64,
         sealed: &[Vec<u8>],
         reason: i64,
         now_us: i64,
-    ) -> Result<Vec<u64>> {
+    ) -> Result<()> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut ids = Vec::with_capacity(sealed.len());
-        for target in sealed {
-            let done = sqlx::query(
-                "INSERT INTO locks (org, sealed, reason, locked_by, locked_at) VALUES ($1, $2, $3, $4, $5)",
+        for (id, target) in (first..).zip(sealed) {
+            sqlx::query(
+                "INSERT INTO locks (id, org, sealed, reason, locked_by, locked_at) VALUES ($1, $2, $3, $4, $5, $6)",
             )
+            .bind(id as i64)
             .bind(i64::from(org.0))
             .bind(target)
             .bind(reason)
@@ -214,10 +229,8 @@ impl Meta {
             .bind(now_us)
             .execute(&mut *transaction)
             .await?;
-            ids.push(done.last_insert_rowid() as u64);
         }
-        transaction.commit().await?;
-        Ok(ids)
+        transaction.commit().await
     }
 
     /// The locks of one organisation, or of all, oldest first.
@@ -277,6 +290,27 @@ impl Meta {
                 })
             })
             .collect()
+    }
+
+    /// That a second person agreed to something of a member's, until then. What is over goes.
+    pub(crate) async fn insert_agreement(&self, member: u32, print: &[u8], now_us: i64, until_us: i64) -> Result<()> {
+        sqlx::query("DELETE FROM agreements WHERE good_until <= $1").bind(now_us).execute(&self.pool).await?;
+        sqlx::query("INSERT OR REPLACE INTO agreements (member, print, good_until) VALUES ($1, $2, $3)")
+            .bind(i64::from(member))
+            .bind(print)
+            .bind(until_us)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn agreed_until(&self, member: u32, print: &[u8]) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT good_until FROM agreements WHERE member = $1 AND print = $2")
+            .bind(i64::from(member))
+            .bind(print)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| row.try_get(0)).transpose()
     }
 
     /// Takes a wish away. False when somebody else did.

@@ -130,6 +130,29 @@ pub(crate) struct InvitationRow {
     pub(crate) expires_us: i64,
 }
 
+/// What was ended of how members and programs come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) sessions: u64,
+    pub(crate) tokens: u64,
+    pub(crate) recovery_codes: u64,
+}
+
+impl Ended {
+    pub(crate) fn add(&mut self, more: Ended) {
+        self.sessions += more.sessions;
+        self.tokens += more.tokens;
+        self.recovery_codes += more.recovery_codes;
+    }
+}
+
+/// What becomes of a member's list of recovery codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecoveryCodes {
+    Stay,
+    Void,
+}
+
 const MEMBER: &str = "SELECT id, org, sealed, password_hash, totp_sealed, roles, created_at, recovered_at FROM members
      WHERE removed_at IS NULL";
 const SESSION: &str = "SELECT number, member, created_at, seen_at, factor, device, place, browser FROM sessions";
@@ -273,6 +296,7 @@ impl Meta {
             "DELETE FROM recovery_codes WHERE member = $1",
             "DELETE FROM invitations WHERE invited_by = $1",
             "DELETE FROM wishes WHERE asked_by = $1 OR about = $1",
+            "DELETE FROM agreements WHERE member = $1",
         ] {
             sqlx::query(sql).bind(i64::from(id)).execute(&mut *transaction).await?;
         }
@@ -373,9 +397,10 @@ impl Meta {
         Ok(())
     }
 
-    pub(crate) async fn delete_session(&self, number: u64) -> Result<()> {
-        sqlx::query("DELETE FROM sessions WHERE number = $1").bind(number as i64).execute(&self.pool).await?;
-        Ok(())
+    pub(crate) async fn delete_session(&self, number: u64) -> Result<Ended> {
+        let sql = "DELETE FROM sessions WHERE number = $1";
+        let done = sqlx::query(sql).bind(number as i64).execute(&self.pool).await?;
+        Ok(Ended { sessions: done.rows_affected(), ..Ended::default() })
     }
 
     /// Ends the sessions of a member but one. Answers how many.
@@ -388,23 +413,68 @@ impl Meta {
         Ok(done.rows_affected())
     }
 
-    /// Ends what everybody of an organisation came in by: sessions, tokens, lists of recovery codes.
-    pub(crate) async fn end_all(&self, org: OrgId, now_us: i64) -> Result<()> {
+    /// Ends what everybody of an organisation came in by: sessions, tokens, lists of recovery codes, invitations; and
+    /// what waits.
+    pub(crate) async fn end_all(&self, org: OrgId, now_us: i64) -> Result<Ended> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        for sql in [
-            "DELETE FROM sessions WHERE member IN (SELECT id FROM members WHERE org = $1)",
-            "DELETE FROM recovery_codes WHERE member IN (SELECT id FROM members WHERE org = $1)",
-            "DELETE FROM invitations WHERE org = $1",
-            "DELETE FROM wishes WHERE org = $1",
-        ] {
-            sqlx::query(sql).bind(i64::from(org.0)).execute(&mut *transaction).await?;
-        }
-        sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE org = $2 AND revoked_at IS NULL")
+        let run = async |transaction: &mut SqliteConnection, sql: &'static str| {
+            let done = sqlx::query(sql).bind(i64::from(org.0)).execute(transaction).await?;
+            Ok::<u64, sqlx::Error>(done.rows_affected())
+        };
+        let sessions = "DELETE FROM sessions WHERE member IN (SELECT id FROM members WHERE org = $1)";
+        let sessions = run(&mut transaction, sessions).await?;
+        let codes = "DELETE FROM recovery_codes WHERE member IN (SELECT id FROM members WHERE org = $1)";
+        let recovery_codes = run(&mut transaction, codes).await?;
+        run(&mut transaction, "DELETE FROM invitations WHERE org = $1").await?;
+        run(&mut transaction, "DELETE FROM wishes WHERE org = $1").await?;
+        let agreements = "DELETE FROM agreements WHERE member IN (SELECT id FROM members WHERE org = $1)";
+        run(&mut transaction, agreements).await?;
+        let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE org = $2 AND revoked_at IS NULL")
             .bind(now_us)
             .bind(i64::from(org.0))
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(Ended { sessions, tokens: done.rows_affected(), recovery_codes })
+    }
+
+    /// Ends what a member came in by, and what they left behind for others to come in by: sessions, tokens, invitations,
+    /// what they asked for and waits; and their recovery codes where these are void.
+    pub(crate) async fn end_member(&self, member: u32, codes: RecoveryCodes, now_us: i64) -> Result<Ended> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let run = async |transaction: &mut SqliteConnection, sql: &'static str| {
+            let done = sqlx::query(sql).bind(i64::from(member)).execute(transaction).await?;
+            Ok::<u64, sqlx::Error>(done.rows_affected())
+        };
+        let sessions = run(&mut transaction, "DELETE FROM sessions WHERE member = $1").await?;
+        run(&mut transaction, "DELETE FROM invitations WHERE invited_by = $1").await?;
+        run(&mut transaction, "DELETE FROM wishes WHERE asked_by = $1").await?;
+        run(&mut transaction, "DELETE FROM agreements WHERE member = $1").await?;
+        let recovery_codes = match codes {
+            RecoveryCodes::Stay => 0,
+            RecoveryCodes::Void => run(&mut transaction, "DELETE FROM recovery_codes WHERE member = $1").await?,
+        };
+        let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE made_by = $2 AND revoked_at IS NULL")
+            .bind(now_us)
+            .bind(i64::from(member))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Ended { sessions, tokens: done.rows_affected(), recovery_codes })
+    }
+
+    /// The sessions of an organisation's members, oldest first: number and member.
+    pub(crate) async fn sessions_of(&self, org: OrgId) -> Result<Vec<(u64, u32)>> {
+        let sql = "SELECT number, member FROM sessions JOIN members ON members.id = sessions.member WHERE org = $1
+                   ORDER BY number";
+        let rows = sqlx::query(sql).bind(i64::from(org.0)).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as u64, row.try_get::<i64, _>(1)? as u32))).collect()
+    }
+
+    /// Removes all passkeys of a member. Answers how many.
+    pub(crate) async fn delete_passkeys(&self, member: u32) -> Result<u64> {
+        let sql = "DELETE FROM passkeys WHERE member = $1";
+        Ok(sqlx::query(sql).bind(i64::from(member)).execute(&self.pool).await?.rows_affected())
     }
 
     /// Since when a browser is known of a member.

@@ -64,8 +64,18 @@ fn what_an_account_saw_is_told_exactly_by_person_and_by_field_running_and_stoppe
     assert_eq!(exposed(&server, &json!({"any_of": [{"purpose": 2}]}))["sum"]["disclosures"], 0);
 
     let of_email = json!({"question": by_owner, "project": 1, "field": "email"});
-    let persons = owner.act("POST", "/api/v1/exposure/persons", &of_email);
-    drop(owner);
+    let target = "/api/v1/exposure/persons";
+    let commander = owner.invites(&["incident_commander"], "ida@coffer.example").with_passkey();
+    let asked = owner.act("POST", target, &of_email);
+    assert_eq!(asked.status, 202, "a list takes two: {}", asked.text());
+    let asked = asked.json();
+    assert_eq!(asked["due_at"], Value::Null);
+    let waiting = server.get("/api/v1/waiting").to_string();
+    assert!(waiting.contains("list_persons") && !waiting.contains(EMAIL), "{waiting}");
+    let agree = format!("/api/v1/waiting/{}/agree", asked["waiting"]);
+    assert_eq!(commander.act("POST", &agree, &json!({})).status, 204);
+    let persons = owner.act("POST", target, &of_email);
+    drop((owner, commander));
     assert_eq!(persons.json(), json!({"count": 1, "persons": [ada], "next": null}), "{}", persons.text());
 
     let listed = server.get("/api/v1/disclosed?purpose=1");

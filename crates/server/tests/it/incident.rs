@@ -1,5 +1,7 @@
 //! Incidents from outside: the API, the page that anybody sees, and the commands.
 
+use std::io::Read;
+
 use serde_json::{Value, json};
 
 use crate::colleague::Colleague;
@@ -77,6 +79,101 @@ fn an_incident_goes_from_its_opening_to_a_first_signature_and_no_further_by_one_
     assert!(server.get(&format!("{base}/notices"))["versions"].as_array().unwrap().is_empty());
     let anybody = server.request("GET", &base).send();
     assert_eq!(anybody.status, 401);
+}
+
+#[test]
+fn a_limit_opens_an_incident_that_is_contained_scoped_packed_and_told_by_two() {
+    let server = server();
+    let owner = Colleague::owner(&server).with_passkey();
+    let ida = owner.invites(&["incident_commander"], "ida@coffer.example").with_passkey();
+    let bob = owner.invites(&["support_agent"], "bob@coffer.example").with_passkey();
+    let (bob_id, project) = (bob.id(), server.project.id);
+    let find = |address: &str| {
+        bob.api("POST", &format!("/api/v1/projects/{project}/persons/find")).json(&json!({"address": address})).send()
+    };
+    let person = ok(&find("ada@b.example"))["persons"][0].as_str().expect("a pseudonym").to_owned();
+    let reveal = format!("/api/v1/projects/{project}/persons/{person}/reveal");
+    assert!(bob.act("POST", &reveal, &json!({"field": "email", "purpose": "support"})).text().contains("ada@b.example"));
+    assert!(ida.get("/api/v1/alarms")["alarms"].as_array().unwrap().is_empty());
+    let statuses: Vec<u16> = (0..6).map(|at| find(&format!("nobody{at}@b.example")).status).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 403]);
+
+    // It is open by itself, and whoever is in charge is told.
+    let alarms = ida.get("/api/v1/alarms");
+    let alarm = &alarms["alarms"][0];
+    assert_eq!((&alarm["kind"], &alarm["rule"]), (&json!("tripped"), &json!("guessing")), "{alarms}");
+    assert_eq!((&alarm["member"], &alarm["is_contained"]), (&json!(bob_id), &json!(false)));
+    assert_eq!(bob.get("/api/v1/alarms"), json!({"alarms": []}));
+    let base = format!("/api/v1/incidents/{}", alarm["incident"]);
+    let incident = ida.get(&base);
+    assert_eq!((&incident["cause"], &incident["times"]["detected_us"]), (&json!("limit"), &alarm["at_us"]));
+    assert_eq!((&incident["trip"]["by_member"], &incident["times"]["aware_us"]), (&json!(bob_id), &Value::Null));
+
+    // Contained, by one.
+    let contain = format!("{base}/contain");
+    let plan = ida.get(&contain);
+    let suspects = plan["suspects"].as_array().unwrap();
+    assert_eq!((&suspects[0]["target"], &plan["staff"]), (&json!({"kind": "member", "member": bob_id}), &json!(3)));
+    let office = suspects.iter().find(|one| one["target"]["kind"] == "seen_address").expect("where bob came from");
+    assert_eq!(office["left_out"], "own_address", "all come from this machine");
+    assert_eq!(ida.api("POST", &contain).json(&json!({})).send().status, 401, "a session is not enough");
+    let contained = ok(&ida.act("POST", &contain, &json!({})));
+    assert_eq!(contained["locks"][0]["target"], json!({"kind": "member", "member": bob_id}), "{contained}");
+    assert_eq!(contained["incident"]["containments"][0]["sessions"], 1);
+    assert_eq!(contained["incident"]["measures"], json!(["locked", "sessions"]));
+    assert_eq!(bob.api("GET", "/api/v1/session").send().status, 401);
+    assert_eq!(bob.signs_in_with_passkey().status, 403);
+    assert_eq!(ida.get("/api/v1/alarms")["alarms"][0]["is_contained"], true);
+    let told = lines(&server, &["incident", "contain", "--incident", "1", "--network", "203.0.113.0/24"]);
+    assert!(told[0].starts_with("incident 1 is contained: 1 locks, 0 streams broken off"), "{told:?}");
+
+    // Scoped, exactly.
+    let question = json!({"from": "exposure", "question": {"any_of": [{"member": bob_id}]}});
+    let scope = ok(&ida.act("POST", &format!("{base}/scopes"), &question));
+    assert_eq!((&scope["persons"], &scope["fields"]), (&json!(1), &json!(["email"])));
+    let now_us = now_ms() * 1_000;
+    ok(&ida.act("POST", &base, &json!({"occurred_us": [now_us - 600_000_000, now_us - 1_000_000]})));
+
+    // Packed, by two, for one key.
+    let identity = age::x25519::Identity::generate();
+    let asked = json!({"project": project, "recipient": identity.to_public().to_string()});
+    let packages = format!("{base}/packages");
+    assert_eq!(ida.api("POST", &packages).json(&asked).send().status, 403, "who agrees asks for none");
+    let waits = owner.act("POST", &packages, &asked);
+    assert_eq!(waits.status, 202, "{}", waits.text());
+    let waiting = waits.json()["waiting"].clone();
+    assert_eq!(server.get(&packages)["packages"][0]["waiting"], waiting);
+    assert_eq!(ida.act("POST", &format!("/api/v1/waiting/{waiting}/agree"), &json!({})).status, 204);
+    let package = owner.act("POST", &packages, &asked);
+    assert_eq!((package.status, package.header("cache-control")), (200, Some("no-store")), "{}", package.text());
+    assert!(!package.text().contains("ada"), "in clear it is nowhere");
+    let out = server.scratch("package");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("package.tar"), &package.body).unwrap();
+    let untar = std::process::Command::new("tar").args(["-xf", "package.tar"]).current_dir(&out).output().unwrap();
+    assert!(untar.status.success(), "{}", String::from_utf8_lossy(&untar.stderr));
+    let sealed = std::fs::read(out.join("incident-1-project-1-version-1/scope.csv.age")).unwrap();
+    let mut list = String::new();
+    let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
+    let mut reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).unwrap();
+    reader.read_to_string(&mut list).unwrap();
+    assert!(list.lines().count() == 2 && list.contains(&format!("\"ada\",{person},email,")), "{list}");
+
+    // Told, by two.
+    let (sign, english) = (format!("{base}/notices/sign"), json!({"language": "en"}));
+    assert_eq!(ok(&owner.act("POST", &sign, &english))["signed"], "first");
+    assert_eq!(ok(&ida.act("POST", &sign, &english))["signed"], "published");
+    let versions = ida.get(&format!("{base}/notices"));
+    assert_eq!(versions["versions"][0]["total"], 4, "one person, and three members: {versions}");
+
+    // Opened again, by two.
+    let open = format!("/api/v1/locks/{}/open", contained["locks"][0]["lock"]);
+    let asked = ida.act("POST", &open, &json!({}));
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let agree = format!("/api/v1/waiting/{}/agree", asked.json()["waiting"]);
+    assert_eq!(ida.act("POST", &agree, &json!({})).status, 403, "not by the same");
+    assert_eq!(owner.act("POST", &agree, &json!({})).status, 204);
+    assert_eq!(bob.signs_in_with_passkey().status, 200);
 }
 
 #[test]

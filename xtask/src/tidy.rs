@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 /// Which of our crates each may name. `lake` and `query` cannot name `vault`: what holds plaintext is not among
 /// their dependencies, however indirect.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("cofferdam-model", &[]),
     ("cofferdam-ledger", &["cofferdam-model"]),
     ("cofferdam-exposure", &["cofferdam-model", "cofferdam-ledger"]),
@@ -30,7 +30,8 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
         ],
     ),
     ("cofferdam-sim", &["cofferdam-model", "cofferdam-lake", "cofferdam-query"]),
-    ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine"]),
+    ("cofferdam-drill", &[]),
+    ("cofferdam", &["cofferdam-model", "cofferdam-ledger", "cofferdam-engine", "cofferdam-drill"]),
     (
         "cofferdam-attack",
         &[

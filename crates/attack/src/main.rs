@@ -12,13 +12,14 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 mod access;
-#[path = "../../server/tests/it/authenticator.rs"]
+#[path = "../../drill/src/passkey.rs"]
 mod authenticator;
 #[path = "../../../tests/bad_disk.rs"]
 mod bad_disk;
 mod browser;
 mod corpus;
 mod disclosure;
+mod drill;
 mod exposure;
 mod firewall;
 mod incidents;
@@ -28,7 +29,7 @@ mod moved;
 mod notices;
 mod running;
 #[allow(dead_code, reason = "tests use what this does not")]
-#[path = "../../notice/tests/it/sink.rs"]
+#[path = "../../drill/src/sink.rs"]
 mod sink;
 mod storage;
 
@@ -61,8 +62,8 @@ pub(crate) struct Outcome {
 /// Every case, by number.
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = ledger::cases();
-    cases.extend(exposure::cases());
     cases.extend(browser::cases());
+    cases.extend(drill::cases());
     cases.extend(access::cases());
     cases.extend(lifetimes::cases());
     cases.extend(disclosure::cases());

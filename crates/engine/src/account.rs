@@ -145,6 +145,9 @@ const ACCOUNTS_WATCHED_MAX: usize = 10_000;
 const HASHING_WAITERS_MAX: usize = 16;
 
 /// Addresses are compared without regard to case or surrounding space.
+/// The organisation that set-up makes.
+pub(crate) const SET_UP_ORG: OrgId = OrgId(1);
+
 pub(crate) fn normal_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
@@ -244,7 +247,7 @@ impl Engine {
         }
         *self.accounts.pending.lock().expect("never left half changed") = None;
         self.record(Kind::SetUp, Some(1), 0).await?;
-        let (org, mode) = (OrgId(1), IdentityMode::Simplified);
+        let (org, mode) = (SET_UP_ORG, IdentityMode::Simplified);
         self.new_project(org, 1, &request.project, &request.time_zone, mode, false).await?;
         let row = self.meta.member(1).await?.ok_or(Error::Interrupted)?;
         self.open_session(row, Factor::Totp, visitor).await

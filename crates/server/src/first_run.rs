@@ -112,6 +112,9 @@ pub(crate) fn demo(
     ));
     say(&format!("  Key       {}", sign_in.totp_secret));
     say("");
+    say("Its second act: an incident, played through against this server. In another terminal:");
+    say(&format!("  {} drill nine-november --data {}", program(), data.display()));
+    say("");
     if args.no_trickle {
         return Ok(());
     }
@@ -186,6 +189,11 @@ fn set_up(url: &str, setup_code: &str, args: &DemoArgs) -> anyhow::Result<SignIn
         now_s,
         complete: false,
     })
+}
+
+/// As somebody types it who started this one.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "cofferdam".to_owned())
 }
 
 fn authenticator(secret: &str) -> anyhow::Result<Totp> {

@@ -88,6 +88,9 @@ enum Command {
     /// Incidents: open one, or write the list of persons whom it concerns
     #[command(subcommand)]
     Incident(incidents::IncidentCommand),
+    /// Play an incident through, with made-up persons, and measure
+    #[command(subcommand)]
+    Drill(cofferdam_drill::DrillCommand),
     /// Print the OpenAPI document of the console's API
     Openapi,
 }
@@ -135,6 +138,7 @@ fn main() -> ExitCode {
         Command::Export(command) => disclosures::run(command),
         Command::Notices(command) => in_runtime(incidents::notices(command)),
         Command::Incident(command) => incidents::incident(command),
+        Command::Drill(command) => cofferdam_drill::run(command),
         Command::Openapi => {
             say(api::document().trim_end());
             Ok(ExitCode::SUCCESS)
@@ -207,7 +211,9 @@ async fn run_demo(command: DemoCommand) -> anyhow::Result<ExitCode> {
         args.data = PathBuf::from("demo-data");
     }
     first_run::discard_unfinished(&args.data)?;
+    let relay = args.mail.bring_to_drill(args.listen)?;
     let server = Server::open(&args).await?;
+    cofferdam_drill::announce(&args.data, &server.url, relay)?;
     let (url, setup_code) = (server.url.clone(), server.setup_code.clone());
     let engine = server.engine().context("the demo's data is sealed: run it with `cofferdam serve` instead")?;
     let fresh = engine.setup_needed().await?;

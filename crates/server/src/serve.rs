@@ -84,6 +84,23 @@ pub(crate) struct MailArgs {
 }
 
 impl MailArgs {
+    /// Has mail brought to a relay that a drill starts on this machine, and stops again: what waits meanwhile stays.
+    /// Answers where, unless whoever starts the server named another relay.
+    pub(crate) fn bring_to_drill(&mut self, listen: SocketAddr) -> anyhow::Result<Option<SocketAddr>> {
+        if self.smtp.is_some() {
+            return Ok(None);
+        }
+        let beside = listen.port().checked_add(1).filter(|_| listen.port() != 0);
+        let relay = match beside {
+            Some(port) => SocketAddr::from(([127, 0, 0, 1], port)),
+            // A free one, which stays free for a while.
+            None => std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?,
+        };
+        self.smtp = Some(format!("smtp://{relay}"));
+        self.mail_from = Some("privacy@demo.example".to_owned());
+        Ok(Some(relay))
+    }
+
     fn settings(&self) -> anyhow::Result<Option<MailSettings>> {
         let (Some(relay), Some(from)) = (&self.smtp, &self.mail_from) else { return Ok(None) };
         let password = match &self.smtp_password_file {
@@ -237,6 +254,9 @@ impl Gate {
                 let engine = Arc::new(engine);
                 tokio::spawn(expire_backups(Arc::downgrade(&engine)));
                 tokio::spawn(follow_ledger(Arc::downgrade(&engine)));
+                if self.args.is_demo {
+                    engine.make_mail_keys()?;
+                }
                 if let Some(settings) = self.args.mail.settings()? {
                     engine.send_notices(settings)?;
                 }

@@ -106,11 +106,7 @@ impl MailKeys {
         if !renew && let Some(keys) = read_keys(&site.folder, &vault)? {
             return Ok(MailKeys { keys, is_new: false });
         }
-        let keys = Keys::generate()?;
-        let sealed = vault.seal_secret(KEYS, 0, &keys.to_bytes()?);
-        let path = site.folder.join(KEYS_FILE);
-        replace(&LocalDisk, &path, &sealed, Keep::Durable).map_err(io_error("write the mail's keys", &path))?;
-        Ok(MailKeys { keys, is_new: true })
+        Ok(MailKeys { keys: made_keys(&site.folder, &vault)?, is_new: true })
     }
 
     /// Names and values of the TXT records that a domain publishes.
@@ -122,6 +118,14 @@ impl MailKeys {
     pub fn preflight(&self, domain: &str, records: &str) -> Result<Vec<String>> {
         Ok(preflight::check(domain, &self.keys, records)?)
     }
+}
+
+fn made_keys(folder: &Path, vault: &Vault) -> Result<Keys> {
+    let keys = Keys::generate()?;
+    let sealed = vault.seal_secret(KEYS, 0, &keys.to_bytes()?);
+    let path = folder.join(KEYS_FILE);
+    replace(&LocalDisk, &path, &sealed, Keep::Durable).map_err(io_error("write the mail's keys", &path))?;
+    Ok(keys)
 }
 
 fn read_keys(folder: &Path, vault: &Vault) -> Result<Option<Keys>> {
@@ -148,6 +152,14 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error 
 }
 
 impl Engine {
+    /// Makes the keys that sign mail, where there are none: for a server whose mail goes no further than its own machine.
+    pub fn make_mail_keys(&self) -> Result<()> {
+        if read_keys(&self.folder, &self.vault)?.is_none() {
+            made_keys(&self.folder, &self.vault)?;
+        }
+        Ok(())
+    }
+
     /// Begins to send what is queued, and goes on for as long as the process runs.
     pub fn send_notices(self: &Arc<Engine>, settings: MailSettings) -> Result<()> {
         let MailSettings { relay, password, authorities, from, host, domain_per_second } = settings;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 #[allow(dead_code, reason = "other tests use what these do not")]
-#[path = "../../../notice/tests/it/sink.rs"]
+#[path = "../../../drill/src/sink.rs"]
 mod sink;
 
 const NOW_US: i64 = 1_800_000_000_000_000;

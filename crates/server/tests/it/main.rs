@@ -14,11 +14,13 @@
 //! - [`postgres`]: all of it with the vault on a PostgreSQL server.
 //! - [`ledger`]: verified and proved with its key alone, and watched by a witness.
 //! - [`demo`]: the first ten minutes: a world, a sign-in that works, reports with the world in them.
+//! - [`drill`]: an incident played through: what attackers took, what was found, who was told.
 //! - [`sdk`], [`cdnow`]: the official clients, and a real data set against independent SQL.
 //!
 //! The tests deliberately share no types with the product: the wire is the contract.
 
 mod access;
+#[path = "../../../drill/src/passkey.rs"]
 mod authenticator;
 mod bad_input;
 mod canary;
@@ -28,6 +30,7 @@ mod crash;
 mod demo;
 mod disclosure;
 mod door;
+mod drill;
 mod engage;
 mod exposure;
 mod full_disk;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::{Context, Result, ensure};
 use cofferdam_engine::{
     Access, Caller, Credentials, Engine, NewToken, Options, RequestHash, SetUp, SignedIn, Site, StepUpProof, SteppedUp,
-    TokenKind, TokenMade, Visitor,
+    TokenUse, TokenMade, Visitor,
 };
 use cofferdam_model::{ProjectId, limits};
 
@@ -159,7 +159,7 @@ fn exchanged_token(stage: &Stage) -> Result<Outcome> {
         let world = World::new(stage).await?;
         let (engine, caller) = (&world.engine, &world.first.caller);
         let project = engine.project_of(caller.member.org, ProjectId(1))?;
-        let new = NewToken { name: "Nightly".to_owned(), kind: TokenKind::Query, days: 1, network: None };
+        let new = NewToken { name: "Nightly".to_owned(), is_for: TokenUse::Query, days: 1, network: None };
         let made = engine.make_token(caller, world.shown(caller).await?, &project, new).await?;
         let TokenMade::Ready { number, token: first } = made else { anyhow::bail!("a query token takes one person") };
         let second = engine.rotate_token(caller, world.shown(caller).await?, &project, number).await?;

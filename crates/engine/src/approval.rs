@@ -66,7 +66,7 @@ impl Wish {
     /// What it opens, that a factor is shown for.
     fn opens(&self) -> Class {
         match self {
-            Wish::ExportToken { .. } => Class::C3,
+            Wish::ExportToken { .. } | Wish::ListPersons { .. } | Wish::Package { .. } => Class::C3,
             Wish::Unlock { .. } | Wish::Roles { .. } => Class::C0,
         }
     }

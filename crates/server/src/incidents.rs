@@ -18,7 +18,6 @@ use cofferdam_engine::{
 };
 use cofferdam_model::{Control, OrgId, ProjectId, limits};
 use serde::{Deserialize, Serialize};
-use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -402,7 +401,7 @@ async fn download_package(
     match begun.await.map_err(|_| cofferdam_engine::Error::Interrupted)?? {
         Agreed::Waits(asked) => Ok((StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response()),
         Agreed::Given((name, pieces)) => {
-            Ok(crate::disclosures::download(&name, axum::body::Body::from_stream(ReceiverStream::new(pieces))))
+            Ok(crate::disclosures::download(&name, crate::disclosures::streamed(pieces)))
         }
     }
 }

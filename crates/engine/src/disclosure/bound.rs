@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use cofferdam_ledger::{Entry, Kind};
 use cofferdam_model::{limits, sabotage};
-use tokio::sync::mpsc;
 
 use super::store::{RowKind, State};
-use super::stream::Piece;
+use super::stream::Pieces;
 use super::{DisclosureRequest, RunBy};
 use crate::{Engine, Error, Project, Result, TokenCaller, Who, refused};
 
@@ -27,7 +26,7 @@ impl Engine {
         token: &TokenCaller,
         project: &Arc<Project>,
         asked: DisclosureRequest,
-    ) -> Result<(mpsc::Receiver<Piece>, String)> {
+    ) -> Result<(Pieces, String)> {
         let agreed = self.export_of(token.number).await?;
         let asked = asked.checked()?;
         if asked != agreed && !sabotage::is_out(30) {

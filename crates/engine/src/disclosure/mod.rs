@@ -630,7 +630,7 @@ impl Engine {
         run: Run,
         request: DisclosureRequest,
         is_shared: bool,
-    ) -> Result<(mpsc::Receiver<Piece>, String)> {
+    ) -> Result<(Pieces, String)> {
         self.check_run(&run)?;
         let (slot, id, project) = (self.disclosures.slot()?, row.id, run.project.clone());
         let extension = if request.format == DisclosureFormat::Csv { "csv" } else { "ndjson" };

@@ -27,7 +27,7 @@ use super::scope::Group;
 use super::{Incident, ScopeGroup, ScopeVersion, field_words};
 use crate::approval::{Agreed, Wish};
 use crate::member::{Caller, SteppedUp};
-use crate::{Engine, Error, Piece, Project, Purpose, Result, random_hex, refused};
+use crate::{Engine, Error, Pieces, Project, Purpose, Result, random_hex, refused};
 
 /// What a package has.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -132,7 +132,7 @@ impl Engine {
         id: u32,
         project: ProjectId,
         recipient: age::x25519::Recipient,
-    ) -> Result<Agreed<(String, mpsc::Receiver<Piece>)>> {
+    ) -> Result<Agreed<(String, Pieces)>> {
         let request = stepped_up.request();
         stepped_up.spend(caller, request, Class::C3)?;
         let incident = self.incident(&caller.member, id).await?;

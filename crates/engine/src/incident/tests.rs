@@ -19,7 +19,7 @@ use crate::approval::Agreed;
 use crate::lock::LockTarget;
 use crate::member::{Factor, SignedIn, SteppedUp, Visitor};
 use crate::meta::NewMember;
-use crate::token::{NewToken, TokenKind, TokenMade};
+use crate::token::{NewToken, TokenUse, TokenMade};
 use crate::{
     Access, AlarmKind, Caller, Cause, Contain, ExposureQuestion, LeftOut, Options, PersonsQuestion, Project, Purpose,
     Reset, Rule, Site,
@@ -273,13 +273,18 @@ fn code<T>(result: Result<T>) -> &'static str {
     }
 }
 
+/// Somebody who comes from there.
+fn from(ip: Option<IpAddr>) -> Visitor {
+    Visitor { ip, ..Visitor::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_scope_names_is_locked_by_one_act_that_the_ledger_has_first() {
     let world = world().await;
     let rita = world.colleague(2, "rita", Role::Responder, [192, 0, 2, 2]).await.caller;
     let eve = world.colleague(3, "eve", Role::PrivacyOfficer, [198, 51, 100, 3]).await;
     let bob = world.colleague(4, "bob", Role::Analyst, [192, 0, 2, 4]).await;
-    let new = NewToken { name: "Nightly".to_owned(), kind: TokenKind::Query, days: 1, network: None };
+    let new = NewToken { name: "Nightly".to_owned(), is_for: TokenUse::Query, days: 1, network: None };
     let made = world.engine.make_token(&eve.caller, world.shown(&eve.caller), &world.project, new).await.unwrap();
     let TokenMade::Ready { token, .. } = made else { panic!("a query token takes one person") };
     world.opens_as(&eve.caller, 0, &[1, 2], &[PersonalField::Email]).await;
@@ -309,11 +314,11 @@ async fn what_a_scope_names_is_locked_by_one_act_that_the_ledger_has_first() {
     assert_eq!(entries[1].extra[1..], world.engine.actor(3).0, "who was locked is there when the lock is gone");
     assert_eq!((entries[0].count, entries[1].object), (2, contained.locks[0].0));
 
-    assert_eq!(code(world.engine.authenticate(&eve.token, eve.caller.ip).await), "not signed in");
+    assert_eq!(code(world.engine.authenticate(&eve.token, &from(eve.caller.ip)).await), "not signed in");
     assert_eq!(code(world.engine.authenticate_token(&token, None).await), "not signed in");
     assert_eq!(code(world.signs_in(3, [192, 0, 2, 9]).await), "locked");
-    assert_eq!(code(world.engine.authenticate(&bob.token, Some(IpAddr::from([198, 51, 100, 3]))).await), "locked");
-    assert_eq!(code(world.engine.authenticate(&bob.token, bob.caller.ip).await), "fine");
+    assert_eq!(code(world.engine.authenticate(&bob.token, &from(Some(IpAddr::from([198, 51, 100, 3])))).await), "locked");
+    assert_eq!(code(world.engine.authenticate(&bob.token, &from(bob.caller.ip)).await), "fine");
 
     let incident = world.engine.incident(&owner(), id).await.unwrap();
     assert_eq!(incident.measures, [Measure::Locked, Measure::Sessions, Measure::Tokens]);
@@ -329,7 +334,7 @@ async fn what_a_scope_names_is_locked_by_one_act_that_the_ledger_has_first() {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(world.folder.path(), copy.path());
     let again = open(copy.path(), &world.clock).await;
-    assert_eq!(code(again.authenticate(&bob.token, Some(IpAddr::from([198, 51, 100, 3]))).await), "locked");
+    assert_eq!(code(again.authenticate(&bob.token, &from(Some(IpAddr::from([198, 51, 100, 3])))).await), "locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,7 +353,7 @@ async fn one_name_that_cannot_be_locked_keeps_no_other_in() {
         contained.left_out,
         [(office, LeftOut::OwnAddress), (gone, LeftOut::Over), (LockTarget::Member(2), LeftOut::Yourself)]
     );
-    assert_eq!(code(world.engine.authenticate(&bob.token, bob.caller.ip).await), "not signed in");
+    assert_eq!(code(world.engine.authenticate(&bob.token, &from(bob.caller.ip)).await), "not signed in");
 
     // Whoever runs the server is nobody who could be locked in: those who can unlock sign in anew instead.
     let targets = vec![LockTarget::Member(1), LockTarget::Member(2)];
@@ -383,11 +388,11 @@ async fn staff_sign_in_anew_with_the_passkeys_they_have_unless_those_are_suspect
     let contain = Contain { reset, ..Contain::default() };
     let done = world.contain(&rita.caller, id, contain).await.unwrap().incident.containments.remove(0);
     assert_eq!((done.sessions, done.recovery_codes, done.passkeys), (1, 1, 0));
-    assert_eq!(code(world.engine.authenticate(&bob.token, bob.caller.ip).await), "not signed in");
+    assert_eq!(code(world.engine.authenticate(&bob.token, &from(bob.caller.ip)).await), "not signed in");
     assert!(world.engine.locks.is_reset(OrgId(1), 4) && !world.engine.locks.is_reset(OrgId(1), 2));
     world.clock.fetch_add(1, Ordering::Relaxed);
     let again = world.signs_in(4, [192, 0, 2, 4]).await.unwrap();
-    assert_eq!(code(world.engine.authenticate(&again.token, again.caller.ip).await), "fine");
+    assert_eq!(code(world.engine.authenticate(&again.token, &from(again.caller.ip)).await), "fine");
     assert_eq!((meta.passkeys(4).await.unwrap().len(), meta.recovery_codes(4).await.unwrap()), (1, 0));
 
     let contain = Contain { reset: Reset::Everybody, suspect_passkeys: vec![4], ..Contain::default() };
@@ -395,7 +400,7 @@ async fn staff_sign_in_anew_with_the_passkeys_they_have_unless_those_are_suspect
     let done = &incident.containments[1];
     assert_eq!((done.sessions, done.recovery_codes, done.passkeys), (2, 1, 1));
     for signed_in in [&rita, &again] {
-        assert_eq!(code(world.engine.authenticate(&signed_in.token, signed_in.caller.ip).await), "not signed in");
+        assert_eq!(code(world.engine.authenticate(&signed_in.token, &from(signed_in.caller.ip)).await), "not signed in");
     }
     assert_eq!((meta.passkeys(4).await.unwrap().len(), meta.passkeys(2).await.unwrap().len()), (0, 1));
     assert_eq!(incident.measures, [Measure::Sessions]);

@@ -49,7 +49,7 @@ impl World {
         self.engine.authenticate_token(token, Some(IpAddr::from(from))).await
     }
 
-    async fn runs(&self, token: &str, export: Value) -> Result<mpsc::Receiver<Piece>> {
+    async fn runs(&self, token: &str, export: Value) -> Result<Pieces> {
         let caller = self.comes(token, HOME).await?;
         let run = self.engine.run_export(&caller, &self.project, request(export)).await;
         run.map(|(pieces, _)| pieces)

@@ -478,7 +478,7 @@ impl Vault {
             }
         }
         let (none, plan) = (BTreeSet::new(), self.plans.of(project));
-        self.profiles.write(&writing, &self.keys, project, &plan, &changed, &none, &none).await?;
+        self.profiles.write(&writing, &self.keys, project, &plan, &changed, (&none, &none)).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         if lately.len() + noted.len() > SEALED_LATELY_MAX {
             lately.clear();
@@ -542,7 +542,7 @@ impl Vault {
         self.quarantine.forget(project, &changes.shredded).await?;
         let Changes { removed, shredded, changed } = changes;
         let destroyed =
-            self.profiles.write(&writing, &self.keys, project, &plan, &profiles, &removed, &shredded).await?;
+            self.profiles.write(&writing, &self.keys, project, &plan, &profiles, (&removed, &shredded)).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         for subject in changed.iter().chain(&shredded) {
             lately.remove(&(project, *subject));

@@ -345,8 +345,7 @@ impl Profiles {
         project: ProjectId,
         plan: &Plan,
         changed: &HashMap<SubjectNo, Profile>,
-        removed: &BTreeSet<SubjectNo>,
-        shredded: &BTreeSet<SubjectNo>,
+        (removed, shredded): (&BTreeSet<SubjectNo>, &BTreeSet<SubjectNo>),
     ) -> Result<u64> {
         let destroyed = keys.shred(project, shredded).await?;
         let project_keys = keys.project(project)?;

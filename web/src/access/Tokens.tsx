@@ -1,10 +1,10 @@
 // Tokens of programs: for one kind of deed in this project, for a limited time, shown once.
 
-import { Button, Group, Select, Skeleton, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Select, Skeleton, Stack, Textarea, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { makeToken, revokeToken, rotateToken, tokensQuery } from '../api/queries';
-import type { Token, TokenKind, TokenMade } from '../api/types';
+import { makeExportToken, makeQueryToken, revokeToken, rotateToken, tokensQuery } from '../api/queries';
+import type { DisclosureRequest, Token, TokenKind, TokenMade } from '../api/types';
 import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
 import { Confirm } from '../ui/Confirm';
@@ -20,7 +20,7 @@ import own from './Access.module.css';
 
 const KINDS = ['query', 'export'] as const satisfies TokenKind[];
 const DAYS = 30;
-const DAYS_MAX = 365;
+const DAYS_MAX = { query: 365, export: 30 };
 
 type Deed = { act: 'make' } | { act: 'rotate' | 'revoke'; token: Token };
 
@@ -137,6 +137,16 @@ function Once({ made, onDone }: { made: TokenMade; onDone: () => void }) {
   );
 }
 
+/** A request as it is sent to the server, which judges it; none for what is no object. */
+function requestOf(text: string): DisclosureRequest | null {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return typeof parsed === 'object' && parsed !== null ? (parsed as DisclosureRequest) : null;
+  } catch {
+    return null;
+  }
+}
+
 function Make({ onDone }: { onDone: () => void }) {
   const { t } = useTranslation();
   const project = useProject();
@@ -146,18 +156,25 @@ function Make({ onDone }: { onDone: () => void }) {
   const [kind, setKind] = useState<TokenKind>(kinds[0] ?? 'query');
   const [days, setDays] = useState<number>(DAYS);
   const [network, setNetwork] = useState('');
+  const [text, setText] = useState('');
   const [made, setMade] = useState<TokenMade | null>(null);
+  const exported = requestOf(text);
+  const asked = { name: name.trim(), days };
+  const from = network.trim();
   if (made) return <Once made={made} onDone={onDone} />;
   return (
     <Confirm
       label={t('token.make')}
-      ready={name.trim() !== '' && days >= 1 && days <= DAYS_MAX}
+      ready={
+        asked.name !== '' &&
+        days >= 1 &&
+        days <= DAYS_MAX[kind] &&
+        (kind === 'query' || (from !== '' && exported !== null))
+      }
       act={() =>
-        makeToken(project.id, kind, {
-          name: name.trim(),
-          days,
-          ...(network.trim() ? { network: network.trim() } : {}),
-        })
+        kind === 'export' && exported
+          ? makeExportToken(project.id, { ...asked, network: from, export: exported })
+          : makeQueryToken(project.id, { ...asked, ...(from ? { network: from } : {}) })
       }
       onDone={setMade}
       onCancel={onDone}
@@ -184,19 +201,33 @@ function Make({ onDone }: { onDone: () => void }) {
         label={t('token.days')}
         required
         min={1}
-        max={DAYS_MAX}
+        max={DAYS_MAX[kind]}
         step={1}
         value={String(days)}
         onChange={(event) => setDays(Math.trunc(Number(event.currentTarget.value)))}
       />
       <TextInput
         label={t('token.network')}
-        description={t('token.network_text')}
+        description={t(kind === 'query' ? 'token.network_text' : 'token.network_needed')}
         placeholder="192.0.2.0/24"
         autoComplete="off"
+        required={kind === 'export'}
         value={network}
         onChange={(event) => setNetwork(event.currentTarget.value)}
       />
+      {kind === 'export' && (
+        <Textarea
+          label={t('token.export')}
+          description={t('token.export_text')}
+          placeholder='{"what": {"kind": "persons", "fields": ["email"]}, …}'
+          required
+          autosize
+          minRows={4}
+          spellCheck={false}
+          value={text}
+          onChange={(event) => setText(event.currentTarget.value)}
+        />
+      )}
     </Confirm>
   );
 }

@@ -3,7 +3,7 @@
 import { Button, Group } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { agree, goAlone, membersQuery, waitingQuery, withdrawWish } from '../api/queries';
+import { agree, goAlone, membersQuery, tokenExportQuery, waitingQuery, withdrawWish } from '../api/queries';
 import type { Waiting as Wish } from '../api/types';
 import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
@@ -14,6 +14,7 @@ import { ErrorNote } from '../ui/ErrorNote';
 import type { MemberRole } from '../ui/may';
 import classes from '../ui/Page.module.css';
 import { useNow } from '../ui/time';
+import own from './Access.module.css';
 
 export function Waiting() {
   const { t } = useTranslation();
@@ -104,9 +105,21 @@ export function Waiting() {
             onCancel={() => setDeciding(null)}
           >
             <p className={classes.lead}>{what(deciding)}</p>
+            {deciding.wish.act === 'export_token' && <Exported token={deciding.wish.token} />}
           </Confirm>
         )}
       </Dialog>
     </section>
+  );
+}
+
+/** What a token would export: nobody agrees to a number. */
+function Exported({ token }: { token: number }) {
+  const { data, error } = useQuery(tokenExportQuery(token));
+  return (
+    <>
+      <ErrorNote error={error} />
+      {data && <code className={own.secret}>{JSON.stringify(data, null, 1)}</code>}
+    </>
   );
 }

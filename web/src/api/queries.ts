@@ -4,7 +4,7 @@ import { queryOptions, skipToken } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
 import { shownAgain } from './stepUp';
-import type { Assertion, Class, ErasureReason, NewCohort, Query, Role, TokenKind } from './types';
+import type { Assertion, Class, DisclosureRequest, ErasureReason, NewCohort, Query, Role } from './types';
 import type { Attestation } from './webauthn';
 
 const SECOND_MS = 1_000;
@@ -421,19 +421,36 @@ export const tokensQuery = (project: number) =>
         .tokens,
   });
 
-export const makeToken = (
-  project: number,
-  kind: TokenKind,
-  asked: { name: string; days: number; network?: string },
-) =>
+export const makeQueryToken = (project: number, asked: { name: string; days: number; network?: string }) =>
   shownAgain('make_token', async (step_up) =>
     bodyOf(
-      await client.POST(`/api/v1/projects/{project}/tokens/${kind}`, {
+      await client.POST('/api/v1/projects/{project}/tokens/query', {
         params: { path: { project } },
         body: { ...asked, step_up },
       }),
     ),
   );
+
+export const makeExportToken = (
+  project: number,
+  asked: { name: string; days: number; network: string; export: DisclosureRequest },
+) =>
+  shownAgain('make_token', async (step_up) =>
+    bodyOf(
+      await client.POST('/api/v1/projects/{project}/tokens/export', {
+        params: { path: { project } },
+        body: { ...asked, step_up },
+      }),
+    ),
+  );
+
+/** What a token exports, for whoever agrees to it. */
+export const tokenExportQuery = (token: number) =>
+  queryOptions({
+    queryKey: ['token', token, 'export'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/tokens/{token}/export', { params: { path: { token } }, signal })),
+  });
 
 export const rotateToken = (project: number, token: number) =>
   shownAgain('rotate_token', async (step_up) =>

@@ -797,6 +797,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run the export that a token is for: a download. What it exports is sent along, and must be what was agreed to, whole. */
+        post: operations["run_export"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/live": {
         parameters: {
             query?: never;
@@ -1113,7 +1130,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make a token that fetches an approved export of a project. A second person agrees first. */
+        /** Make a token that runs one export of a project. A second person agrees first. */
         post: operations["make_export_token"];
         delete?: never;
         options?: never;
@@ -1253,6 +1270,23 @@ export interface paths {
         put?: never;
         /** First run: ask for a TOTP secret. */
         post: operations["begin_setup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{token}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a token exports: for whoever makes such tokens, agrees to them or oversees. */
+        get: operations["get_token_export"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2833,6 +2867,18 @@ export interface components {
             matching: components["schemas"]["EventMatch"];
             measure: components["schemas"]["Measure"];
         };
+        NewExportTokenBody: {
+            /**
+             * Format: int32
+             * @description How long it is good for, at most 30.
+             */
+            days: number;
+            /** @description What it exports, and nothing else. */
+            export: components["schemas"]["DisclosureRequest"];
+            name: string;
+            /** @description Addresses it may come from, such as `192.0.2.0/24`. */
+            network: string;
+        };
         NewLockBody: {
             reason: components["schemas"]["LockReason"];
             targets: components["schemas"]["TargetBody"][];
@@ -4003,6 +4049,21 @@ export interface components {
             /** @description Pseudonyms. */
             persons?: string[];
             reason: components["schemas"]["ErasureReason"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_NewExportTokenBody: {
+            /**
+             * Format: int32
+             * @description How long it is good for, at most 30.
+             */
+            days: number;
+            /** @description What it exports, and nothing else. */
+            export: components["schemas"]["DisclosureRequest"];
+            name: string;
+            /** @description Addresses it may come from, such as `192.0.2.0/24`. */
+            network: string;
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -6189,6 +6250,63 @@ export interface operations {
             };
         };
     };
+    run_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DisclosureRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     live: {
         parameters: {
             query?: never;
@@ -6760,7 +6878,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WithStepUp_NewTokenBody"];
+                "application/json": components["schemas"]["WithStepUp_NewExportTokenBody"];
             };
         };
         responses: {
@@ -7103,6 +7221,35 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_token_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisclosureRequest"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,6 +1,7 @@
 // Approvals: what others ask for and a second person decides about, and limits that tripped.
 
 import { createFileRoute } from '@tanstack/react-router';
+import { Waiting } from '../access/Waiting';
 import { loadTrustTexts, useTranslation } from '../i18n';
 import { Approvals as List, Trips } from '../trust/Approvals';
 import classes from '../ui/Page.module.css';
@@ -22,6 +23,7 @@ function Approvals() {
         <p className={classes.lead}>{t('approvals.lead')}</p>
       </div>
       <List />
+      <Waiting />
       <Trips />
     </div>
   );

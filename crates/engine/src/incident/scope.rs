@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use cofferdam_ledger::{Kind, Log, Pseudonym, RoaringBitmap};
-use cofferdam_model::{FieldSet, PersonalField, ProjectId, SubjectNo, limits, sabotage};
+use cofferdam_model::{FieldSet, PersonalField, ProjectId, SubjectNo, limits};
 use cofferdam_vault::{Vault, field_of};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -131,7 +131,7 @@ fn opened(
             let is_meant = entry.kind == Kind::Intent
                 && entry.purpose != PURPOSE_NOTICE
                 && (from_us..to_us).contains(&found.time_us.cast_signed())
-                && (actor.is_none_or(|actor| entry.actor == Some(actor)) || sabotage::is_out(90))
+                && actor.is_none_or(|actor| entry.actor == Some(actor))
                 && projects.contains(&project);
             if !is_meant {
                 continue;

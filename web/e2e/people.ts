@@ -141,3 +141,26 @@ export async function pseudonymOf(page: Page, { project }: House, address: strin
   expect(persons).toHaveLength(1);
   return persons[0] ?? '';
 }
+
+/** One more look-up that finds nobody than is let pass in a minute. */
+const GUESSES = 6;
+
+/** Looks for addresses that nobody has until a limit trips. */
+export async function guess(page: Page, { project }: House): Promise<void> {
+  const last = await page.evaluate(
+    async ({ path, tries }) => {
+      let status = 0;
+      for (let at = 0; at < tries; at += 1) {
+        const answer = await fetch(path, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ address: `nobody-${at}@mail.example` }),
+        });
+        status = answer.status;
+      }
+      return status;
+    },
+    { path: `/api/v1/projects/${project.id}/persons/find`, tries: GUESSES },
+  );
+  expect(last, 'the limit did not trip').toBeGreaterThanOrEqual(400);
+}

@@ -3457,7 +3457,7 @@ export interface components {
          * @description Which limit tripped. The numbers are in the ledger and in databases: none changes its meaning.
          * @enum {string}
          */
-        Rule: "share" | "enumeration" | "guessing";
+        Rule: "share" | "enumeration" | "guessing" | "refusals";
         /** @description A value as a person types it. */
         Scalar: boolean | number | string;
         /** @description What the detectors of today find in stored events. */
@@ -3495,6 +3495,10 @@ export interface components {
             from: "list";
             ids: string[];
             project: components["schemas"]["ProjectId"];
+        } | {
+            question: components["schemas"]["ExposureQuestion"];
+            /** @enum {string} */
+            from: "exposure";
         };
         /** @description How a version of the scope stands. */
         ScopeVersion: {
@@ -4226,7 +4230,7 @@ export interface components {
             by_member: number;
         };
         /** @enum {string} */
-        AlarmKind: "tripped" | "refused";
+        AlarmKind: "tripped" | "refused" | "leaving";
         Alarm: {
             kind: components["schemas"]["AlarmKind"];
             at_us: number;

@@ -5,7 +5,7 @@ import { IconCheck, IconCircleDashed } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { deadlinesQuery, incidentQuery } from '../api/oversight';
-import type { Incident as One } from '../api/types';
+import type { ExposureQuestion, Incident as One } from '../api/types';
 import { useTranslation } from '../i18n';
 import { ErrorNote } from '../ui/ErrorNote';
 import { useMemberName } from '../ui/members';
@@ -23,10 +23,19 @@ import { Scope } from './Scope';
 
 const EVERY_MS = 15_000;
 
+/** Of an exposure from which an incident was opened. */
+export interface Asked {
+  /** The account that it was about alone. */
+  member?: string;
+  from?: string;
+  to?: string;
+  question?: ExposureQuestion;
+}
+
 interface IncidentProps {
   id: number;
   /** What an exposure was asked with when the incident was opened from it. */
-  asked: { member?: string; from?: string; to?: string };
+  asked: Asked;
 }
 
 export function Incident({ id, asked }: IncidentProps) {

@@ -19,6 +19,7 @@ import { useMay } from '../ui/may';
 import { useMembers } from '../ui/members';
 import page from '../ui/Page.module.css';
 import { useProject, useProjectFormat } from '../ui/project';
+import type { Asked } from './Incident';
 import classes from './Incidents.module.css';
 
 const EVERYBODY = 'everybody';
@@ -26,7 +27,7 @@ const IDS_MAX = 200_000;
 
 interface ScopeProps {
   incident: Incident;
-  asked: { member?: string; from?: string; to?: string };
+  asked: Asked;
 }
 
 export function Scope({ incident, asked }: ScopeProps) {
@@ -109,7 +110,7 @@ function Find({ incident, asked }: ScopeProps) {
   const queryClient = useQueryClient();
   const members = useMembers();
   const [began, ended] = incident.times.occurred_us ?? [];
-  const [kind, setKind] = useState<ScopeOf['from']>('ledger');
+  const [kind, setKind] = useState<ScopeOf['from']>(asked.question ? 'exposure' : 'ledger');
   const [member, setMember] = useState(asked.member ?? EVERYBODY);
   const [from, setFrom] = useState(asked.from ?? (began === undefined ? undefined : instantOfMicros(began)));
   const [to, setTo] = useState(asked.to ?? (ended === undefined ? undefined : instantOfMicros(ended)));
@@ -117,11 +118,13 @@ function Find({ incident, asked }: ScopeProps) {
   const [fields, setFields] = useState<SealedField[]>([]);
   const ids = [...new Set(list.split(/\s*\n\s*/).filter(Boolean))];
   const isReady =
-    kind === 'ledger'
+    kind === 'exposure' ||
+    (kind === 'ledger'
       ? from !== undefined && to !== undefined && microsOf(from) < microsOf(to)
-      : ids.length > 0 && ids.length <= IDS_MAX && fields.length > 0;
-  const what = (): ScopeOf =>
-    kind === 'list'
+      : ids.length > 0 && ids.length <= IDS_MAX && fields.length > 0);
+  const what = (): ScopeOf => {
+    if (kind === 'exposure' && asked.question) return { from: 'exposure', question: asked.question };
+    return kind === 'list'
       ? { from: 'list', project: project.id, ids, fields }
       : {
           from: 'ledger',
@@ -129,6 +132,7 @@ function Find({ incident, asked }: ScopeProps) {
           from_us: microsOf(from ?? ''),
           to_us: microsOf(to ?? ''),
         };
+  };
   return (
     <Confirm
       label={t(incident.scopes.length === 0 ? 'scope.find' : 'scope.widen')}
@@ -143,6 +147,7 @@ function Find({ incident, asked }: ScopeProps) {
         <SegmentedControl
           aria-label={t('scope.from')}
           data={[
+            ...(asked.question ? [{ value: 'exposure', label: t('scope.from_exposure') }] : []),
             { value: 'ledger', label: t('scope.from_ledger') },
             { value: 'list', label: t('scope.from_list') },
           ]}
@@ -150,7 +155,8 @@ function Find({ incident, asked }: ScopeProps) {
           onChange={(next) => setKind(next as typeof kind)}
         />
       </Group>
-      {kind === 'ledger' ? (
+      {kind === 'exposure' && <p className={page.lead}>{t('scope.exposure_text')}</p>}
+      {kind === 'ledger' && (
         <div className={classes.grid}>
           <Select
             label={t('scope.by')}
@@ -165,7 +171,8 @@ function Find({ incident, asked }: ScopeProps) {
           <InstantInput label={t('exposure.from')} required value={from} onChange={setFrom} />
           <InstantInput label={t('exposure.to')} required value={to} onChange={setTo} />
         </div>
-      ) : (
+      )}
+      {kind === 'list' && (
         <>
           <p className={page.lead}>{t('scope.list_text', { project: project.name })}</p>
           <Textarea

@@ -3,8 +3,9 @@
 import { createFileRoute, notFound } from '@tanstack/react-router';
 import { loadTrustTexts } from '../i18n';
 import { Incident } from '../incidents/Incident';
-import { readIncidentsSearch } from '../trust/search';
+import { memberOf, questionOf, readIncidentsSearch } from '../trust/search';
 import { PageMissing } from '../ui/PageStates';
+import { useProject } from '../ui/project';
 
 export const Route = createFileRoute('/p/$project/incidents/$incident')({
   validateSearch: readIncidentsSearch,
@@ -19,5 +20,19 @@ export const Route = createFileRoute('/p/$project/incidents/$incident')({
 function OneIncident() {
   const { incident } = Route.useParams();
   const search = Route.useSearch();
-  return <Incident key={incident} id={Number(incident)} asked={search} />;
+  const project = useProject();
+  const { by, from, to, all } = search;
+  const isAsked = [by, from, to, all].some((part) => part !== undefined);
+  return (
+    <Incident
+      key={incident}
+      id={Number(incident)}
+      asked={{
+        member: memberOf(search),
+        from,
+        to,
+        question: isAsked ? questionOf(search, project.id) : undefined,
+      }}
+    />
+  );
 }

@@ -4,7 +4,7 @@ import { Button, Group } from '@mantine/core';
 import { createFileRoute, useNavigate } from '@tanstack/react-router';
 import { loadTrustTexts, useTranslation } from '../i18n';
 import { Incidents as List, OpenIncident } from '../incidents/Incidents';
-import { readIncidentsSearch } from '../trust/search';
+import { memberOf, readIncidentsSearch } from '../trust/search';
 import { useMay } from '../ui/may';
 import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
@@ -21,7 +21,7 @@ function Incidents() {
   const project = useProject();
   const may = useMay();
   usePageTitle(t('nav.incidents'), project.name);
-  const { open, member, from, to } = Route.useSearch();
+  const { open, by, from, to, all } = Route.useSearch();
   const navigate = useNavigate({ from: Route.fullPath });
   return (
     <div className={classes.page}>
@@ -42,12 +42,12 @@ function Incidents() {
         isDrill={open === 'drill'}
         from={from}
         to={to}
-        hasMember={member !== undefined}
+        hasMember={memberOf({ by }) !== undefined}
         onDone={({ id }) =>
           navigate({
             to: '/p/$project/incidents/$incident',
             params: { project: String(project.id), incident: String(id) },
-            search: { member, from, to },
+            search: { by, from, to, all },
           })
         }
         onClose={() => navigate({ search: {} })}

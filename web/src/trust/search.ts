@@ -1,7 +1,7 @@
 // What the addresses of the trust pages say: whom and what somebody looks at. They hold pseudonyms, numbers
 // and times, and never an address of a person.
 import * as z from 'zod/mini';
-import type { ExposureCause } from '../api/types';
+import type { ExposureCause, ExposureQuestion } from '../api/types';
 
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
 const CAUSES_MAX = 16;
@@ -54,9 +54,10 @@ export const readExposureSearch = (raw: Record<string, unknown>): ExposureSearch
 const incidentsSearch = z.object({
   /** The form is open, with what an exposure was asked with, or for a drill. */
   open: z.catch(z.optional(z.enum(['yes', 'drill'])), undefined),
-  member: text(/^\d{1,9}$/),
+  by: many,
   from: instant,
   to: instant,
+  all: flag,
 });
 export type IncidentsSearch = z.output<typeof incidentsSearch>;
 export const readIncidentsSearch = (raw: Record<string, unknown>): IncidentsSearch =>
@@ -85,6 +86,25 @@ export function decodeCauses(by: string[] | undefined): NamedCause[] {
     const cause = { kind: kind as CauseKind, value };
     return CAUSE_KINDS.includes(cause.kind) && isCause(cause) ? [cause] : [];
   });
+}
+
+/** The question that an address asks. */
+export function questionOf(
+  { by, from, to, all }: Pick<ExposureSearch, 'by' | 'from' | 'to' | 'all'>,
+  project: number,
+): ExposureQuestion {
+  return {
+    any_of: decodeCauses(by).map(causeOf),
+    all_of: all === 'yes' ? [] : [{ project }],
+    ...(from ? { from } : {}),
+    ...(to ? { to } : {}),
+  };
+}
+
+/** The account that it is about, when it is about one alone. */
+export function memberOf({ by }: Pick<ExposureSearch, 'by'>): string | undefined {
+  const [only, ...others] = decodeCauses(by);
+  return only?.kind === 'member' && others.length === 0 ? only.value : undefined;
 }
 
 export function causeOf({ kind, value }: NamedCause): ExposureCause {

@@ -1,5 +1,6 @@
 // What somebody in charge must know now, on every page: a limit that stopped somebody and opened an incident,
-// and one that refused. It stays until the incident is contained, or the hour is over.
+// one that refused, and personal values of many that leave. The first stays until the incident is contained, the
+// others for an hour.
 
 import { IconAlertOctagon, IconAlertTriangle } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
@@ -61,7 +62,7 @@ function OneAlarm({ alarm }: { alarm: Alarm }) {
     <>
       <Icon size={18} aria-hidden="true" className={classes.icon} />
       <span className={classes.text}>
-        <strong>{t(kind === 'tripped' ? 'alarm.stopped' : 'alarm.refused', { name })}</strong>{' '}
+        <strong>{t(`alarm.${kind}`, { name })}</strong>{' '}
         {rule ? t(`limit_rules.${rule}`) : <span lang="en">{text}</span>}.{' '}
         {typeof incident === 'number' && t('alarm.opened', { number: incident })}{' '}
         <time dateTime={new Date(at_us / 1_000).toISOString()}>
@@ -78,8 +79,12 @@ function OneAlarm({ alarm }: { alarm: Alarm }) {
           {t('alarm.contain')}
         </Link>
       ) : (
-        <Link to="/p/$project/approvals" params={{ project: String(project.id) }} className={classes.go}>
-          {t('alarm.limits')}
+        <Link
+          to={kind === 'leaving' ? '/p/$project/disclosures' : '/p/$project/approvals'}
+          params={{ project: String(project.id) }}
+          className={classes.go}
+        >
+          {t(kind === 'leaving' ? 'alarm.disclosures' : 'alarm.limits')}
         </Link>
       )}
     </>

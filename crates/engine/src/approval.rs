@@ -19,13 +19,30 @@ use crate::{Engine, Error, ExposureQuestion, Member, Result, refused};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub enum Wish {
-    Unlock { lock: u64 },
-    Roles { member: u32, roles: Vec<Role> },
-    ExportToken { token: u64 },
+    Unlock {
+        lock: u64,
+    },
+    Roles {
+        member: u32,
+        roles: Vec<Role>,
+    },
+    ExportToken {
+        token: u64,
+    },
     /// The list of persons that a question about exposure finds. Accounts go by their pseudonyms in it.
-    ListPersons { project: u32, question: ExposureQuestion, field: Option<String>, is_confirmed: bool },
+    ListPersons {
+        project: u32,
+        question: ExposureQuestion,
+        field: Option<String>,
+        is_confirmed: bool,
+    },
     /// The list of persons whom an incident concerns, encrypted to a key.
-    Package { incident: u32, version: u32, project: u32, recipient: String },
+    Package {
+        incident: u32,
+        version: u32,
+        project: u32,
+        recipient: String,
+    },
 }
 
 /// What takes a second person's agreement, and is done by whoever asked once there is one.

@@ -72,8 +72,8 @@ pub use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wanted, Way};
 pub use cohort::{Cohort, CohortMade};
 pub use disclosure::{
-    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Pieces, Progress,
-    Purpose, Revealed, RevealedValue, Rule, Trip, What,
+    ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Pieces,
+    Progress, Purpose, Revealed, RevealedValue, Rule, Trip, What,
 };
 pub use exposure::{
     Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure,

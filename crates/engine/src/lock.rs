@@ -139,7 +139,9 @@ impl LockTarget {
     /// What an entry about a lock on it is.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            LockTarget::Member(_) | LockTarget::Session(_) | LockTarget::Token(_) | LockTarget::Grant(_) => Kind::Locked,
+            LockTarget::Member(_) | LockTarget::Session(_) | LockTarget::Token(_) | LockTarget::Grant(_) => {
+                Kind::Locked
+            }
             LockTarget::Reset(_) | LockTarget::AllMembers => Kind::AllReset,
             LockTarget::Address(_) | LockTarget::Seen(_) | LockTarget::Network(_) => Kind::AddressBlocked,
         }
@@ -565,7 +567,8 @@ mod tests {
         let misses = [
             LockTarget::Seen(Pseudonym([9; 16])),
             LockTarget::Reset(9),
-            LockTarget::Member(9), LockTarget::Session(3),
+            LockTarget::Member(9),
+            LockTarget::Session(3),
             LockTarget::Token(9),
             network("192.0.2.128/25"),
         ];

@@ -194,9 +194,7 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
         Ask::OpenIncident { organisation, service, drill } => {
             crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
         }
-        Ask::Contain { incident, asked } => {
-            crate::incidents::contain_from_here(&*open(gate)?, *incident, asked).await
-        }
+        Ask::Contain { incident, asked } => crate::incidents::contain_from_here(&*open(gate)?, *incident, asked).await,
         Ask::Package { incident, project, recipient, out } => {
             crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await
         }

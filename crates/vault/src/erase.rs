@@ -197,7 +197,7 @@ impl Vault {
             {
                 let writing = self.profiles.writing().await;
                 let plan = self.plans.of(project);
-                self.profiles.write(&writing, &self.keys, project, &plan, &HashMap::new(), &some, &some).await?;
+                self.profiles.write(&writing, &self.keys, project, &plan, &HashMap::new(), (&some, &some)).await?;
             }
             self.quarantine.forget(project, &some).await?;
             self.identities.erase(project, &some).await?;

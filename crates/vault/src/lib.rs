@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cofferdam_ledger::RoaringBitmap;
 use cofferdam_model::{
-    Action, Class, Detector, FieldSet, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value, limits,
-    sabotage,
+    Action, Class, Detector, FieldSet, Merges, OrgId, ProjectId, Reason, SealedEvent, SubjectNo, SubjectSet, Value,
+    limits, sabotage,
 };
 use rustc_hash::FxHashMap;
 use zeroize::Zeroizing;
@@ -477,7 +477,7 @@ impl Vault {
             }
         }
         let (none, plan) = (BTreeSet::new(), self.plans.of(project));
-        self.profiles.write(&writing, &self.keys, project, &plan, &changed, &none, &none).await?;
+        self.profiles.write(&writing, &self.keys, project, &plan, &changed, (&none, &none)).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         if lately.len() + noted.len() > SEALED_LATELY_MAX {
             lately.clear();
@@ -540,7 +540,8 @@ impl Vault {
         profiles.retain(|subject, _| changes.changed.contains(subject) && !self.is_gone(project, *subject));
         self.quarantine.forget(project, &changes.shredded).await?;
         let Changes { removed, shredded, changed } = changes;
-        let destroyed = self.profiles.write(&writing, &self.keys, project, &plan, &profiles, &removed, &shredded).await?;
+        let destroyed =
+            self.profiles.write(&writing, &self.keys, project, &plan, &profiles, (&removed, &shredded)).await?;
         let mut lately = self.sealed_lately.lock().expect("never left half changed");
         for subject in changed.iter().chain(&shredded) {
             lately.remove(&(project, *subject));
@@ -1259,8 +1260,11 @@ mod tests {
         let set = |id: &str, set: serde_json::Value| json!({"$distinct_id": id, "$ignore_time": true, "$set": set});
         // A bank account is found under no harmless name.
         let ada = set("ada", json!({"$email": "ada@b.io", "$name": "ES9121000418450200051332", "plan": "a"}));
-        update(&vault, &[ada, set("eve", json!({"$phone": "+34 612 345 678", "plan": "b"})), set("ben", json!({"plan": "c"}))])
-            .await;
+        update(
+            &vault,
+            &[ada, set("eve", json!({"$phone": "+34 612 345 678", "plan": "b"})), set("ben", json!({"plan": "c"}))],
+        )
+        .await;
         assert_eq!(stored(&vault).await, of(&[(0, "eo"), (1, "p"), (2, "")]));
         update(&vault, &[json!({"$distinct_id": "ada", "$ignore_time": true, "$unset": ["$email"]})]).await;
         update(&vault, &[json!({"$distinct_id": "eve", "$delete": ""})]).await;

@@ -345,8 +345,7 @@ impl Profiles {
         project: ProjectId,
         plan: &Plan,
         changed: &HashMap<SubjectNo, Profile>,
-        removed: &BTreeSet<SubjectNo>,
-        shredded: &BTreeSet<SubjectNo>,
+        (removed, shredded): (&BTreeSet<SubjectNo>, &BTreeSet<SubjectNo>),
     ) -> Result<u64> {
         let destroyed = keys.shred(project, shredded).await?;
         let project_keys = keys.project(project)?;
@@ -444,7 +443,8 @@ impl Profiles {
             let _writing = self.writing().await;
             let sql = "SELECT subject FROM records WHERE project = $1 AND fields IS NULL ORDER BY subject LIMIT $2";
             let rows = self.database.rows(sql, &[project.into(), RECORDS_AT_ONCE.into()]).await?;
-            let subjects: Vec<SubjectNo> = rows.iter().map(|row| Ok(SubjectNo(row.number(0)?))).collect::<Result<_>>()?;
+            let subjects: Vec<SubjectNo> =
+                rows.iter().map(|row| Ok(SubjectNo(row.number(0)?))).collect::<Result<_>>()?;
             if subjects.is_empty() {
                 return Ok(());
             }

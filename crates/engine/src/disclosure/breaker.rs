@@ -43,7 +43,8 @@ impl Rule {
     pub(crate) fn of_number(number: i64) -> Rule {
         [Rule::Refusals, Rule::Enumeration, Rule::Guessing]
             .into_iter()
-            .find(|rule| *rule as i64 == number).unwrap_or(Rule::Share)
+            .find(|rule| *rule as i64 == number)
+            .unwrap_or(Rule::Share)
     }
 
     pub(crate) fn text(self) -> String {

@@ -272,8 +272,13 @@ impl Engine {
                 }
                 let subjects: RoaringBitmap = chunk.iter().copied().collect();
                 let ids = FieldSet::EMPTY.with(PersonalField::DistinctId);
-                let intent =
-                    Intent { org: project.org, project: project.id, fields: ids, subjects, context: context(Kind::Intent) };
+                let intent = Intent {
+                    org: project.org,
+                    project: project.id,
+                    fields: ids,
+                    subjects,
+                    context: context(Kind::Intent),
+                };
                 let ticket = self.ledger.authorise_async(intent).await?;
                 let entry = ticket.seq();
                 made.opened = Some((made.opened.map_or(entry, |(first, _)| first), entry));
@@ -326,7 +331,8 @@ impl Engine {
             };
             letters.push((format!("organisation.{}.txt", language.tag()), word(all, Audience::Organisation)?));
             for (at, group) in groups.iter().enumerate() {
-                letters.push((format!("person-{}.{}.txt", at + 1, language.tag()), word(group.fields, Audience::Person)?));
+                letters
+                    .push((format!("person-{}.{}.txt", at + 1, language.tag()), word(group.fields, Audience::Person)?));
             }
         }
         Ok(letters)

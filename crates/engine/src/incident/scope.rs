@@ -205,7 +205,8 @@ impl Engine {
     /// people and to pack lists, is left out where nobody in particular is meant: it is no loss. Of an account, a
     /// session, an address everything counts.
     async fn read_asked(&self, org: OrgId, asked: &Asked) -> Result<Question> {
-        let causes = ExposureQuestion { any_of: asked.any_of.clone(), all_of: asked.all_of.clone(), from: None, to: None };
+        let causes =
+            ExposureQuestion { any_of: asked.any_of.clone(), all_of: asked.all_of.clone(), from: None, to: None };
         let question = self.question(Some(org), &causes).await?;
         let is_of_nobody = question.any_of.iter().chain(&question.all_of).all(|by| matches!(by, By::Project(_)));
         let own = [Purpose::Notice, Purpose::Package].map(|purpose| By::Purpose(purpose as u64));

@@ -21,8 +21,8 @@ use crate::member::{Factor, SignedIn, SteppedUp, Visitor};
 use crate::meta::NewMember;
 use crate::token::{NewToken, TokenKind, TokenMade};
 use crate::{
-    Access, AlarmKind, Caller, Cause, Contain, ExposureQuestion, LeftOut, Options, PersonsQuestion, Project, Purpose, Reset,
-    Rule, Site,
+    Access, AlarmKind, Caller, Cause, Contain, ExposureQuestion, LeftOut, Options, PersonsQuestion, Project, Purpose,
+    Reset, Rule, Site,
 };
 
 #[allow(dead_code, reason = "other tests use what these do not")]
@@ -541,7 +541,9 @@ async fn persons_are_listed_and_packed_when_a_second_person_agreed_and_for_an_ho
     world.engine.agree(&ida, world.shown(&ida), first.id).await.unwrap_or_else(|error| panic!("{error}"));
     let Agreed::Given(page) = list(asked.clone()).await else { panic!("somebody agreed") };
     assert_eq!((page.count, page.persons.len(), page.next), (3, 2, Some(2)));
-    let Agreed::Given(page) = list(PersonsQuestion { offset: 2, ..asked.clone() }).await else { panic!("its other page") };
+    let Agreed::Given(page) = list(PersonsQuestion { offset: 2, ..asked.clone() }).await else {
+        panic!("its other page")
+    };
     assert_eq!((page.persons.len(), page.next), (1, None));
     let other = list(PersonsQuestion { question, ..asked.clone() }).await;
     assert!(matches!(other, Agreed::Waits(_)), "another question needs another agreement");
@@ -570,10 +572,12 @@ async fn persons_are_listed_and_packed_when_a_second_person_agreed_and_for_an_ho
     }
     let out = tempfile::tempdir().unwrap();
     std::fs::write(out.path().join("package.tar"), &file).unwrap();
-    let untar = std::process::Command::new("tar").arg("-xf").arg("package.tar").current_dir(out.path()).output().unwrap();
+    let untar =
+        std::process::Command::new("tar").arg("-xf").arg("package.tar").current_dir(out.path()).output().unwrap();
     assert!(untar.status.success(), "{}", String::from_utf8_lossy(&untar.stderr));
     let folder = out.path().join("incident-1-project-1-version-1");
-    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     assert_eq!((&summary["persons"], &summary["letters"]), (&json!(3), &json!(9)));
     let opened = decrypted(&folder.join("scope.csv.age"), &identity);
     assert_eq!(opened.lines().count(), 4);

@@ -93,7 +93,9 @@ fn a_limit_opens_an_incident_that_is_contained_scoped_packed_and_told_by_two() {
     };
     let person = ok(&find("ada@b.example"))["persons"][0].as_str().expect("a pseudonym").to_owned();
     let reveal = format!("/api/v1/projects/{project}/persons/{person}/reveal");
-    assert!(bob.act("POST", &reveal, &json!({"field": "email", "purpose": "support"})).text().contains("ada@b.example"));
+    assert!(
+        bob.act("POST", &reveal, &json!({"field": "email", "purpose": "support"})).text().contains("ada@b.example")
+    );
     assert!(ida.get("/api/v1/alarms")["alarms"].as_array().unwrap().is_empty());
     let statuses: Vec<u16> = (0..6).map(|at| find(&format!("nobody{at}@b.example")).status).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 403]);

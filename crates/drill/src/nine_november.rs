@@ -216,7 +216,7 @@ fn stolen_session(staff: &mut Staff) -> Result<Stolen> {
     let mut thief = thief.map_err(|_| anyhow::anyhow!("the thief ended"))??;
     let (alarm, noticed_ms, contained_ms) = contained?;
     let (requests, refused) = (thief.requests, thief.refused);
-    thief.tries("GET", "/api/v1/session", &Value::Null)?;
+    thief.tries("GET", "/api/v1/projects", &Value::Null)?;
     thief.tries("GET", &format!("/api/v1/projects/{project}/status"), &Value::Null)?;
     let works_after = 2 - (thief.refused - refused);
     close(&mut staff.commander, alarm.incident)?;
@@ -318,7 +318,7 @@ fn three_collude(
     let chunks_after = opened_after["disclosures"].as_array().into_iter().flatten().filter(is_of_grant).count();
     let mut works_after = 0;
     for one in staff.colluding() {
-        works_after += u64::from(one.seat.send("GET", "/api/v1/session", &Value::Null)?.status < 400);
+        works_after += u64::from(one.seat.send("GET", "/api/v1/projects", &Value::Null)?.status < 400);
     }
 
     // The loot, which only the attackers know.

@@ -257,11 +257,12 @@ impl Engine {
         };
         let trip = self.disclosures.store.insert_trip(&row).await?;
         row.id = trip;
-        let mut open = breakers.open.write().expect("never left half changed");
-        if let Some(one) = open.iter_mut().find(|one| one.trip == 0 && one.org == org && one.rule == rule) {
-            one.trip = trip;
+        {
+            let mut open = breakers.open.write().expect("never left half changed");
+            if let Some(one) = open.iter_mut().find(|one| one.trip == 0 && one.org == org && one.rule == rule) {
+                one.trip = trip;
+            }
         }
-        drop(open);
         tracing::warn!(trip, rule = ?rule, "a limit tripped");
         // It bars the way already; an incident that could not be opened now is opened at the next start.
         if let Err(error) = self.open_tripped(&row).await {

@@ -145,16 +145,17 @@ test('an incident is opened from what was exposed, contained, told by two, and c
 
     const end = page.getByRole('region', { name: 'Export and close', exact: true });
     await end.getByLabel('Recipient').fill(RECIPIENT);
-    await end.getByRole('button', { name: 'Ask for the package of Shop' }).click();
+    const download = end.getByRole('button', { name: 'Download the package of Shop' });
+    await download.click();
     await showPasskey(page);
     await expect(end.getByText(/Asked for\. Somebody else agrees/)).toBeVisible();
+    await expect(download).toBeDisabled();
     await officer.page.goto(`${base}/members`);
     const asked = officer.page.getByRole('region', { name: 'Waiting for a second person' }).first();
     await expect(asked).toContainText(RECIPIENT);
     await asked.getByRole('button', { name: 'Agree' }).click();
     await officer.page.getByRole('dialog').getByRole('button', { name: 'Agree' }).click();
     await showPasskey(officer.page);
-    const download = end.getByRole('button', { name: 'Download the package of Shop' });
     await expect(download).toBeEnabled({ timeout: 15_000 });
     await expectAccessible(page, 'a package');
     const coming = page.waitForEvent('download');

@@ -3,7 +3,7 @@
 import { Button, Group } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { agree, goAlone, membersQuery, tokenExportQuery, waitingQuery, withdrawWish } from '../api/queries';
+import { agree, goAlone, locksQuery, membersQuery, tokenExportQuery, waitingQuery, withdrawWish } from '../api/queries';
 import type { Waiting as Wish } from '../api/types';
 import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
@@ -26,7 +26,10 @@ export function Waiting() {
   const [deciding, setDeciding] = useState<Wish | null>(null);
   const again = () =>
     Promise.all(
-      [waitingQuery(), membersQuery()].map(({ queryKey }) => queryClient.invalidateQueries({ queryKey })),
+      // What was agreed to opens locks and changes roles.
+      [waitingQuery(), membersQuery(), locksQuery()].map(({ queryKey }) =>
+        queryClient.invalidateQueries({ queryKey }),
+      ),
     );
   const withdrawing = useMutation({ mutationFn: withdrawWish, onSuccess: again });
   if (!error && (data?.length ?? 0) === 0) return null;

@@ -126,6 +126,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What whoever is in charge must know now: limits that tripped and opened an incident which is not closed, and limits
+         *     that refused somebody within the hour. Made to be asked for every few seconds.
+         */
+        get: operations["list_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/compact": {
         parameters: {
             query?: never;
@@ -289,7 +309,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** DisclosedBy they are: pseudonyms, page by page. */
+        /**
+         * Who they are: pseudonyms, page by page. It takes a second person: the answer is 202 until somebody agreed to the
+         *     question (`POST /api/v1/waiting/{waiting}/agree`), and within an hour of that all its pages are answered.
+         */
         post: operations["list_exposed_persons"];
         delete?: never;
         options?: never;
@@ -327,6 +350,24 @@ export interface paths {
         put?: never;
         /** Say more about an incident, show its public page, or close it. */
         post: operations["update_incident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/contain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What containing would lock: everything that the disclosures of the newest scope name. */
+        get: operations["get_containment"];
+        put?: never;
+        /** Stop it: lock, end streams, have staff sign in anew. One act, without anybody's approval, within a second. */
+        post: operations["contain_incident"];
         delete?: never;
         options?: never;
         head?: never;
@@ -429,6 +470,28 @@ export interface paths {
         get: operations["list_unreached"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{incident}/packages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What can be downloaded of the newest scope, by project, and whose agreement it waits for. */
+        get: operations["list_packages"];
+        put?: never;
+        /**
+         * A package: `scope.csv.age`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It takes a second
+         *     person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
+         *     an hour of that downloads it.
+         */
+        post: operations["download_package"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1361,168 +1424,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/incidents/{incident}/contain": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    incident: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["SuspectsBody"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    incident: number;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["WithStepUp_ContainBody"];
-                };
-            };
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ContainedBody"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/incidents/{incident}/packages": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    incident: number;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["PackagesBody"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    incident: number;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["WithStepUp_PackageBody"];
-                };
-            };
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/octet-stream": string;
-                    };
-                };
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AskedBody"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["AlarmsBody"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1556,6 +1457,39 @@ export interface components {
                 /** Format: double */
                 percent: number;
             };
+        };
+        /** @description Something that whoever is in charge must know now. */
+        Alarm: {
+            /**
+             * Format: int64
+             * @description Microseconds since 1970-01-01 UTC.
+             */
+            at_us: number;
+            /**
+             * Format: int32
+             * @description The incident that it opened, and whether that is contained.
+             */
+            incident?: number | null;
+            is_contained: boolean;
+            kind: components["schemas"]["AlarmKind"];
+            /**
+             * Format: int32
+             * @description Who made it, and their name, while they are a member.
+             */
+            member: number;
+            member_name?: string | null;
+            rule?: components["schemas"]["Rule"] | null;
+            /** @description What was too much. */
+            text: string;
+        };
+        /**
+         * @description What kind of alarm it is.
+         * @enum {string}
+         */
+        AlarmKind: "tripped" | "refused" | "leaving";
+        AlarmsBody: {
+            /** @description Newest first; none for whom they are no business. */
+            alarms: components["schemas"]["Alarm"][];
         };
         /**
          * @description Where interval k begins.
@@ -1893,6 +1827,30 @@ export interface components {
             low: number;
             /** @enum {string} */
             op: "between";
+        };
+        ContainBody: {
+            /** @description Whatever the newest scope names; when nothing else is named it is meant. */
+            from_scope?: boolean;
+            /** @description Who has to sign in anew. */
+            reset?: components["schemas"]["Reset"];
+            /** @description Members whose passkeys are removed, since they may be in other hands. */
+            suspect_passkeys?: number[];
+            /** @description These, too. */
+            targets?: components["schemas"]["TargetBody"][];
+        };
+        ContainedBody: {
+            /** @description With what was done among its containments. */
+            incident: components["schemas"]["Incident"];
+            left_out: components["schemas"]["LeftOutBody"][];
+            locks: components["schemas"]["ContainedLockBody"][];
+        };
+        ContainedLockBody: {
+            /**
+             * Format: int64
+             * @description Opened by two people: `POST /api/v1/locks/{lock}/open`.
+             */
+            lock: number;
+            target: components["schemas"]["TargetBody"];
         };
         /**
          * @description What a funnel or a flow counts.
@@ -2578,6 +2536,8 @@ export interface components {
         Incident: {
             account: components["schemas"]["AccountKind"];
             cause: components["schemas"]["IncidentCause"];
+            /** @description What was done to stop it, oldest first. */
+            containments: components["schemas"]["IncidentContainment"][];
             /** Format: int32 */
             id: number;
             measures: components["schemas"]["IncidentMeasure"][];
@@ -2591,7 +2551,6 @@ export interface components {
             service: string;
             stage: components["schemas"]["Stage"];
             times: components["schemas"]["IncidentTimes"];
-            containments: components["schemas"]["IncidentContainment"][];
             trip?: components["schemas"]["IncidentTrip"] | null;
         };
         /**
@@ -2599,6 +2558,41 @@ export interface components {
          * @enum {string}
          */
         IncidentCause: "member" | "limit" | "drill";
+        /** @description One act of containment, as it is kept with the incident. */
+        IncidentContainment: {
+            /**
+             * Format: int32
+             * @description Who; nobody for whoever runs the server.
+             */
+            by?: number | null;
+            /**
+             * Format: int64
+             * @description When nothing went any more, and how long that took from the request.
+             */
+            contained_us: number;
+            /**
+             * Format: int64
+             * @description The first entry of the ledger about it; those about each lock follow.
+             */
+            entry: number;
+            /** @description Numbers of the locks: each is opened by two people. */
+            locks: number[];
+            /** Format: int64 */
+            passkeys: number;
+            /** Format: int64 */
+            recovery_codes: number;
+            /** Format: int64 */
+            sessions: number;
+            /**
+             * Format: int32
+             * @description Streams that were broken off.
+             */
+            streams: number;
+            /** Format: int64 */
+            tokens: number;
+            /** Format: int64 */
+            took_us: number;
+        };
         /**
          * @description What was done about it.
          * @enum {string}
@@ -2642,6 +2636,17 @@ export interface components {
              * @description The page can be seen by anybody.
              */
             public_us?: number | null;
+        };
+        /** @description A limit that tripped and opened an incident. */
+        IncidentTrip: {
+            /**
+             * Format: int32
+             * @description Who made it trip.
+             */
+            by_member: number;
+            rule: components["schemas"]["Rule"];
+            /** Format: int32 */
+            trip: number;
         };
         IncidentsBody: {
             incidents: components["schemas"]["Incident"][];
@@ -2731,6 +2736,15 @@ export interface components {
             unpublished: number;
             /** @description What is not as it was written, by the number of its entry; 100 at most. */
             wrong: string[];
+        };
+        /**
+         * @description Why something that was meant is not locked.
+         * @enum {string}
+         */
+        LeftOut: "own_address" | "yourself" | "nobody_could_unlock" | "locked" | "over" | "too_many";
+        LeftOutBody: {
+            target: components["schemas"]["TargetBody"];
+            why: components["schemas"]["LeftOut"];
         };
         LimitsBody: {
             /** @description Newest first. */
@@ -3001,6 +3015,31 @@ export interface components {
             /** @description RFC 3339, UTC: when counting began. */
             since: string;
         };
+        PackageBody: {
+            /** Format: int32 */
+            project: number;
+            /** @description The age recipient (`age1…`) who alone can open the list of persons. */
+            recipient: string;
+        };
+        /** @description A package that can be had of the newest scope. */
+        PackageOffer: {
+            name: string;
+            /** Format: int64 */
+            persons: number;
+            /** Format: int32 */
+            project: number;
+            /** Format: int32 */
+            version: number;
+            /**
+             * Format: int64
+             * @description The caller asked for it, and this waits for a second person.
+             */
+            waiting?: number | null;
+        };
+        PackagesBody: {
+            /** @description One for each project of the newest scope. */
+            packages: components["schemas"]["PackageOffer"][];
+        };
         PasskeyMadeBody: {
             /** Format: int64 */
             id: number;
@@ -3253,7 +3292,7 @@ export interface components {
          * @description Why. The numbers are in the ledger: none changes its meaning.
          * @enum {string}
          */
-        Purpose: "subject_access" | "portability" | "support" | "security" | "legal_duty" | "analysis" | "migration";
+        Purpose: "subject_access" | "portability" | "support" | "security" | "legal_duty" | "analysis" | "migration" | "notice" | "package";
         /** @description What is in quarantine. */
         QuarantineView: {
             /**
@@ -3338,6 +3377,21 @@ export interface components {
              * @description Sealed into the profiles of their persons.
              */
             sealed: number;
+        };
+        /**
+         * @description Who has to sign in anew: sessions and tokens from before are over, recovery codes void. Passkeys stay, and whoever
+         *     has one signs in with that alone.
+         */
+        Reset: {
+            /** @enum {string} */
+            who: "nobody";
+        } | {
+            members: number[];
+            /** @enum {string} */
+            who: "members";
+        } | {
+            /** @enum {string} */
+            who: "everybody";
         };
         ResultTable: (components["schemas"]["InsightsTable"] & {
             /** @enum {string} */
@@ -3457,7 +3511,7 @@ export interface components {
          * @description Which limit tripped. The numbers are in the ledger and in databases: none changes its meaning.
          * @enum {string}
          */
-        Rule: "share" | "enumeration" | "guessing" | "refusals";
+        Rule: "refusals" | "share" | "enumeration" | "guessing";
         /** @description A value as a person types it. */
         Scalar: boolean | number | string;
         /** @description What the detectors of today find in stored events. */
@@ -3490,15 +3544,15 @@ export interface components {
             /** Format: int64 */
             to_us: number;
         } | {
+            /** @enum {string} */
+            from: "exposure";
+            question: components["schemas"]["ExposureQuestion"];
+        } | {
             fields: components["schemas"]["PersonalField"][];
             /** @enum {string} */
             from: "list";
             ids: string[];
             project: components["schemas"]["ProjectId"];
-        } | {
-            question: components["schemas"]["ExposureQuestion"];
-            /** @enum {string} */
-            from: "exposure";
         };
         /** @description How a version of the scope stands. */
         ScopeVersion: {
@@ -3719,9 +3773,34 @@ export interface components {
              */
             sealed_values: number;
         };
+        SuspectBody: {
+            /**
+             * Format: int64
+             * @description How many disclosures of the scope name it.
+             */
+            disclosures: number;
+            left_out?: components["schemas"]["LeftOut"] | null;
+            /** @description Of a member or a token. */
+            name?: string | null;
+            target: components["schemas"]["TargetBody"];
+        };
+        SuspectsBody: {
+            /**
+             * Format: int64
+             * @description Members of the organisation: how many would have to sign in anew.
+             */
+            staff: number;
+            /** @description What the newest scope names: members, sessions, tokens, grants, addresses. */
+            suspects: components["schemas"]["SuspectBody"][];
+        };
         TargetBody: {
             /** @enum {string} */
             kind: "member";
+            /** Format: int32 */
+            member: number;
+        } | {
+            /** @enum {string} */
+            kind: "reset";
             /** Format: int32 */
             member: number;
         } | {
@@ -3747,17 +3826,13 @@ export interface components {
             /** @enum {string} */
             kind: "address";
         } | {
+            ip: string;
+            /** @enum {string} */
+            kind: "seen_address";
+        } | {
             /** @enum {string} */
             kind: "network";
             network: string;
-        } | {
-            /** @enum {string} */
-            kind: "reset";
-            member: number;
-        } | {
-            /** @enum {string} */
-            kind: "seen_address";
-            ip: string;
         };
         /** @description How long whole conversions took. */
         TimeToConvert: {
@@ -4015,17 +4090,21 @@ export interface components {
         } | {
             /** @enum {string} */
             act: "list_persons";
-            project: number;
-            question: components["schemas"]["ExposureQuestion"];
             field?: string | null;
             is_confirmed: boolean;
+            /** Format: int32 */
+            project: number;
+            question: components["schemas"]["ExposureQuestion"];
         } | {
             /** @enum {string} */
             act: "package";
+            /** Format: int32 */
             incident: number;
-            version: number;
+            /** Format: int32 */
             project: number;
             recipient: string;
+            /** Format: int32 */
+            version: number;
         };
         /** @description A body of a request for which a factor is shown again. */
         WithStepUp_AccessBody: {
@@ -4033,6 +4112,19 @@ export interface components {
             /** @description A pseudonym. */
             person: string;
             purpose: components["schemas"]["AccessPurpose"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_ContainBody: {
+            /** @description Whatever the newest scope names; when nothing else is named it is meant. */
+            from_scope?: boolean;
+            /** @description Who has to sign in anew. */
+            reset?: components["schemas"]["Reset"];
+            /** @description Members whose passkeys are removed, since they may be in other hands. */
+            suspect_passkeys?: number[];
+            /** @description These, too. */
+            targets?: components["schemas"]["TargetBody"][];
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -4109,8 +4201,39 @@ export interface components {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
         /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_PackageBody: {
+            /** Format: int32 */
+            project: number;
+            /** @description The age recipient (`age1…`) who alone can open the list of persons. */
+            recipient: string;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
         WithStepUp_PauseBody: {
             is_paused: boolean;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_PersonsQuestion: {
+            /** @description Only those of whom this field was exposed. */
+            field?: string | null;
+            /** @description Only what is confirmed to have been sent. */
+            is_confirmed?: boolean;
+            /**
+             * Format: int32
+             * @description At most 500.
+             */
+            limit?: number | null;
+            /**
+             * Format: int64
+             * @description Persons before the page.
+             */
+            offset?: number;
+            /** Format: int32 */
+            project: number;
+            question: components["schemas"]["ExposureQuestion"];
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -4167,6 +4290,10 @@ export interface components {
             /** Format: int64 */
             to_us: number;
         } | {
+            /** @enum {string} */
+            from: "exposure";
+            question: components["schemas"]["ExposureQuestion"];
+        } | {
             fields: components["schemas"]["PersonalField"][];
             /** @enum {string} */
             from: "list";
@@ -4207,109 +4334,6 @@ export interface components {
                 number,
                 number
             ] | null;
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @enum {string} */
-        LeftOut: "own_address" | "yourself" | "nobody_could_unlock" | "locked" | "over";
-        IncidentContainment: {
-            by?: number | null;
-            contained_us: number;
-            took_us: number;
-            entry: number;
-            locks: number[];
-            streams: number;
-            sessions: number;
-            tokens: number;
-            recovery_codes: number;
-            passkeys: number;
-        };
-        IncidentTrip: {
-            trip: number;
-            rule: components["schemas"]["Rule"];
-            by_member: number;
-        };
-        /** @enum {string} */
-        AlarmKind: "tripped" | "refused" | "leaving";
-        Alarm: {
-            kind: components["schemas"]["AlarmKind"];
-            at_us: number;
-            rule?: components["schemas"]["Rule"] | null;
-            text: string;
-            member: number;
-            member_name?: string | null;
-            incident?: number | null;
-            is_contained: boolean;
-        };
-        AlarmsBody: {
-            alarms: components["schemas"]["Alarm"][];
-        };
-        SuspectBody: {
-            target: components["schemas"]["TargetBody"];
-            name?: string | null;
-            disclosures: number;
-            left_out?: components["schemas"]["LeftOut"] | null;
-        };
-        SuspectsBody: {
-            suspects: components["schemas"]["SuspectBody"][];
-            staff: number;
-        };
-        Reset: {
-            /** @enum {string} */
-            who: "nobody";
-        } | {
-            /** @enum {string} */
-            who: "members";
-            members: number[];
-        } | {
-            /** @enum {string} */
-            who: "everybody";
-        };
-        ContainBody: {
-            from_scope?: boolean;
-            targets?: components["schemas"]["TargetBody"][];
-            reset?: components["schemas"]["Reset"];
-            suspect_passkeys?: number[];
-        };
-        ContainedLockBody: {
-            lock: number;
-            target: components["schemas"]["TargetBody"];
-        };
-        LeftOutBody: {
-            target: components["schemas"]["TargetBody"];
-            why: components["schemas"]["LeftOut"];
-        };
-        ContainedBody: {
-            incident: components["schemas"]["Incident"];
-            locks: components["schemas"]["ContainedLockBody"][];
-            left_out: components["schemas"]["LeftOutBody"][];
-        };
-        PackageOffer: {
-            project: number;
-            name: string;
-            version: number;
-            persons: number;
-            waiting?: number | null;
-            agreed_until?: string | null;
-        };
-        PackagesBody: {
-            packages: components["schemas"]["PackageOffer"][];
-        };
-        WithStepUp_ContainBody: {
-            from_scope?: boolean;
-            targets?: components["schemas"]["TargetBody"][];
-            reset?: components["schemas"]["Reset"];
-            suspect_passkeys?: number[];
-        } & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        PackageBody: {
-            project: number;
-            recipient: string;
-        };
-        WithStepUp_PackageBody: {
-            project: number;
-            recipient: string;
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -4592,6 +4616,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsBody"];
                 };
             };
         };
@@ -4990,7 +5033,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["PersonsQuestion"];
+                "application/json": components["schemas"]["WithStepUp_PersonsQuestion"];
             };
         };
         responses: {
@@ -5011,6 +5054,14 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5131,6 +5182,84 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_containment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SuspectsBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    contain_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_ContainBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainedBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5352,6 +5481,92 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UnreachedBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_packages: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PackagesBody"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    download_package: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                incident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_PackageBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedBody"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             404: {

@@ -30,6 +30,9 @@ interface ContainProps {
 /** What was meant and is not locked. */
 type Spared = { target: LockTarget; why: LeftOut }[];
 
+/** An ending in `many` would be a plural's. */
+const leftOutText = (why: LeftOut) => `contain.left_out.${why === 'too_many' ? 'crowd' : why}` as const;
+
 export function Contain({ incident, asked }: ContainProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
@@ -71,7 +74,7 @@ function Contained({ containments, spared }: { containments: Containment[]; spar
         <ul className={classes.spared}>
           {spared.map(({ target, why }) => (
             <li key={JSON.stringify(target)}>
-              {textOf(target)}: {t(`contain.left_out.${why}`)}
+              {textOf(target)}: {t(leftOutText(why))}
             </li>
           ))}
         </ul>
@@ -184,7 +187,7 @@ function Stop({ incident, asked, onDone }: StopProps) {
             key: JSON.stringify(target),
             name: name ?? textOf(target),
             cells: [
-              left_out ? t(`contain.left_out.${left_out}`) : t('contain.is_locked'),
+              left_out ? t(leftOutText(left_out)) : t('contain.is_locked'),
               t(`contain.kinds.${target.kind}`),
               format.count(disclosures),
             ],

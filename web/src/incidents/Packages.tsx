@@ -75,11 +75,6 @@ function Offers({ incident, offers }: { incident: number; offers: PackageOffer[]
         queryClient.invalidateQueries({ queryKey });
     },
   });
-  const state = ({ waiting, agreed_until }: PackageOffer) => {
-    if (agreed_until) return t('package.agreed', { time: format.dateTime(agreed_until) });
-    if (typeof waiting === 'number') return t('package.waits', { number: waiting });
-    return t('package.second');
-  };
   return (
     <>
       <TextInput
@@ -94,6 +89,7 @@ function Offers({ incident, offers }: { incident: number; offers: PackageOffer[]
       />
       <DataTable
         texts
+        sentences
         caption={t('package.list')}
         head={[
           t('disclosed.project'),
@@ -103,25 +99,26 @@ function Offers({ incident, offers }: { incident: number; offers: PackageOffer[]
           t('data.acts'),
         ]}
         rows={offers.map((offer) => {
-          const isReady = Boolean(offer.agreed_until);
+          const { waiting } = offer;
+          const isWaiting = typeof waiting === 'number';
           return {
             key: String(offer.project),
             name: offer.name,
             cells: [
               format.count(offer.version),
               format.count(offer.persons),
-              state(offer),
+              isWaiting ? t('package.waits', { number: waiting }) : t('package.second'),
               <Button
                 key="ask"
                 size="compact-xs"
-                variant={isReady ? 'filled' : 'default'}
-                leftSection={isReady ? <IconDownload size={14} aria-hidden="true" /> : undefined}
-                disabled={!isKey || (typeof offer.waiting === 'number' && !isReady)}
+                variant="default"
+                leftSection={<IconDownload size={14} aria-hidden="true" />}
+                disabled={!isKey || isWaiting}
                 loading={asking.isPending && asking.variables.project === offer.project}
-                aria-label={t(isReady ? 'package.download_of' : 'package.ask_of', { name: offer.name })}
+                aria-label={t('package.download_of', { name: offer.name })}
                 onClick={() => asking.mutate(offer)}
               >
-                {t(isReady ? 'package.download' : 'package.ask')}
+                {t('package.download')}
               </Button>,
             ],
           };

@@ -61,6 +61,11 @@ function Exposure() {
               {data.sum.disclosures > 0 && may('declare_incident') && (
                 <Button
                   mt="lg"
+                  // It breaks on a narrow phone rather than leave it.
+                  maw="100%"
+                  h="auto"
+                  mih={36}
+                  styles={{ label: { whiteSpace: 'normal' } }}
                   component={Link}
                   to="/p/$project/incidents"
                   params={{ project: String(project.id) } as never}

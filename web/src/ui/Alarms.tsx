@@ -29,18 +29,16 @@ export function Alarms() {
   const more = alarms.length - SHOWN_MAX;
   return (
     <section className={classes.alarms} aria-label={t('alarm.title')}>
-      <ul>
-        {alarms.slice(0, SHOWN_MAX).map((alarm) => (
-          <li
-            key={`${alarm.kind} ${alarm.at_us} ${alarm.member}`}
-            role="alert"
-            className={classes.alarm}
-            data-kind={alarm.kind}
-          >
-            <OneAlarm alarm={alarm} />
-          </li>
-        ))}
-      </ul>
+      {alarms.slice(0, SHOWN_MAX).map((alarm) => (
+        <div
+          key={`${alarm.kind} ${alarm.at_us} ${alarm.member}`}
+          role="alert"
+          className={classes.alarm}
+          data-kind={alarm.kind}
+        >
+          <OneAlarm alarm={alarm} />
+        </div>
+      ))}
       {more > 0 && (
         <Link to="/p/$project/incidents" params={{ project: String(project.id) }} className={classes.more}>
           {t('alarm.more', { count: more })}

@@ -123,7 +123,7 @@ fn a_limit_opens_an_incident_that_is_contained_scoped_packed_and_told_by_two() {
     assert_eq!(contained["locks"][0]["target"], json!({"kind": "member", "member": bob_id}), "{contained}");
     assert_eq!(contained["incident"]["containments"][0]["sessions"], 1);
     assert_eq!(contained["incident"]["measures"], json!(["locked", "sessions"]));
-    assert_eq!(bob.api("GET", "/api/v1/session").send().status, 401);
+    assert_eq!(bob.api("GET", "/api/v1/limits").send().status, 401);
     assert_eq!(bob.signs_in_with_passkey().status, 403);
     assert_eq!(ida.get("/api/v1/alarms")["alarms"][0]["is_contained"], true);
     let told = lines(&server, &["incident", "contain", "--incident", "1", "--network", "203.0.113.0/24"]);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::{Context, Result, ensure};
 use cofferdam_engine::{
     Access, Caller, Credentials, Engine, NewToken, Options, RequestHash, SetUp, SignedIn, Site, StepUpProof, SteppedUp,
-    TokenUse, TokenMade, Visitor,
+    TokenMade, TokenUse, Visitor,
 };
 use cofferdam_model::{ProjectId, limits};
 

@@ -3,7 +3,15 @@
 import { Button, Group } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { agree, goAlone, locksQuery, membersQuery, tokenExportQuery, waitingQuery, withdrawWish } from '../api/queries';
+import {
+  agree,
+  goAlone,
+  locksQuery,
+  membersQuery,
+  tokenExportQuery,
+  waitingQuery,
+  withdrawWish,
+} from '../api/queries';
 import type { Waiting as Wish } from '../api/types';
 import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';

@@ -19,7 +19,7 @@ use crate::approval::Agreed;
 use crate::lock::LockTarget;
 use crate::member::{Factor, SignedIn, SteppedUp, Visitor};
 use crate::meta::NewMember;
-use crate::token::{NewToken, TokenUse, TokenMade};
+use crate::token::{NewToken, TokenMade, TokenUse};
 use crate::{
     Access, AlarmKind, Caller, Cause, Contain, ExposureQuestion, LeftOut, Options, PersonsQuestion, Project, Purpose,
     Reset, Rule, Site,
@@ -317,7 +317,10 @@ async fn what_a_scope_names_is_locked_by_one_act_that_the_ledger_has_first() {
     assert_eq!(code(world.engine.authenticate(&eve.token, &from(eve.caller.ip)).await), "not signed in");
     assert_eq!(code(world.engine.authenticate_token(&token, None).await), "not signed in");
     assert_eq!(code(world.signs_in(3, [192, 0, 2, 9]).await), "locked");
-    assert_eq!(code(world.engine.authenticate(&bob.token, &from(Some(IpAddr::from([198, 51, 100, 3])))).await), "locked");
+    assert_eq!(
+        code(world.engine.authenticate(&bob.token, &from(Some(IpAddr::from([198, 51, 100, 3])))).await),
+        "locked"
+    );
     assert_eq!(code(world.engine.authenticate(&bob.token, &from(bob.caller.ip)).await), "fine");
 
     let incident = world.engine.incident(&owner(), id).await.unwrap();
@@ -400,7 +403,10 @@ async fn staff_sign_in_anew_with_the_passkeys_they_have_unless_those_are_suspect
     let done = &incident.containments[1];
     assert_eq!((done.sessions, done.recovery_codes, done.passkeys), (2, 1, 1));
     for signed_in in [&rita, &again] {
-        assert_eq!(code(world.engine.authenticate(&signed_in.token, &from(signed_in.caller.ip)).await), "not signed in");
+        assert_eq!(
+            code(world.engine.authenticate(&signed_in.token, &from(signed_in.caller.ip)).await),
+            "not signed in"
+        );
     }
     assert_eq!((meta.passkeys(4).await.unwrap().len(), meta.passkeys(2).await.unwrap().len()), (0, 1));
     assert_eq!(incident.measures, [Measure::Sessions]);

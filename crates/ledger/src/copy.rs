@@ -33,7 +33,11 @@ impl Log {
 fn copy_head(from: &Path, to: &Path) -> io::Result<()> {
     let (journal, target) = (from.join(journal::FOLDER), to.join(journal::FOLDER));
     std::fs::create_dir_all(&target)?;
-    std::fs::copy(from.join("checkpoint"), to.join("checkpoint"))?;
+    match std::fs::copy(from.join("checkpoint"), to.join("checkpoint")) {
+        // Nothing was published yet: the journal has everything.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => drop(other?),
+    }
     let names = LocalDisk.list(&journal)?;
     for name in names.iter().rev().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
         std::fs::copy(journal.join(name), target.join(name))?;

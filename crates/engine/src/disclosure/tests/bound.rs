@@ -146,7 +146,7 @@ async fn a_token_that_comes_from_two_networks_is_revoked_and_what_runs_by_it_end
     let (number, other) = world.token(&stewards, export.clone()).await;
     assert!(all(world.runs(&other, export.clone()).await.unwrap_or_else(|error| panic!("{error}"))).await.1);
     world.engine.lock_by_rule(OrgId(1), &[LockTarget::Member(stewards.0.member.id)]).await.unwrap();
-    assert_eq!(code(world.runs(&other, export.clone()).await), "locked", "whoever made it is locked");
+    assert_eq!(code(world.runs(&other, export.clone()).await), "not_signed_in", "whoever made it is locked");
     assert_eq!(
         world.engine.token_export(&stewards.1, number).await.map(|shown| shown == request(export)).ok(),
         Some(true)

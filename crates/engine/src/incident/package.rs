@@ -146,6 +146,7 @@ impl Engine {
         if let Some(asked) = self.agreed(caller, wish).await? {
             return Ok(Agreed::Waits(asked));
         }
+        self.check_unlocked(&caller.who())?;
         let slot = self.disclosures.slot()?;
         let folder = self.folder.join(PACKAGES_FOLDER).join(random_hex::<8>());
         let made = Made(folder.clone());

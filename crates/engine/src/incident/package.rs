@@ -135,6 +135,7 @@ impl Engine {
     ) -> Result<Agreed<(String, Pieces)>> {
         let request = stepped_up.request();
         stepped_up.spend(caller, request, Class::C3)?;
+        self.check_unlocked(&caller.who())?;
         let incident = self.incident(&caller.member, id).await?;
         let project = self.project_of(caller.member.org, project)?;
         let version = newest(&incident)?;
@@ -146,7 +147,6 @@ impl Engine {
         if let Some(asked) = self.agreed(caller, wish).await? {
             return Ok(Agreed::Waits(asked));
         }
-        self.check_unlocked(&caller.who())?;
         let slot = self.disclosures.slot()?;
         let folder = self.folder.join(PACKAGES_FOLDER).join(random_hex::<8>());
         let made = Made(folder.clone());

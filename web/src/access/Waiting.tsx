@@ -19,7 +19,7 @@ import { Confirm } from '../ui/Confirm';
 import { DataTable } from '../ui/DataTable';
 import { Dialog } from '../ui/Dialog';
 import { ErrorNote } from '../ui/ErrorNote';
-import type { MemberRole } from '../ui/may';
+import { type MemberRole, useMay } from '../ui/may';
 import classes from '../ui/Page.module.css';
 import { useNow } from '../ui/time';
 import own from './Access.module.css';
@@ -30,7 +30,8 @@ export function Waiting() {
   const now = useNow();
   const queryClient = useQueryClient();
   const { data, error } = useQuery(waitingQuery());
-  const { data: members } = useQuery(membersQuery());
+  const may = useMay();
+  const { data: members } = useQuery({ ...membersQuery(), enabled: may('read_members') });
   const [deciding, setDeciding] = useState<Wish | null>(null);
   const again = () =>
     Promise.all(

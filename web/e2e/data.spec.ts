@@ -51,6 +51,7 @@ test('what was stored before a class was raised is found, and taken out', async 
     const remove = dialog.getByRole('button', { name: 'Remove', exact: true });
     await expect(remove).toBeDisabled();
     await dialog.getByLabel('Type plan to confirm').fill('plan');
+    await expect(remove).toBeEnabled();
     await expectAccessible(page, 'removing');
     await remove.click();
     await expect(dialog).toBeHidden();

@@ -173,6 +173,9 @@ export async function violations(page: Page, within?: string): Promise<string[]>
   return page.evaluate(async (scope) => {
     // biome-ignore lint/suspicious/noExplicitAny: axe is put into the page as text, without types.
     const { axe } = window as any;
+    // Colours that change are judged when they have changed; what goes on for ever is not waited for.
+    const settled = Promise.allSettled(document.getAnimations().map(({ finished }) => finished));
+    await Promise.race([settled, new Promise((over) => setTimeout(over, 1_000))]);
     const result = await axe.run(scope ?? document, {
       runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'],
     });

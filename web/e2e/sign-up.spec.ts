@@ -80,7 +80,7 @@ plain('from sign-up with a passkey to the first report', async ({ browser }, inf
     await press(page.getByRole('link', { name: 'Open a report' }));
     await settled(page);
     const row = page.getByRole('row', { name: /^(Landing|Sign up)/ }).first();
-    await expect(row).toContainText('1');
+    await expect(row).toContainText('1', { timeout: 20_000 });
     const seconds = (Date.now() - began) / 1_000;
     await page.waitForTimeout(MOMENT_MS);
     const path = info.outputPath('from-sign-up-to-the-first-report.webm');

@@ -55,6 +55,10 @@ fn stolen_session(stage: &Stage) -> Result<Outcome> {
 /// The whole drill, and the index alone at a size that a server takes long to have.
 fn collusion(stage: &Stage) -> Result<Outcome> {
     let index = crate::exposure::collusion(stage)?;
+    if index.is_through {
+        // An index that misses somebody finds no scope: the drill could not go on.
+        return Ok(index);
+    }
     let figures = drilled(stage)?;
     let of = |name: &str| number(&figures, &format!("/three_collude/{name}"));
     let exact = |name: &str| ratio(&figures, &format!("/three_collude/{name}"));
@@ -68,7 +72,7 @@ fn collusion(stage: &Stage) -> Result<Outcome> {
     let is_through =
         two > 0 || chunks > 1 || sessions > 0 || untold > 0 || missed > 0 || beyond > beyond_max || recall < 1.0;
     Ok(Outcome {
-        is_through: is_through || index.is_through,
+        is_through,
         figure: format!(
             "two: {two} persons; three: {taken} persons, {chunks} chunks after containment, precision {precision:.4}, recall {recall:.4}, {untold} not told; the index alone: {}",
             index.figure

@@ -53,7 +53,8 @@ fn is_partial(file: &Path) -> bool {
 fn copy_files(from: &Path, to: &Path, is_wanted: fn(&Path) -> bool) -> io::Result<()> {
     for name in LocalDisk.list(from)?.into_iter().filter(|name| !name.ends_with(".tmp")) {
         let (path, target) = (from.join(&name), to.join(&name));
-        if path.is_dir() {
+        // A folder of partial tiles may go while the full ones are copied.
+        if name.ends_with(".p") || path.is_dir() {
             copy_files(&path, &target, is_wanted)?;
         } else if is_wanted(&path) {
             std::fs::create_dir_all(to)?;

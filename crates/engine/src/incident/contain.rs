@@ -1,6 +1,6 @@
 //! Containment: everything that an incident names is stopped, by one act.
 //!
-//! Members, sessions, tokens, grants, addresses and networks are locked, running streams end before their next piece,
+//! Members, sessions, tokens, grants, addresses and networks are locked, running streams open no further chunk,
 //! and staff have to show what they sign in with anew. The ledger has all of it, in entries that go before everything
 //! else and have room on a full disk, before the first effect. Stopping takes one person; opening again takes two, by
 //! the locks that it made.

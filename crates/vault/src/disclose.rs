@@ -109,7 +109,7 @@ impl Vault {
         let subjects: Vec<SubjectNo> = ticket.subjects().collect();
         let plan = self.plans.of(project);
         let is_ids_alone = fields == FieldSet::EMPTY.with(PersonalField::DistinctId);
-        let mut profiles = match is_ids_alone && !self.profiles.have_ids(project, &subjects).await? {
+        let mut profiles = match is_ids_alone && !self.profiles.have_ids(project, &plan, &subjects).await? {
             true => HashMap::new(),
             false => self.profiles.read(&self.keys, project, &subjects).await?,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
+use aws_lc_rs::digest;
 use cofferdam_model::plan::{PlanMode, PlannedProperty, PlannedType};
 use cofferdam_model::{Action, Class, ProjectId, TrackingPlan};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -43,10 +44,21 @@ impl Plan {
         self.properties.get(name).map(|entry| entry.class)
     }
 
-    /// Whether every property has the class that another plan gives it.
-    fn is_same_of_classes(&self, other: &Plan) -> bool {
-        let within = |one: &Plan, other: &Plan| one.properties.keys().all(|name| one.class(name) == other.class(name));
-        within(self, other) && within(other, self)
+    /// The same for plans that give every property the same class, and for no others; empty for one that gives none.
+    pub(crate) fn print(&self) -> Vec<u8> {
+        let mut classes: Vec<(&str, u8)> =
+            self.properties.iter().map(|(name, entry)| (name.as_str(), entry.class as u8)).collect();
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        classes.sort_unstable();
+        let mut digest = digest::Context::new(&digest::SHA256);
+        for (name, class) in classes {
+            digest.update(&(name.len() as u64).to_be_bytes());
+            digest.update(name.as_bytes());
+            digest.update(&[class]);
+        }
+        digest.finish().as_ref().to_vec()
     }
 
     /// What becomes of a property of which the detectors have judged.
@@ -174,7 +186,7 @@ impl Vault {
         };
         property.remove_history = is_closed(property);
         let leaves = property.remove_history;
-        self.keep_plan(project, plan).await?;
+        self.plans.keep(project, plan).await?;
         Ok(leaves)
     }
 
@@ -182,17 +194,7 @@ impl Vault {
     pub async fn set_plan(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
         let _one = self.plans.changing.lock().await;
         self.check_plan(project, &plan)?;
-        self.keep_plan(project, plan).await
-    }
-
-    /// Keeps a plan. Where it gives a property another class, what is stored is looked at anew.
-    async fn keep_plan(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
-        let before = self.plans.of(project);
-        self.plans.keep(project, plan).await?;
-        if !self.plans.of(project).is_same_of_classes(&before) {
-            self.profiles.forget_fields(project).await?;
-        }
-        Ok(())
+        self.plans.keep(project, plan).await
     }
 
     /// Whether a plan may follow the one that is in force.
@@ -207,13 +209,13 @@ impl Vault {
     /// Switches between open and strict; the properties of the plan stay.
     pub async fn set_mode(&self, project: ProjectId, mode: PlanMode) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        self.keep_plan(project, TrackingPlan { mode, ..self.plans.sent(project) }).await
+        self.plans.keep(project, TrackingPlan { mode, ..self.plans.sent(project) }).await
     }
 
     /// Raises the class of a property, from the next event on.
     pub async fn raise_class(&self, project: ProjectId, name: &str, class: Class) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        self.keep_plan(project, self.plan_with(project, name, class)?).await
+        self.plans.keep(project, self.plan_with(project, name, class)?).await
     }
 
     /// The plan with a property raised to a class.
@@ -241,7 +243,7 @@ impl Vault {
             property.events.clear();
             property.value_type = None;
         }
-        self.keep_plan(project, plan).await?;
+        self.plans.keep(project, plan).await?;
         self.dictionary.forget(project, name).await
     }
 }

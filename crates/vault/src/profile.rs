@@ -41,6 +41,14 @@ CREATE INDEX records_fields ON records (project, subject, fields);
 CREATE INDEX records_unknown ON records (project, subject) WHERE fields IS NULL;
 ";
 
+/// The plan by which the fields of a project's records were told apart: what it gives each property for a class.
+const SCHEMA_TOLD: &str = "
+CREATE TABLE records_told (
+    project INTEGER PRIMARY KEY,
+    plan BLOB NOT NULL
+) STRICT;
+";
+
 /// Field numbers in the associated data of a record's parts, and the version of their encoding (JSON).
 const OPEN: u32 = 1;
 const PERSONAL: u32 = 2;
@@ -282,6 +290,8 @@ pub(crate) struct Profiles {
     writer: tokio::sync::Mutex<()>,
     /// One reader of a whole table at a time.
     reading: tokio::sync::Mutex<()>,
+    /// One at a time tells the fields of all records apart.
+    telling: tokio::sync::Mutex<()>,
 }
 
 /// Holds the right to write records.
@@ -291,13 +301,14 @@ pub(crate) struct Writing<'a> {
 
 impl Profiles {
     pub(crate) async fn open(database: Database, blind: Arc<BlindIndex>) -> Result<Profiles> {
-        database.migrate("profiles", &[SCHEMA, SCHEMA_FIELDS]).await?;
+        database.migrate("profiles", &[SCHEMA, SCHEMA_FIELDS, SCHEMA_TOLD]).await?;
         Ok(Profiles {
             database,
             blind,
             tables: Tables::default(),
             writer: tokio::sync::Mutex::new(()),
             reading: tokio::sync::Mutex::new(()),
+            telling: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -407,7 +418,7 @@ impl Profiles {
         project: ProjectId,
         plan: &Plan,
     ) -> Result<BTreeMap<u64, RoaringBitmap>> {
-        self.look_at_unknown(keys, project, plan).await?;
+        self.tell(keys, project, plan).await?;
         let mut stored: BTreeMap<u64, RoaringBitmap> = BTreeMap::new();
         let sql = "SELECT MAX(subject) FROM records WHERE project = $1";
         let last = self.database.row(sql, &[project.into()]).await?.map(|row| row.maybe_int(0)).transpose()?.flatten();
@@ -428,13 +439,39 @@ impl Profiles {
 
     /// Whether records between the first and the last of some subjects have ids among their properties, as far as is
     /// known without opening them.
-    pub(crate) async fn have_ids(&self, project: ProjectId, subjects: &[SubjectNo]) -> Result<bool> {
+    pub(crate) async fn have_ids(&self, project: ProjectId, plan: &Plan, subjects: &[SubjectNo]) -> Result<bool> {
         let (Some(first), Some(last)) = (subjects.iter().min(), subjects.iter().max()) else { return Ok(false) };
+        if self.told(project).await? != plan.print() {
+            return Ok(true);
+        }
         let sql = "SELECT 1 FROM records WHERE project = $1 AND subject >= $2 AND subject <= $3
                    AND (fields IS NULL OR fields & $4 <> 0) LIMIT 1";
         let ids = FieldSet::EMPTY.with(PersonalField::DistinctId).0.cast_signed();
         let found = self.database.row(sql, &[project.into(), (*first).into(), (*last).into(), ids.into()]).await?;
         Ok(found.is_some())
+    }
+
+    /// The plan by which the fields of records were told apart, those of which it is not known left aside.
+    async fn told(&self, project: ProjectId) -> Result<Vec<u8>> {
+        let sql = "SELECT plan FROM records_told WHERE project = $1";
+        let row = self.database.row(sql, &[project.into()]).await?;
+        row.map_or(Ok(Vec::new()), |row| Ok(row.bytes(0)?.to_vec()))
+    }
+
+    /// Has it known of every record which fields it has, as a plan tells them apart. After a change of classes all are
+    /// looked at again; given up half way, the next one starts over.
+    async fn tell(&self, keys: &Keys, project: ProjectId, plan: &Plan) -> Result<()> {
+        let _one = self.telling.lock().await;
+        let print = plan.print();
+        if self.told(project).await? != print {
+            self.forget_fields(project).await?;
+            let mut write = self.database.write().await?;
+            let sql = "INSERT INTO records_told (project, plan) VALUES ($1, $2)
+                       ON CONFLICT (project) DO UPDATE SET plan = excluded.plan";
+            write.execute(sql, &[project.into(), (&print).into()]).await?;
+            write.commit().await?;
+        }
+        self.look_at_unknown(keys, project, plan).await
     }
 
     /// Opens the records of which it is not known what they have, and keeps what they do.
@@ -460,12 +497,19 @@ impl Profiles {
         }
     }
 
-    /// Has every record of a project looked at anew: its plan tells fields apart in another way.
+    /// Has every record of a project looked at anew. Some at a time: whoever seals profiles meanwhile waits for no more.
     pub(crate) async fn forget_fields(&self, project: ProjectId) -> Result<()> {
-        let _writing = self.writing().await;
-        let mut write = self.database.write().await?;
-        write.execute("UPDATE records SET fields = NULL WHERE project = $1", &[project.into()]).await?;
-        write.commit().await
+        let sql = "SELECT MAX(subject) FROM records WHERE project = $1";
+        let last = self.database.row(sql, &[project.into()]).await?.map(|row| row.maybe_int(0)).transpose()?.flatten();
+        for from in (0..=last.unwrap_or(-1)).step_by(SUBJECTS_AT_ONCE as usize) {
+            let _writing = self.writing().await;
+            let mut write = self.database.write().await?;
+            let sql = "UPDATE records SET fields = NULL WHERE project = $1 AND subject >= $2 AND subject < $3";
+            let to = from + SUBJECTS_AT_ONCE;
+            write.execute(sql, &[project.into(), from.into(), to.into()]).await?;
+            write.commit().await?;
+        }
+        Ok(())
     }
 
     /// Answers questions about persons by their open properties. The first one about a project reads all its records.

@@ -147,8 +147,9 @@ fn ingest(tools: &Tools, folder: &Path) -> Result<String> {
     let batches = load(&["--events", "2000000", "--size", "2000"])?;
     let rate = rates(&batches).next().context("the load generator named no rate")?;
     let half = format!("{:.0}", rate / 2.0);
-    let steady = load(&["--events", "2000000", "--size", "2000", "--rate", &half])?;
-    let known = load(&["--events", "2000000", "--size", "2000", "--rate", &half, "--known"])?;
+    let at_half = |more: &[&str]| load(&[&["--events", "2000000", "--size", "2000", "--rate", &half], more].concat());
+    let (known, steady) = (at_half(&["--known"])?, at_half(&["--known", "--new-share", "0.05"])?);
+    let strangers_first = at_half(&[])?;
     let fresh = load(&["--events", "1000000", "--size", "2000", "--rate", &half, "--fresh"])?;
     let single = |persons| load(&["--events", "300000", "--size", "1", "--connections", "32", "--persons", persons]);
     // Fifty events a person, as in the world that the questions are asked of; and every third of a new person.
@@ -169,8 +170,9 @@ fn ingest(tools: &Tools, folder: &Path) -> Result<String> {
     Ok(format!(
         "{head}\n\nBatches of 2,000 acknowledged: {rate:.0} events/s, {:.2}× ClickHouse with blocks of as many rows, synced too ({same:.0}), \
          {:.2}× ClickHouse at its best block size ({best:.0}).\n\n\
-         Batches of 2,000, one event in twenty of a new person:\n```\n{batches}```\nThe same at half that rate:\n```\n{steady}```\n\
-         The same, of known persons:\n```\n{known}```\n\
+         Batches of 2,000, at first of nobody known:\n```\n{batches}```\nAt half that rate, of known persons:\n```\n{known}```\n\
+         The same, one event in twenty of a new person:\n```\n{steady}```\n\
+         The same, at first of nobody known:\n```\n{strangers_first}```\n\
          With somebody who asks for a report every 5 ms:\n```\n{fresh}```\n\
          Single events, one in fifty of a new person:\n```\n{single}```\nOne in three:\n```\n{strangers}```\n\
          ClickHouse:\n```\n{peer}```\n",

@@ -15,9 +15,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use cofferdam_engine::{Door, IdentityMode};
+use cofferdam_vault::wire::{self, Record};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::measure::thread_cpu;
 
 const SETUP_CODE: &str = "bench-setup-code";
 /// Event names, most frequent first.
@@ -61,6 +65,9 @@ pub(crate) struct LoadArgs {
     /// Send the first event of every person before the clock starts, so that none is new
     #[arg(long)]
     known: bool,
+    /// Share of the events that are the first of somebody new, all the way through
+    #[arg(long, default_value_t = 0.0)]
+    new_share: f64,
     /// While sending, measure how long after its acknowledgement an event is in a report
     #[arg(long)]
     fresh: bool,
@@ -83,7 +90,7 @@ pub(crate) fn run(args: &LoadArgs) -> anyhow::Result<()> {
 /// The records as one line each, as they are in the requests.
 fn write_records(path: &Path, args: &LoadArgs) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let mut events = Events::new("0123456789abcdef0123456789abcdef", args.persons);
+    let mut events = Events::new("0123456789abcdef0123456789abcdef", args);
     let mut line = Vec::new();
     for _ in 0..args.events {
         line.clear();
@@ -96,7 +103,7 @@ fn write_records(path: &Path, args: &LoadArgs) -> anyhow::Result<()> {
 
 async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
     let server = Server::start(&args.server, &args.data).await?;
-    let mut events = Events::new(&server.token, args.persons);
+    let mut events = Events::new(&server.token, args);
     if args.known {
         let requests: Vec<Vec<u8>> = events.everybody().chunks(2_000).map(request).collect();
         send(server.address, Arc::new(requests), 2, None).await?;
@@ -133,7 +140,8 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
     let probe = args.fresh.then(|| tokio::spawn(probe(server.asker(), over.clone())));
     let (cpu, own) = (server.cpu_seconds()?, cpu_seconds(std::process::id())?);
     let started = Instant::now();
-    let mut latencies = send(server.address, Arc::new(requests), args.connections, every).await?;
+    let requests = Arc::new(requests);
+    let mut latencies = send(server.address, requests.clone(), args.connections, every).await?;
     let wall = started.elapsed().as_secs_f64();
     let (cpu, own) = (server.cpu_seconds()? - cpu, cpu_seconds(std::process::id())? - own);
     over.store(true, Ordering::Relaxed);
@@ -161,6 +169,12 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
         own / sent as f64 * 1e6,
         server.peak_mb()?
     ));
+    let judging = judging(&requests)?;
+    say(&format!(
+        "of which the firewall's detectors: {:.2} s per million events, {:.1} %",
+        judging * 1e6,
+        judging / (cpu / sent as f64) * 100.0
+    ));
     let cpu_now = server.cpu_seconds()?;
     server.idle().await?;
     say(&format!("processor afterwards (segments): {:.2} s", server.cpu_seconds()? - cpu_now));
@@ -178,6 +192,30 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
         ));
     }
     server.balanced(sent).await
+}
+
+/// Requests of which the detectors are measured.
+const JUDGED: usize = 200;
+
+/// Processor seconds an event that deciding about its properties takes, in this process: parsed before the clock runs.
+fn judging(requests: &[Vec<u8>]) -> anyhow::Result<f64> {
+    let now_us = jiff::Timestamp::now().as_microsecond();
+    let (mut events, mut cpu) = (0, 0.0);
+    for request in requests.iter().take(JUDGED) {
+        let head = request.windows(4).position(|four| four == b"\r\n\r\n").context("a request has a head")?;
+        let Ok(records) = wire::read_events(&request[head + 4..]) else { bail!("a body is not readable") };
+        let mut valid = Vec::new();
+        for record in records {
+            let read = record.read.map(|event| wire::validate(event, Door::Track, IdentityMode::Simplified, now_us));
+            let Ok(Ok(Record::Event(event))) = read else { bail!("an event is not valid") };
+            valid.push(event);
+        }
+        let started = thread_cpu();
+        std::hint::black_box(cofferdam_vault::judge(&valid));
+        cpu += thread_cpu() - started;
+        events += valid.len();
+    }
+    Ok(cpu / events as f64)
 }
 
 /// Prints for people.
@@ -471,14 +509,17 @@ fn now_ms() -> u128 {
 struct Events {
     token: String,
     persons: u64,
+    new_share: f64,
     state: u64,
     serial: u64,
     now_ms: u64,
 }
 
 impl Events {
-    fn new(token: &str, persons: u64) -> Events {
-        Events { token: token.to_owned(), persons, state: 0x9e37_79b9_7f4a_7c15, serial: 0, now_ms: now_ms() as u64 }
+    fn new(token: &str, args: &LoadArgs) -> Events {
+        let &LoadArgs { persons, new_share, .. } = args;
+        let (state, now_ms) = (0x9e37_79b9_7f4a_7c15, now_ms() as u64);
+        Events { token: token.to_owned(), persons, new_share, state, serial: 0, now_ms }
     }
 
     fn random(&mut self) -> u64 {
@@ -509,7 +550,11 @@ impl Events {
         const SCREENS: [(u32, u32); 4] = [(1080, 1920), (1440, 2560), (844, 390), (900, 1440)];
         let dice = self.random();
         let wide = self.random();
-        let person = self.random() % self.persons;
+        let mut person = self.random() % self.persons;
+        if self.new_share > 0.0 && (self.random() as f64) < self.new_share * u64::MAX as f64 {
+            person = self.persons;
+            self.persons += 1;
+        }
         let pick = |shift: u32, among: usize| (dice >> shift) as usize % among;
         // Zipf-like: half of what is left, each time.
         let name = NAMES[((dice >> 48) as u16 | 1).leading_zeros().min(11) as usize];

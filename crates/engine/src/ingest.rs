@@ -37,7 +37,15 @@ pub struct RefusedRecord {
 pub(crate) struct Recent {
     /// Random for each process: nobody can make two records that look alike.
     secret: Box<[u8; SECRET_BYTES]>,
-    generations: Mutex<(FxHashSet<u128>, FxHashSet<u128>)>,
+    generations: Mutex<(Prints, Prints)>,
+}
+
+type Prints = FxHashSet<u128>;
+
+/// Room for a generation, so that it never grows: moving half a million prints takes tens of milliseconds, for which
+/// every sender would wait.
+fn generation() -> Prints {
+    Prints::with_capacity_and_hasher(limits::RECENT_RECORDS_MAX / 2 + limits::REQUEST_EVENTS_MAX, Default::default())
 }
 
 /// Of the hash of a record; at least 136.
@@ -47,7 +55,7 @@ impl Default for Recent {
     fn default() -> Recent {
         let mut secret = Box::new([0; SECRET_BYTES]);
         aws_lc_rs::rand::fill(&mut *secret).expect("the system has randomness");
-        Recent { secret, generations: Mutex::default() }
+        Recent { secret, generations: Mutex::new((generation(), Prints::default())) }
     }
 }
 
@@ -68,8 +76,11 @@ impl Recent {
         let mut generations = self.generations.lock().expect("never left half changed");
         generations.0.extend(prints);
         if generations.0.len() > limits::RECENT_RECORDS_MAX / 2 {
-            let old = std::mem::take(&mut generations.0);
-            generations.1 = old;
+            let full = std::mem::replace(&mut generations.0, generation());
+            let forgotten = std::mem::replace(&mut generations.1, full);
+            // Whoever waits need not wait for memory to be given back.
+            drop(generations);
+            drop(forgotten);
         }
     }
 }

@@ -406,15 +406,6 @@ impl From<&WideCore> for Core {
 }
 
 impl WideColumn {
-    fn empty(property_type: PropertyType) -> WideColumn {
-        match property_type {
-            PropertyType::Number => WideColumn::Number(Vec::new()),
-            PropertyType::Bool => WideColumn::Bool(Vec::new()),
-            PropertyType::Time => WideColumn::Time(Vec::new()),
-            PropertyType::String | PropertyType::List | PropertyType::Object => WideColumn::Text(WideText::default()),
-        }
-    }
-
     /// Extends with rows that are not set until there are `rows` of them.
     fn fill(&mut self, rows: usize) {
         match self {
@@ -444,6 +435,11 @@ impl TextBuilder {
         self.insert(Arc::from(entry))
     }
 
+    fn set(&mut self, row: usize, entry: &str) {
+        let code = self.code(entry);
+        set_at(&mut self.text.codes, row, NOT_SET, code);
+    }
+
     fn insert(&mut self, entry: Arc<str>) -> u32 {
         let code = u32::try_from(self.text.dictionary.len()).expect("fewer entries than rows");
         self.text.dictionary.push(entry.clone());
@@ -465,58 +461,117 @@ impl Rows {
     }
 
     /// Sorts events into columns. Of records with the same identity the newest stays.
-    pub(crate) fn build(events: &[Arrived]) -> Rows {
-        let mut order: Vec<u32> = (0..u32::try_from(events.len()).expect("a tail is bounded")).collect();
-        order.sort_unstable_by_key(|&index| {
-            let arrived = &events[index as usize];
-            (arrived.event.subject, arrived.event.time_us, arrived.received)
-        });
+    pub(crate) fn build<'a>(events: impl IntoIterator<Item = &'a Arrived>) -> Rows {
+        let place = |arrived: &'a Arrived| ((arrived.event.subject, arrived.event.time_us), arrived.received);
+        let mut order: Vec<(_, &Arrived)> = events.into_iter().map(|arrived| (place(arrived), arrived)).collect();
+        order.sort_unstable_by_key(|(place, _)| *place);
         let keep = survivors(
             order.len(),
+            |at| order[at].0.0,
             |at| {
-                let event = &events[order[at] as usize].event;
-                (event.subject, event.time_us)
-            },
-            |at| {
-                let event = &events[order[at] as usize].event;
+                let event = &order[at].1.event;
                 (event.insert_id, event.name.as_str())
             },
         );
         let mut core = CoreBuilder::default();
         let mut names = TextBuilder::new();
-        let mut texts: FxHashMap<PropertyKey, TextBuilder> = FxHashMap::default();
-        let mut columns: BTreeMap<PropertyKey, WideColumn> = BTreeMap::new();
-        for (at, &index) in order.iter().enumerate() {
+        let mut columns = ColumnsBuilder::default();
+        for (at, (_, Arrived { received, event })) in order.into_iter().enumerate() {
             if !keep[at] {
                 continue;
             }
-            let Arrived { received, event } = &events[index as usize];
             let row = core.push(event.subject, event.time_us, *received, event.insert_id);
             let code = names.code(&event.name);
             names.text.codes.push(code);
-            for (name, value) in &event.properties {
-                let key = PropertyKey { name: name.clone(), property_type: value.property_type() };
-                match value {
-                    Value::String(text) | Value::Object(text) => set_text(&mut texts, key, row, text),
-                    Value::List(items) => set_text(&mut texts, key, row, &list_text(items)),
-                    Value::Number(_) | Value::Bool(_) | Value::Time(_) => {
-                        let property_type = key.property_type;
-                        let column = columns.entry(key).or_insert_with(|| WideColumn::empty(property_type));
-                        column.fill(row);
-                        match (column, value) {
-                            (WideColumn::Number(values), Value::Number(value)) => push_or_replace(values, row, *value),
-                            (WideColumn::Bool(values), Value::Bool(value)) => {
-                                push_or_replace(values, row, 1 + u8::from(*value));
-                            }
-                            (WideColumn::Time(values), Value::Time(value)) => push_or_replace(values, row, *value),
-                            _ => unreachable!("a column is made for the type of its key"),
-                        }
-                    }
-                }
+            for (place, (name, value)) in event.properties.iter().enumerate() {
+                columns.set(row, place, name, value);
             }
         }
-        columns.extend(texts.into_iter().map(|(key, builder)| (key, WideColumn::Text(builder.text))));
-        core.finish(names.text, columns)
+        core.finish(names.text, columns.finish())
+    }
+}
+
+/// Grows the columns of properties.
+#[derive(Default)]
+struct ColumnsBuilder {
+    columns: Vec<(PropertyKey, Builder)>,
+    by_key: FxHashMap<PropertyKey, usize>,
+    /// By place in an event, the column that was met there last: most events are like the one before.
+    last: Vec<usize>,
+}
+
+enum Builder {
+    Text(TextBuilder),
+    Number(Vec<f64>),
+    Bool(Vec<u8>),
+    Time(Vec<i64>),
+}
+
+impl ColumnsBuilder {
+    fn set(&mut self, row: usize, place: usize, name: &str, value: &Value) {
+        let column = self.column(place, name, value.property_type());
+        match (&mut self.columns[column].1, value) {
+            (Builder::Text(builder), Value::String(text) | Value::Object(text)) => builder.set(row, text),
+            (Builder::Text(builder), Value::List(items)) => builder.set(row, &list_text(items)),
+            (Builder::Number(values), Value::Number(value)) => set_at(values, row, f64::NAN, *value),
+            (Builder::Bool(values), Value::Bool(value)) => set_at(values, row, 0, 1 + u8::from(*value)),
+            (Builder::Time(values), Value::Time(value)) => set_at(values, row, TIME_NOT_SET, *value),
+            _ => unreachable!("a column is made for the type of its key"),
+        }
+    }
+
+    fn column(&mut self, place: usize, name: &str, property_type: PropertyType) -> usize {
+        if let Some(&column) = self.last.get(place) {
+            let key = &self.columns[column].0;
+            if key.property_type == property_type && key.name == name {
+                return column;
+            }
+        }
+        let key = PropertyKey { name: name.to_owned(), property_type };
+        let column = *self.by_key.entry(key).or_insert_with_key(|key| {
+            self.columns.push((key.clone(), Builder::new(property_type)));
+            self.columns.len() - 1
+        });
+        if place >= self.last.len() {
+            self.last.resize(place + 1, column);
+        }
+        self.last[place] = column;
+        column
+    }
+
+    fn finish(self) -> BTreeMap<PropertyKey, WideColumn> {
+        let finished = |(key, builder)| {
+            let column = match builder {
+                Builder::Text(builder) => WideColumn::Text(builder.text),
+                Builder::Number(values) => WideColumn::Number(values),
+                Builder::Bool(values) => WideColumn::Bool(values),
+                Builder::Time(values) => WideColumn::Time(values),
+            };
+            (key, column)
+        };
+        self.columns.into_iter().map(finished).collect()
+    }
+}
+
+impl Builder {
+    fn new(property_type: PropertyType) -> Builder {
+        match property_type {
+            PropertyType::Number => Builder::Number(Vec::new()),
+            PropertyType::Bool => Builder::Bool(Vec::new()),
+            PropertyType::Time => Builder::Time(Vec::new()),
+            PropertyType::String | PropertyType::List | PropertyType::Object => Builder::Text(TextBuilder::new()),
+        }
+    }
+}
+
+/// Rows between the last and this one are not set. An event may name a property twice; the last one counts, as in JSON
+/// parsers everywhere.
+fn set_at<T: Clone>(values: &mut Vec<T>, row: usize, not_set: T, value: T) {
+    if values.len() > row {
+        values[row] = value;
+    } else {
+        values.resize(row, not_set);
+        values.push(value);
     }
 }
 
@@ -556,24 +611,6 @@ pub(crate) fn survivors<'a>(
         start = end;
     }
     keep
-}
-
-fn push_or_replace<T>(values: &mut Vec<T>, row: usize, value: T) {
-    // An event may name a property twice; the last one counts, as in JSON parsers everywhere.
-    if values.len() > row {
-        values[row] = value;
-    } else {
-        values.push(value);
-    }
-}
-
-fn set_text(texts: &mut FxHashMap<PropertyKey, TextBuilder>, key: PropertyKey, row: usize, text: &str) {
-    let builder = texts.entry(key).or_insert_with(TextBuilder::new);
-    let code = builder.code(text);
-    if builder.text.codes.len() < row {
-        builder.text.codes.resize(row, NOT_SET);
-    }
-    push_or_replace(&mut builder.text.codes, row, code);
 }
 
 #[derive(Default)]

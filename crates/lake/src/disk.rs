@@ -119,6 +119,45 @@ impl DiskFile for File {
     }
 }
 
+/// A file that is made durable a piece at a time. Where a sync of one file waits for what others wrote meanwhile, as a
+/// journal may make it, that is a piece and not a whole segment: senders wait for the log's sync.
+pub(crate) struct InSteps {
+    file: Box<dyn DiskFile>,
+    /// Bytes since the last sync.
+    written: usize,
+}
+
+const STEP_BYTES: usize = 1 << 20;
+
+impl InSteps {
+    pub(crate) fn new(file: Box<dyn DiskFile>) -> InSteps {
+        InSteps { file, written: 0 }
+    }
+}
+
+impl io::Write for InSteps {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if self.written >= STEP_BYTES {
+            self.sync()?;
+        }
+        let written = self.file.write(buffer)?;
+        self.written += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl DiskFile for InSteps {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()?;
+        self.written = 0;
+        Ok(())
+    }
+}
+
 #[expect(unsafe_code, reason = "a mapping is only as immutable as its file, which no type can prove")]
 fn map(file: &File) -> io::Result<Bytes> {
     // SAFETY: the folder belongs to one process, and that process never writes in place to a file that may be

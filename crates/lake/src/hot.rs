@@ -28,7 +28,7 @@ use rustc_hash::FxHashMap;
 use crate::Result;
 use crate::buffer::Buffer;
 use crate::columns::{Codes, Column, Core, Dictionary, Text, Times};
-use crate::disk::Disk;
+use crate::disk::{Disk, InSteps};
 use crate::segment::Fingerprint;
 
 /// `CDAMHOT` and the version. Read on a machine of the other byte order it is not this number.
@@ -327,7 +327,7 @@ impl HotStore {
         self.disk.create_folders(path.parent().expect("a project's folder"))?;
         let temporary = path.with_extension(format!("{}.tmp", self.clock.fetch_add(1, Ordering::Relaxed)));
         let written = || {
-            let mut file = io::BufWriter::with_capacity(1 << 20, self.disk.create(&temporary)?);
+            let mut file = io::BufWriter::with_capacity(1 << 20, InSteps::new(self.disk.create(&temporary)?));
             write_file(&mut file, truth, &value.parts())?;
             file.flush()?;
             drop(file);

@@ -158,9 +158,6 @@ const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(600);
 /// Between attempts at something that fails.
 const RETRY: Duration = Duration::from_secs(5);
-/// Of the threads that sort, flush and compact: a tenth of the processor when all of it is wanted.
-#[cfg(target_os = "linux")]
-const MAINTENANCE_NICENESS: i32 = 10;
 
 impl Lake {
     /// Opens the lake in a folder, recovers what the log holds, and starts its threads.
@@ -174,12 +171,7 @@ impl Lake {
         let mut inner = Inner { store: store.clone(), log: Some(log), bells: bells.clone(), threads: Vec::new() };
         let mut start = |name: &'static str, work: Work| {
             let (store, bells) = (store.clone(), bells.clone());
-            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-                if name != "lake-log" {
-                    yield_to_senders();
-                }
-                work(&store, &bells);
-            });
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&store, &bells));
             let thread = thread.map_err(|source| Error::Io { what: "start a thread", path: folder.clone(), source })?;
             inner.threads.push(thread);
             Ok(())
@@ -304,13 +296,6 @@ impl Drop for Inner {
             }
         }
     }
-}
-
-/// Lets whoever waits for an answer go before this thread: nobody waits for maintenance, and where it falls behind
-/// senders are told to slow down before memory grows. Without the right to ask for it nothing changes.
-fn yield_to_senders() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), MAINTENANCE_NICENESS);
 }
 
 /// Takes whatever batches wait, stores them with one sync, and answers all of them.

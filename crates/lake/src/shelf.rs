@@ -21,13 +21,43 @@ use crate::segment::{Plan, Segment, Source, merge_in_memory};
 #[derive(Default)]
 pub(crate) struct Pending {
     /// Written before the log was rotated: one entry per rotation, possibly empty.
-    pub(crate) before_rotation: Vec<Vec<Arrived>>,
-    pub(crate) open: Vec<Arrived>,
+    before_rotation: Vec<Arrivals>,
+    open: Arrivals,
+}
+
+/// Events in order of arrival, in pieces that never move: whoever waits for their events to be acknowledged does not
+/// wait for those before them to be copied to a larger place.
+#[derive(Default)]
+struct Arrivals {
+    pieces: Vec<Vec<Arrived>>,
+    len: usize,
+}
+
+/// Events for which a piece of arrivals has room, at least and at most.
+const PIECE_EVENTS: (usize, usize) = (32, 4_096);
+
+impl Arrivals {
+    fn push(&mut self, arrived: Arrived) {
+        match self.pieces.last_mut() {
+            Some(last) if last.len() < last.capacity() => last.push(arrived),
+            last => {
+                let room = last.map_or(0, |last| 2 * last.capacity()).clamp(PIECE_EVENTS.0, PIECE_EVENTS.1);
+                let mut piece = Vec::with_capacity(room);
+                piece.push(arrived);
+                self.pieces.push(piece);
+            }
+        }
+        self.len += 1;
+    }
 }
 
 impl Pending {
+    pub(crate) fn push(&mut self, arrived: Arrived) {
+        self.open.push(arrived);
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.open.len() + self.before_rotation.iter().map(Vec::len).sum::<usize>()
+        self.open.len + self.before_rotation.iter().map(|arrivals| arrivals.len).sum::<usize>()
     }
 
     /// Marks the rotation of the log.
@@ -160,8 +190,8 @@ impl Shelf {
     /// A file could not be read. No event is lost: the next call goes on from there.
     pub(crate) fn settle(&mut self, pending: Pending, context: &Context<'_>) -> Result<()> {
         let Pending { before_rotation, open } = pending;
-        for events in before_rotation {
-            self.sort(&events);
+        for arrivals in before_rotation {
+            self.sort(&arrivals);
             self.arriving.push_back(Arriving::Freeze);
         }
         self.sort(&open);
@@ -182,9 +212,11 @@ impl Shelf {
         Ok(())
     }
 
-    fn sort(&mut self, events: &[Arrived]) {
-        for events in events.chunks(limits::TAIL_PIECE_EVENTS) {
-            self.arriving.push_back(Arriving::Rows(Segment::in_memory(0, 0, &Rows::build(events))));
+    fn sort(&mut self, arrivals: &Arrivals) {
+        let mut events = arrivals.pieces.iter().flatten().peekable();
+        while events.peek().is_some() {
+            let rows = Rows::build(events.by_ref().take(limits::TAIL_PIECE_EVENTS));
+            self.arriving.push_back(Arriving::Rows(Segment::in_memory(0, 0, &rows)));
         }
     }
 

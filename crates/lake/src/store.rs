@@ -117,7 +117,8 @@ impl Store {
 
         let keys: BTreeMap<ProjectId, FrameKey> =
             keys.iter().map(|(project, key)| (*project, FrameKey::new(*project, key))).collect();
-        let mut replayed: BTreeMap<ProjectId, Vec<Arrived>> = BTreeMap::new();
+        let mut replayed: BTreeMap<ProjectId, Pending> = BTreeMap::new();
+        let mut received_last = 0;
         let mut open_bytes = 0;
         let next = wal::replay(
             &*disk,
@@ -126,9 +127,11 @@ impl Store {
             |project| keys.get(&project),
             |frame| {
                 open_bytes += frame.bytes;
-                let events = replayed.entry(frame.project).or_default();
+                let pending = replayed.entry(frame.project).or_default();
                 for (at, event) in frame.events.into_iter().enumerate() {
-                    events.push(Arrived { received: frame.received + at as i64, event });
+                    let received = frame.received + at as i64;
+                    received_last = received_last.max(received);
+                    pending.push(Arrived { received, event });
                 }
             },
         )?;
@@ -142,7 +145,6 @@ impl Store {
             let listed = contents.segments.get(&segment);
             listed.is_some_and(|listed| format!("p{}", listed.entry.project) == project)
         });
-        let mut received_last = 0;
         let mut shelves: BTreeMap<ProjectId, Shelf> = BTreeMap::new();
         for listed in contents.segments.values() {
             let entry = &listed.entry;
@@ -159,10 +161,9 @@ impl Store {
         for (id, key) in keys {
             let mut shelf = shelves.remove(&id).unwrap_or_default();
             shelf.erased = contents.erased.get(&id).cloned().unwrap_or_default();
-            let events = replayed.remove(&id).unwrap_or_default();
-            tail_events += events.len();
-            received_last = received_last.max(events.last().map_or(0, |arrived| arrived.received));
-            let pending = Mutex::new(Pending { open: events, ..Pending::default() });
+            let pending = replayed.remove(&id).unwrap_or_default();
+            tail_events += pending.len();
+            let pending = Mutex::new(pending);
             projects.insert(id, Arc::new(Project { id, key, pending, shelf: Mutex::new(shelf) }));
         }
         if tail_events > 0 {
@@ -239,13 +240,10 @@ impl Store {
         for batch in group {
             let (count, bytes) = (batch.events.len(), batch.bytes());
             if let Ok(project) = self.project(batch.project) {
-                project.pending().open.extend(
-                    batch
-                        .events
-                        .into_iter()
-                        .enumerate()
-                        .map(|(at, event)| Arrived { received: received + at as i64, event }),
-                );
+                let mut pending = project.pending();
+                for (at, event) in batch.events.into_iter().enumerate() {
+                    pending.push(Arrived { received: received + at as i64, event });
+                }
             }
             received += count as i64;
             self.tail_events.fetch_add(count, Ordering::Relaxed);

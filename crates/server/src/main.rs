@@ -37,6 +37,20 @@ use serve::{ServeArgs, Server, Stopped};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Memory that became free stays with the program for so long, in milliseconds: what one batch gives back the next one
+/// takes, and the kernel need not hand out cleared pages in between, a sixth of what taking in an event costs. `MIMALLOC_PURGE_DELAY`
+/// in the environment has the last word.
+const PURGE_DELAY_MS: std::ffi::c_long = 2_000;
+
+/// `mi_option_purge_delay` in `mimalloc.h`, the same in versions 2 and 3.
+const PURGE_DELAY: std::ffi::c_int = 15;
+
+#[expect(unsafe_code, reason = "mimalloc takes its options through C alone")]
+fn keep_free_memory() {
+    // SAFETY: sets a number, and must not meet another thread: there is none yet.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS) };
+}
+
 /// Product analytics that keeps a leak from spreading.
 #[derive(Parser)]
 #[command(version, about)]
@@ -107,6 +121,7 @@ struct DemoCommand {
 }
 
 fn main() -> ExitCode {
+    keep_free_memory();
     if let Err(error) = harden() {
         let _ = writeln!(std::io::stderr(), "error: could not turn core dumps off: {error}");
         return ExitCode::FAILURE;

@@ -28,7 +28,7 @@ use rustc_hash::FxHashMap;
 
 use crate::buffer::Buffer;
 use crate::columns::{Codes, Column, Core, Dictionary, NOT_SET, PropertyKey, TIME_NOT_SET, Text, Times};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile as _, InSteps};
 use crate::{Error, Result};
 
 const CORE: [&str; 5] = ["subject", "time", "received", "insert_id", "event"];
@@ -80,7 +80,7 @@ fn write_through(disk: &dyn Disk, path: &Path, temporary: &Path, contents: Conte
     let folder = path.parent().expect("a segment lies in a folder");
     disk.create_folders(folder).map_err(io)?;
     let mut sink = Checksummed {
-        file: std::io::BufWriter::with_capacity(1 << 20, disk.create(temporary).map_err(io)?),
+        file: std::io::BufWriter::with_capacity(1 << 20, InSteps::new(disk.create(temporary).map_err(io)?)),
         crc: 0,
         bytes: 0,
     };
@@ -96,7 +96,7 @@ fn write_through(disk: &dyn Disk, path: &Path, temporary: &Path, contents: Conte
 }
 
 struct Checksummed {
-    file: std::io::BufWriter<Box<dyn DiskFile>>,
+    file: std::io::BufWriter<InSteps>,
     crc: u32,
     bytes: u64,
 }

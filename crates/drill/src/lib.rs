@@ -60,6 +60,9 @@ pub struct NineNovemberArgs {
     /// Leave the shadow organisation open at the end, instead of sealing it
     #[arg(long, requires = "data")]
     keep: bool,
+    /// Nobody acts before everything that was asked for has left: for the scope, the package and the notices of many
+    #[arg(long)]
+    unwatched: bool,
     /// A folder for the attackers' loot and the scope that was found: persons and fields, no values
     #[arg(long)]
     out: Option<PathBuf>,
@@ -93,7 +96,13 @@ fn nine_november(args: &NineNovemberArgs) -> Result<()> {
         Some(data) => place::Place::running(binary, data, args.origin.as_deref())?,
         None => place::Place::own(binary)?,
     };
-    let report = nine_november::play(&place, args.persons, !args.keep, args.out.as_deref())?;
+    let played = nine_november::Played {
+        persons: args.persons,
+        is_watched: !args.unwatched,
+        is_sealed_after: !args.keep,
+        keep: args.out.as_deref(),
+    };
+    let report = nine_november::play(&place, &played)?;
     say(&match () {
         () if args.json => serde_json::to_string_pretty(&report.json())?,
         () if args.markdown => report.markdown(),

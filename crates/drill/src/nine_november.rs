@@ -35,9 +35,20 @@ const REVEALS: usize = 10;
 /// Addresses that they have from elsewhere, and try.
 const GUESSES: u32 = 12;
 
-/// Plays it through. `keep` is a folder for what the attackers got and what the scope says. At the end the shadow
-/// organisation of a server that goes on is sealed, unless it shall stay.
-pub(crate) fn play(place: &Place, persons: u32, is_sealed_after: bool, keep: Option<&Path>) -> Result<Report> {
+/// How it is played.
+pub(crate) struct Played<'a> {
+    pub(crate) persons: u32,
+    /// Whoever is on duty acts on the first alarm, and not when all is over.
+    pub(crate) is_watched: bool,
+    /// At the end the shadow organisation of a server that goes on is sealed.
+    pub(crate) is_sealed_after: bool,
+    /// A folder for what the attackers got and what the scope says.
+    pub(crate) keep: Option<&'a Path>,
+}
+
+/// Plays it through.
+pub(crate) fn play(place: &Place, played: &Played<'_>) -> Result<Report> {
+    let persons = played.persons;
     let tell = |text: &str| crate::progress(text);
     tell("a shadow organisation, and those who work there");
     let mut staff = Staff::gather(place)?;
@@ -51,9 +62,8 @@ pub(crate) fn play(place: &Place, persons: u32, is_sealed_after: bool, keep: Opt
     let key = age::x25519::Identity::generate();
     let (two, grant) = two_collude(&mut staff, &key)?;
     tell("three who collude");
-    let asked = u64::from(persons::of_half(persons));
-    let three = three_collude(place, &mut staff, &key, &grant, asked, keep)?;
-    if is_sealed_after && !place.is_own {
+    let three = three_collude(place, &mut staff, &key, &grant, played)?;
+    if played.is_sealed_after && !place.is_own {
         place.seal(staff.organisation)?;
     }
     Ok(Report { persons, made_s, staff: staff.count(), stolen, two, three })
@@ -290,8 +300,7 @@ fn three_collude(
     staff: &mut Staff,
     key: &age::x25519::Identity,
     grant: &Grant,
-    asked: u64,
-    keep: Option<&Path>,
+    &Played { persons, is_watched, keep, .. }: &Played<'_>,
 ) -> Result<Three> {
     grant.approve(&mut staff.second_steward)?;
     let run = staff.officer.signed("POST", &grant.path("run"), &json!({"hash": grant.hash}))?;
@@ -303,8 +312,12 @@ fn three_collude(
             let (status, body) = run.open(&seat)?;
             Ok((status, Download::read(body, &first_us)))
         });
-        let acted = on_duty(responder, from_us, &members);
-        (sent.join(), acted)
+        if is_watched {
+            let acted = on_duty(responder, from_us, &members);
+            (sent.join(), acted)
+        } else {
+            (sent.join(), on_duty(responder, from_us, &members))
+        }
     });
     let (status, download) = sent.map_err(|_| anyhow::anyhow!("the reader ended"))??;
     ensure!(status == 200, "what two others approved was not run: {status}");
@@ -334,7 +347,7 @@ fn three_collude(
     let question = json!({"from": "exposure", "question": {"any_of": any_of, "from": utc(from_us)}});
     let (scoped, scope_ms) = timed(|| staff.commander.done("POST", &path("scopes"), &question))?;
 
-    crate::progress("the package");
+    crate::progress(&format!("{} persons in {scope_ms:.0} ms; the package of them", scoped["persons"]));
     let wanted = json!({"project": staff.project, "recipient": key.to_public().to_string()});
     let begun = Instant::now();
     let waits = staff.owner.done("POST", &path("packages"), &wanted)?;
@@ -351,7 +364,7 @@ fn three_collude(
     let known = Pairs::read(&file)?;
     let score = Score::of(&scope, &known);
 
-    crate::progress("notices");
+    crate::progress(&format!("{} bytes in {package_ms:.0} ms; notices", package.body.len()));
     let english = json!({"language": "en"});
     staff.owner.done("POST", &path("notices/sign"), &english)?;
     staff.commander.done("POST", &path("notices/sign"), &english)?;
@@ -365,7 +378,7 @@ fn three_collude(
     let notices = notices(place, staff, incident, (first_us, signed_us), &addresses)?;
     close(&mut staff.commander, incident)?;
     Ok(Three {
-        asked,
+        asked: u64::from(persons::of_half(persons)),
         persons: known.persons() as u64,
         values: known.values(),
         is_whole: download.is_whole,

@@ -196,14 +196,15 @@ impl Report {
     fn told(&self) -> String {
         let (three, notices) = (&self.three, &self.three.notices);
         let cut = match three.is_whole {
-            true => "Everything that was asked for had left before it was contained.".to_owned(),
+            true => " Everything that was asked for had left before it was contained.".to_owned(),
+            false if three.persons_beyond == 0 => String::new(),
             false => format!(
-                "The scope has {} persons beyond the loot: of the chunk in hand it is not known what arrived, so it counts whole.",
+                " The scope has {} persons beyond the loot: of the chunk in hand it is not known what arrived, so it counts whole.",
                 grouped(three.persons_beyond)
             ),
         };
         format!(
-            "{} made-up persons. {} notices were sent: {} who lost something got none, {} got one and lost nothing, {} got it twice. {cut} Times are from the attackers' first byte, or request, where they are not of one step; the first notice left {} after the second signature. The people of a drill decide at once: in life their time comes on top.",
+            "{} made-up persons. {} notices were sent: {} who lost something got none, {} got one and lost nothing, {} got it twice.{cut} Times are from the attackers' first byte, or request, where they are not of one step; the first notice left {} after the second signature. The people of a drill decide at once: in life their time comes on top.",
             grouped(u64::from(self.persons)),
             grouped(notices.sent),
             grouped(notices.missed),

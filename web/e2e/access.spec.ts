@@ -1,8 +1,10 @@
 // What one may do: one's own account, members and their roles, locks, tokens. Each on a server of its own.
 import { call, closeHouse, expect, expectAccessible, OWNER, openHouse, test, watch } from './fixtures';
-import { addPasskey, showPasswordAndCode, stepUp, withPasskeys } from './passkey';
+import { addPasskey, showPasskey, showPasswordAndCode, stepUp, withPasskeys } from './passkey';
+import { agreeTo, emailOf, join, ownerPage, profiles, stewardBy } from './people';
 import { Authenticator } from './server';
 
+const RECIPIENT = 'age1mx3jd0trta23du92hq5qmjfwt7t0skakurg0z66mqqg64vq3qqys4rdear';
 const LAST_30_DAYS = { kind: 'last', count: 30, unit: 'day' } as const;
 
 test('an account: passkeys, recovery codes, where one is signed in', async ({ browser }) => {
@@ -267,6 +269,80 @@ test('a token is shown once, asks questions, and is revoked', async ({ browser }
     await expect(row).toContainText('revoked');
     expect(await asks(next)).toBe(401);
     expect(problems).toEqual([]);
+  } finally {
+    await closeHouse(house);
+  }
+});
+
+test('a token that exports takes two stewards, runs what they agreed to, and is revoked', async ({
+  browser,
+}) => {
+  test.setTimeout(120_000);
+  const house = await openHouse(browser);
+  try {
+    await profiles(house, 3);
+    const owner = await ownerPage(house);
+    const admin = await join(browser, house, owner, ['org_admin'], 'Bea Conti');
+    const asks = await stewardBy(admin, browser, house, owner, 'Stefan Weiss');
+    const agrees = await stewardBy(admin, browser, house, owner, 'Sofia Moreno');
+    const { page } = asks;
+    const problems = watch(page);
+    const definition = {
+      what: { kind: 'persons', fields: ['email'] },
+      purpose: 'migration',
+      format: 'csv',
+      recipient: RECIPIENT,
+    };
+    await page.goto(`${house.server.origin}/p/${house.project.id}/tokens`);
+    await page.getByRole('button', { name: 'Make a token' }).click();
+    const dialog = page.getByRole('dialog');
+    const make = dialog.getByRole('button', { name: 'Make a token' });
+    await dialog.getByLabel('Name').fill('Nightly');
+    await dialog.getByLabel('Good for how many days').fill('7');
+    await dialog.getByLabel('From which addresses').fill('127.0.0.1/32');
+    await dialog.getByLabel('What it exports').fill('{"what": ');
+    await expect(make).toBeDisabled();
+    await dialog.getByLabel('What it exports').fill(JSON.stringify(definition));
+    await expectAccessible(page, 'making a token that exports');
+    await make.click();
+    await showPasskey(page);
+    await expect(dialog.getByRole('status')).toContainText('It waits until a second person agrees.');
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    const row = page.getByRole('row', { name: /Nightly/ });
+    await expect(row).toContainText('waits for a second person');
+
+    const theirs = watch(agrees.page);
+    await agreeTo(agrees.page, house, 'export token 1', RECIPIENT, '"email"');
+    expect(theirs).toEqual([]);
+
+    await page.reload();
+    await expect(row).not.toContainText('waits');
+    await row.getByRole('button', { name: 'Exchange Nightly' }).click();
+    await dialog.getByRole('button', { name: 'Exchange' }).click();
+    await showPasskey(page);
+    const token = (await page.getByTestId('token').textContent()) ?? '';
+    await page.getByRole('button', { name: 'I have kept it' }).click();
+    const run = (request: object) =>
+      fetch(`${house.server.origin}/api/v1/projects/${house.project.id}/export`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(request),
+      });
+    const left = await run(definition);
+    expect(left.status).toBe(200);
+    const bytes = Buffer.from(await left.arrayBuffer());
+    expect(bytes.subarray(0, 21).toString()).toBe('age-encryption.org/v1');
+    expect(bytes.includes(emailOf(0))).toBe(false);
+    // What nobody agreed to is another export.
+    const changed = await run({ ...definition, what: { kind: 'persons', fields: ['name'] } });
+    expect([changed.status, (await changed.json()).error.code]).toEqual([400, 'another_definition']);
+
+    await row.getByRole('button', { name: 'Revoke Nightly' }).click();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await expect(row).toContainText('revoked');
+    expect((await run(definition)).status).toBe(401);
+    expect(problems).toEqual([]);
+    await Promise.all([admin, asks, agrees].map(({ context }) => context.close()));
   } finally {
     await closeHouse(house);
   }

@@ -1,5 +1,5 @@
-// The Data page: stored events looked at again, a person erased for good, and what is said while keys are
-// sealed. Each on a server of its own, since none of it can be taken back.
+// The Data page: stored events looked at again, a person erased for good and another's own data handed over,
+// each by two, and what is said while keys are sealed. Each on a server of its own, since none of it can be taken back.
 import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -13,6 +13,8 @@ import {
   test,
   watch,
 } from './fixtures';
+import { showPasskey, showPasswordAndCode, stepUp } from './passkey';
+import { agreeTo, emailOf, ownerPage, profiles, pseudonymOf, steward } from './people';
 import { PERSONS } from './seed';
 import { command } from './server';
 
@@ -71,45 +73,51 @@ test('what was stored before a class was raised is found, and taken out', async 
   }
 });
 
-test('a person is erased with a factor shown again, and the certificate is a file', async ({ browser }) => {
-  test.slow();
+test('a person is erased once somebody else agreed, and the certificate is a file', async ({ browser }) => {
+  test.setTimeout(120_000);
   const house = await openHouse(browser);
   try {
-    const page = await house.context.newPage();
+    const page = await ownerPage(house);
+    const other = await steward(browser, house, page);
     const problems = watch(page);
     await page.goto(`${house.server.origin}/p/${house.project.id}/persons`);
     await settled(page);
     const row = page.getByRole('button', { name: /^per_/ }).first();
     const pseudonym = (await row.textContent()) ?? '';
     await row.click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Erase a person' }).click();
+    const begin = page.getByRole('dialog').getByRole('button', { name: 'Erase a person' });
+    await begin.click();
     const dialog = page.getByRole('dialog', { name: 'Erase a person' });
     const erase = dialog.getByRole('button', { name: 'Erase for good' });
     const confirm = dialog.getByLabel(`Type ${pseudonym} to confirm`);
     // Escape closes what stands on top, and nothing beneath.
     await page.keyboard.press('Escape');
     await expect(dialog).toBeHidden();
-    await page.getByRole('dialog').getByRole('button', { name: 'Erase a person' }).click();
+    await begin.click();
     await confirm.fill('per_somebody_else');
     await expect(erase).toBeDisabled();
     await confirm.fill(pseudonym);
     await expectAccessible(page, 'erasing');
     await erase.click();
-    const again = page.getByRole('dialog', { name: 'Show again that it is you' });
-    await expect(again).toContainText('A person is about to be erased for good.');
+    await expect(stepUp(page)).toContainText('A person is about to be erased for good.');
     await expectAccessible(page, 'showing a factor again');
-    const show = async (code: string) => {
-      await again.getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
-      await again.getByLabel('Code from your authenticator').fill(code);
-      await again.getByRole('button', { name: 'Confirm' }).click();
-    };
-    await show('000000');
-    await expect(again.getByRole('alert')).toContainText('This could not be confirmed.');
-    await expect(again.getByLabel('Code from your authenticator')).toHaveValue('');
-    await show(await house.phone.code());
+    await showPasskey(page);
+    await expect(dialog.getByRole('status')).toContainText(/Request \d+ waits under Approvals/);
+    await expectAccessible(page, 'erasing waits');
+    await dialog.getByRole('button', { name: 'Close' }).last().click();
+    await expect(page.getByText(`${PERSONS} persons`)).toBeVisible();
+
+    const theirs = watch(other.page);
+    await agreeTo(other.page, house, 'erase 1 person', 'they asked for it', pseudonym);
+    expect(theirs).toEqual([]);
+    await other.context.close();
+    await expect(page.getByText(`${PERSONS} persons`)).toBeVisible();
+
+    await begin.click();
+    await confirm.fill(pseudonym);
+    await erase.click();
+    await showPasskey(page);
     await expect(dialog.getByText('This person is erased.')).toBeVisible();
-    // The wrong code was refused, as it should be, and nothing else was.
-    expect(problems.splice(0)).toEqual([expect.stringMatching(/^response: 403 /)]);
     await expect(dialog.getByText(`person: ${pseudonym}`)).toBeVisible();
     await expectAccessible(page, 'erased');
     await dialog.getByRole('button', { name: 'Close' }).last().click();
@@ -131,6 +139,113 @@ test('a person is erased with a factor shown again, and the certificate is a fil
     const { total } = await ask(page, house.project.id, { kind: 'persons', range: LAST_30_DAYS, limit: 1 });
     expect(total).toBe(PERSONS - 1);
     expect(problems).toEqual([]);
+  } finally {
+    await closeHouse(house);
+  }
+});
+
+test('where nobody else could agree, erasing waits for its hour and says so', async ({ browser }) => {
+  test.slow();
+  const house = await openHouse(browser);
+  try {
+    const page = await house.context.newPage();
+    const problems = watch(page);
+    await page.goto(`${house.server.origin}/p/${house.project.id}/persons`);
+    await settled(page);
+    const pseudonym = (await page.getByRole('button', { name: /^per_/ }).first().textContent()) ?? '';
+    await page.goto(`${house.server.origin}/p/${house.project.id}/data`);
+    await page.getByRole('button', { name: 'Erase a person' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Erase a person' });
+    await dialog.getByLabel('Pseudonym').fill(pseudonym);
+    await dialog.getByRole('button', { name: 'Erase for good' }).click();
+    // A wrong code is refused, and said where it was typed.
+    await stepUp(page).getByRole('textbox', { name: 'Password' }).fill(OWNER.password);
+    await stepUp(page).getByLabel('Code from your authenticator').fill('000000');
+    await stepUp(page).getByRole('button', { name: 'Confirm' }).click();
+    await expect(stepUp(page).getByRole('alert')).toContainText('This could not be confirmed.');
+    await expect(stepUp(page).getByLabel('Code from your authenticator')).toHaveValue('');
+    await showPasswordAndCode(page, house.phone);
+    await expect(dialog.getByRole('status')).toContainText('there is nobody else who could agree');
+    expect(problems.splice(0)).toEqual([expect.stringMatching(/^response: 403 /)]);
+    await dialog.getByRole('link', { name: 'Approvals' }).click();
+    const waiting = page.getByRole('region', { name: 'Waiting for a second person' }).first();
+    await expect(waiting).toContainText('erase 1 person');
+    await expect(waiting).toContainText(pseudonym);
+    await expect(waiting).toContainText('alone from');
+    await expect(waiting.getByRole('button', { name: /^(Agree|Carry out alone)$/ })).toHaveCount(0);
+    const { total } = await ask(page, house.project.id, { kind: 'persons', range: LAST_30_DAYS, limit: 1 });
+    expect(total).toBe(PERSONS);
+    expect(problems).toEqual([]);
+  } finally {
+    await closeHouse(house);
+  }
+});
+
+test('their own data is handed over once somebody else agreed, as a page and as lines', async ({
+  browser,
+}) => {
+  test.setTimeout(120_000);
+  const house = await openHouse(browser);
+  try {
+    await profiles(house, 1);
+    const page = await ownerPage(house);
+    const other = await steward(browser, house, page);
+    const problems = watch(page);
+    const person = await pseudonymOf(page, house, emailOf(0));
+    const dialog = page.getByRole('dialog', { name: 'Their own data' });
+    const ask = async (as: string) => {
+      await page.goto(`${house.server.origin}/p/${house.project.id}/persons?range=30d&person=${person}`);
+      await page.getByRole('button', { name: 'Their own data' }).click();
+      const get = dialog.getByRole('button', { name: 'Ask for their data' });
+      await expect(get).toBeDisabled();
+      await dialog.getByRole('combobox', { name: 'Purpose' }).click();
+      await page.getByRole('option', { name: 'They asked what is known of them' }).click();
+      await dialog.getByRole('combobox', { name: 'Format' }).click();
+      await page.getByRole('option', { name: as }).click();
+      await expectAccessible(page, `asking for ${as}`);
+      await get.click();
+      await expect(stepUp(page)).toContainText('Everything stored about a person');
+      await showPasskey(page);
+    };
+    const fetched = async (as: string) => {
+      const coming = page.waitForEvent('download');
+      await ask(as);
+      const file = await coming;
+      await expect(dialog.getByRole('status')).toContainText('was handed to your browser');
+      return { name: file.suggestedFilename(), text: readFileSync(await file.path(), 'utf8') };
+    };
+
+    await ask('A page to read');
+    await expect(dialog.getByRole('status')).toContainText(/Request \d+ waits under Approvals/);
+    await dialog.getByRole('link', { name: 'Approvals' }).click();
+    const waiting = page.getByRole('region', { name: 'Waiting for a second person' }).first();
+    await expect(waiting).toContainText(`own data of ${person}`);
+    // Nobody agrees to their own.
+    await expect(waiting.getByRole('button', { name: 'Agree' })).toHaveCount(0);
+    await agreeTo(other.page, house, `own data of ${person}`, 'They asked what is known of them');
+
+    const html = await fetched('A page to read');
+    expect(html.name).toBe('person.html');
+    expect(html.text).toContain(emailOf(0));
+    expect(html.text).toContain('/pricing');
+    expect(html.text).toMatch(/That is all: \d+ rows\./);
+    await expectAccessible(page, 'handed over');
+    expect(await page.content()).not.toContain(emailOf(0));
+
+    const lines = await fetched('Lines for programs');
+    expect(lines.name).toBe('person.ndjson');
+    const rows = lines.text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(rows[0]).toMatchObject({ kind: 'person', person });
+    expect(rows).toContainEqual(
+      expect.objectContaining({ kind: 'property', value: emailOf(0), is_sealed: true }),
+    );
+    expect(rows.filter(({ kind }) => kind === 'event').map(({ event }) => event)).toContain('Purchase');
+    expect(rows.at(-1)).toEqual({ kind: 'end', rows: rows.length - 2 });
+    expect(problems).toEqual([]);
+    await other.context.close();
   } finally {
     await closeHouse(house);
   }

@@ -68,7 +68,10 @@ export async function furnish(browser: Browser, house: House): Promise<Furniture
     targets: [{ kind: 'address', address: '203.0.113.9' }],
     reason: 'suspicion',
   });
-  await act(owner, 'POST', `${of}/erasures`, { ids: [`person-${PERSONS - 1}`], reason: 'request' });
+  const erasure = { ids: [`person-${PERSONS - 1}`], reason: 'request' };
+  const asked = await act<{ waiting: number }>(owner, 'POST', `${of}/erasures`, erasure);
+  await act(decides.page, 'POST', `/api/v1/waiting/${asked.waiting}/agree`, {});
+  await act(owner, 'POST', `${of}/erasures`, erasure);
 
   await guess(officer.page, house);
   await officer.context.close();

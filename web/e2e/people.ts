@@ -1,8 +1,8 @@
 // Colleagues, each at a browser of their own with a phone and a passkey, and persons of whom something is
 // known.
 import type { Browser, BrowserContext, Page } from '@playwright/test';
-import { call, expect, type House, OWNER } from './fixtures';
-import { addPasskey, withPasskeys } from './passkey';
+import { call, expect, expectAccessible, type House, OWNER } from './fixtures';
+import { addPasskey, showPasskey, withPasskeys } from './passkey';
 import { Authenticator } from './server';
 
 export interface Colleague {
@@ -56,14 +56,39 @@ export async function join(
 /** Whoever approves: more than the owner holds, so an administrator agrees to the role. */
 export async function steward(browser: Browser, house: House, owner: Page): Promise<Colleague> {
   const admin = await join(browser, house, owner, ['org_admin'], 'Bea Conti');
-  const one = await join(browser, house, owner, ['viewer'], 'Stefan Weiss');
+  const one = await stewardBy(admin, browser, house, owner, 'Stefan Weiss');
+  await admin.context.close();
+  return one;
+}
+
+/** The same, where there is an administrator already. */
+export async function stewardBy(
+  admin: Colleague,
+  browser: Browser,
+  house: House,
+  owner: Page,
+  name: string,
+): Promise<Colleague> {
+  const one = await join(browser, house, owner, ['viewer'], name);
   const asked = await act<{ waiting: number }>(owner, 'PUT', `/api/v1/members/${one.id}/roles`, {
     roles: ['data_steward'],
   });
   await act(admin.page, 'POST', `/api/v1/waiting/${asked.waiting}/agree`, {});
-  await admin.context.close();
   await one.page.reload();
   return one;
+}
+
+/** Agrees in the console to the one thing that waits for a second person, and is shown what it is first. */
+export async function agreeTo(page: Page, { server, project }: House, ...what: string[]): Promise<void> {
+  await page.goto(`${server.origin}/p/${project.id}/approvals`);
+  const waiting = page.getByRole('region', { name: 'Waiting for a second person' }).first();
+  await waiting.getByRole('button', { name: 'Agree' }).click();
+  const dialog = page.getByRole('dialog', { name: /^Agree to: / });
+  for (const words of what) await expect(dialog).toContainText(words);
+  await expectAccessible(page, `agreeing to ${what[0]}`);
+  await dialog.getByRole('button', { name: 'Agree' }).click();
+  await showPasskey(page);
+  await expect(waiting).toHaveCount(0);
 }
 
 /** A request for which the passkey of the page is shown again. */

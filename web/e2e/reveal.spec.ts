@@ -1,8 +1,8 @@
 // A field of a person, shown once to somebody who says why: recorded before it is seen, gone after five
-// minutes; and the list in which anybody who oversees finds it.
+// minutes; the list in which anybody who oversees finds it; and who was exposed, by pseudonym, for two.
 import { closeHouse, expect, expectAccessible, openHouse, paint, test, watch } from './fixtures';
 import { showPasskey, stepUp } from './passkey';
-import { emailOf, ownerPage, profiles, pseudonymOf } from './people';
+import { act, agreeTo, emailOf, ownerPage, profiles, pseudonymOf, steward } from './people';
 
 test('a field is revealed, is in the ledger, and hides itself', async ({ browser }) => {
   test.slow();
@@ -96,6 +96,49 @@ test('what is sensitive is asked for, and waits', async ({ browser }) => {
     await expect(row).toContainText('not before');
     await row.getByRole('button', { name: 'Take back 1' }).click();
     await expect(row).toContainText('taken back');
+  } finally {
+    await closeHouse(house);
+  }
+});
+
+test('who was exposed is listed once somebody else agreed', async ({ browser }) => {
+  test.setTimeout(120_000);
+  const house = await openHouse(browser);
+  try {
+    await profiles(house, 2);
+    const page = await ownerPage(house);
+    const other = await steward(browser, house, page);
+    const began = new Date(Date.now() - 60_000).toISOString();
+    const person = await pseudonymOf(page, house, emailOf(0));
+    await act(page, 'POST', `/api/v1/projects/${house.project.id}/persons/${person}/reveal`, {
+      field: 'email',
+      purpose: 'support',
+    });
+    const problems = watch(page);
+    await page.goto(
+      `${house.server.origin}/p/${house.project.id}/exposure?by=member~1&from=${encodeURIComponent(began)}`,
+    );
+    await expect(page.getByText('Personal data of 1 person was exposed.')).toBeVisible();
+    await page.getByRole('button', { name: 'Show who' }).click();
+    await expect(stepUp(page)).toContainText('You are about to see by pseudonym who was exposed.');
+    await showPasskey(page);
+    const persons = page.getByRole('region', { name: 'Persons, by pseudonym' });
+    await expect(persons).toContainText('This takes a second person');
+    await expect(persons).not.toContainText(person);
+    await expectAccessible(page, 'listing waits');
+
+    const theirs = watch(other.page);
+    await agreeTo(other.page, house, 'see by pseudonym who was exposed in project 1', '1 cause');
+    expect(theirs).toEqual([]);
+    await other.context.close();
+
+    await persons.getByRole('button', { name: 'Look again' }).click();
+    await showPasskey(page);
+    await expect(persons.getByRole('listitem')).toHaveText([person]);
+    await expectAccessible(page, 'listed');
+    await persons.getByRole('link', { name: person }).click();
+    await expect(page.getByRole('dialog').getByText(person)).toBeVisible();
+    expect(problems).toEqual([]);
   } finally {
     await closeHouse(house);
   }

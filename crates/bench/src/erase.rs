@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cofferdam_engine::{
-    Access, Door, Engine, ErasureReason, IdentityMode, Options, ProfileKind, Project, RequestHash, SetUp, Site,
+    Access, Agreed, Door, Engine, ErasureReason, IdentityMode, Options, ProfileKind, Project, RequestHash, SetUp, Site,
     StepUpProof, Strictness, Visitor, Whom,
 };
+use cofferdam_model::limits;
 use serde_json::{Value, json};
 
 #[derive(clap::Args)]
@@ -72,10 +73,17 @@ pub(crate) async fn run(args: &EraseArgs) -> Result<()> {
 
     let erase = async |from: u64, to: u64| -> Result<f64> {
         let whom = Whom { persons: Vec::new(), ids: (from..to).map(id).collect() };
-        let proof = StepUpProof::PasswordAndCode { password: PASSWORD.to_owned().into(), code: code() };
+        let shown = async || {
+            let proof = StepUpProof::PasswordAndCode { password: PASSWORD.to_owned().into(), code: code() };
+            engine.finish_step_up(&caller, RequestHash::of(&[]), proof).await
+        };
+        let erase = async |stepped_up| engine.erase(&caller, stepped_up, &project, &whom, ErasureReason::Request).await;
+        // Nobody else is there to agree: an hour passes.
+        let Agreed::Waits(asked) = erase(shown().await?).await? else { bail!("nobody agreed") };
+        ahead_us.fetch_add(limits::ALONE_SECONDS * 1_000_000, Ordering::Relaxed);
+        engine.go_alone(&caller, shown().await?, asked.id).await?;
         let started = Instant::now();
-        let stepped_up = engine.finish_step_up(&caller, RequestHash::of(&[]), proof).await?;
-        let made = engine.erase(&caller, stepped_up, &project, &whom, ErasureReason::Request).await?;
+        let Agreed::Given(made) = erase(shown().await?).await? else { bail!("the hour is over") };
         let status = engine.status(&project).await?;
         let seconds = started.elapsed().as_secs_f64();
         ensure!(made.unknown == 0 && (status.events, status.persons) == left(all - to), "{status:?}");

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::approval::{Agreed, Wish};
 use crate::disclosure::request::bitmap;
 use crate::disclosure::spent;
 use crate::disclosure::store::RowKind;
@@ -42,7 +43,7 @@ pub enum AccessFormat {
 }
 
 impl Engine {
-    /// Everything that is known of a person, piece by piece.
+    /// Everything that is known of a person, piece by piece, once a second person agreed.
     ///
     /// # Errors
     /// When there is no such person, less than a passkey was shown, or the ledger does not take the intent: nothing is opened then.
@@ -54,12 +55,16 @@ impl Engine {
         pseudonym: &str,
         purpose: AccessPurpose,
         format: AccessFormat,
-    ) -> Result<Pieces> {
+    ) -> Result<Agreed<Pieces>> {
         let request = stepped_up.request();
         let newest_us = spent(caller, stepped_up, Class::C4)?;
         self.check_held(caller, newest_us).await?;
         self.check_limits(caller.member.org, Some(caller.member.id))?;
         let subject = self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?;
+        let wish = Wish::Access { project: project.id.0, person: pseudonym.to_owned(), purpose };
+        if let Some(asked) = self.agreed(caller, wish).await? {
+            return Ok(Agreed::Waits(asked));
+        }
         let person = self.vault.merges(project.id).canonical(subject);
         let slot = self.disclosures.slot()?;
         let by = self.member_runs(caller);
@@ -67,7 +72,8 @@ impl Engine {
         self.reserve(&by, &row, &bitmap([person]), false).await?;
         let context = Entry { purpose: purpose as u64, ..caller.entry(self, Kind::Intent) };
         let run = Run::new(row.id, project, caller.who(), true, context).once();
-        self.stream(Arc::new(run), slot, None, move |out| write_person(out, person, format)).await
+        let pieces = self.stream(Arc::new(run), slot, None, move |out| write_person(out, person, format)).await?;
+        Ok(Agreed::Given(pieces))
     }
 }
 

@@ -5,7 +5,7 @@
 //! see what is about to happen, and the ledger says that it was agreed to by nobody else. It is never waived silently.
 
 use cofferdam_ledger::Kind;
-use cofferdam_model::policy::{Control, may};
+use cofferdam_model::policy::{Control, Deed, decide, may};
 use cofferdam_model::{Class, Decision, Role, Roles, limits, sabotage};
 use cofferdam_query::calendar::utc_text;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::member::{Caller, SteppedUp};
 use crate::meta::WishRow;
-use crate::{Engine, Error, ExposureQuestion, Member, Result, refused};
+use crate::{AccessPurpose, Engine, ErasureReason, Error, ExposureQuestion, Member, Result, refused};
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -43,6 +43,23 @@ pub enum Wish {
         project: u32,
         recipient: String,
     },
+    /// Erasing persons everywhere.
+    Erase {
+        project: u32,
+        reason: ErasureReason,
+        count: u64,
+        /// Pseudonyms of the first [`limits::WISH_PERSONS_MAX`].
+        persons: Vec<String>,
+        /// A keyed hash of all of them.
+        print: String,
+    },
+    /// A person's own data, to hand to them.
+    Access {
+        project: u32,
+        /// A pseudonym.
+        person: String,
+        purpose: AccessPurpose,
+    },
 }
 
 /// What takes a second person's agreement, and is done by whoever asked once there is one.
@@ -53,21 +70,29 @@ pub enum Agreed<T> {
 }
 
 impl Wish {
-    /// What the second person must be allowed.
-    fn control(&self) -> Control {
-        match self {
+    /// Whether somebody with these roles may be the second person.
+    fn is_for(&self, roles: Roles) -> bool {
+        let control = match self {
             Wish::Unlock { .. } => Control::Unlock,
             Wish::Roles { .. } => Control::ApproveRoles,
             Wish::ExportToken { .. } => Control::ManageExportTokens,
             Wish::ListPersons { .. } | Wish::Package { .. } => Control::ListScope,
-        }
+            // By what each role says: the freest of several is to erase, and not to agree to it.
+            Wish::Erase { .. } => {
+                let says = |role| decide(Roles::NONE.with(role), Class::C4, Deed::Erase);
+                return roles.iter().any(|role| says(role) == Decision::Approve);
+            }
+            Wish::Access { .. } => return decide(roles, Class::C4, Deed::ApproveExport) != Decision::Deny,
+        };
+        may(roles, control) != Decision::Deny
     }
 
     /// What it opens, that a factor is shown for.
     fn opens(&self) -> Class {
         match self {
             Wish::ExportToken { .. } | Wish::ListPersons { .. } | Wish::Package { .. } => Class::C3,
-            Wish::Unlock { .. } | Wish::Roles { .. } => Class::C0,
+            Wish::Access { .. } => Class::C4,
+            Wish::Unlock { .. } | Wish::Roles { .. } | Wish::Erase { .. } => Class::C0,
         }
     }
 
@@ -79,6 +104,8 @@ impl Wish {
             Wish::ExportToken { .. } => 32,
             Wish::ListPersons { .. } => 33,
             Wish::Package { .. } => 34,
+            Wish::Erase { .. } => 35,
+            Wish::Access { .. } => 36,
         }
     }
 }
@@ -127,7 +154,7 @@ impl Engine {
         }
         let mut without = vec![caller.member.id];
         without.extend(about);
-        let is_alone = self.who_may(org, wish.control(), &without).await?.is_empty();
+        let is_alone = self.who_has(org, |roles| wish.is_for(roles), &without).await?.is_empty();
         let now_us = self.now_us();
         let due_us = is_alone.then_some(now_us + limits::ALONE_SECONDS * 1_000_000);
         let act = serde_json::to_string(&wish).map_err(|_| Error::Interrupted)?;
@@ -244,7 +271,7 @@ impl Engine {
                 self.apply_roles(caller, member, roles.into_iter().collect::<Roles>()).await
             }
             Wish::ExportToken { token } => Ok(self.meta.approve_token(token).await?),
-            Wish::ListPersons { .. } | Wish::Package { .. } => {
+            Wish::ListPersons { .. } | Wish::Package { .. } | Wish::Erase { .. } | Wish::Access { .. } => {
                 let (print, now_us) = (self.wish_print(&wish)?, self.now_us());
                 let until_us = now_us + limits::AGREED_SECONDS * 1_000_000;
                 Ok(self.meta.insert_agreement(row.asked_by, &print, now_us, until_us).await?)
@@ -255,7 +282,7 @@ impl Engine {
 
 fn may_agree(caller: &Caller, row: &WishRow, wish: &Wish) -> bool {
     let is_other = row.asked_by != caller.member.id && row.about != Some(caller.member.id);
-    (is_other || sabotage::is_out(16)) && may(caller.member.roles, wish.control()) != Decision::Deny
+    (is_other || sabotage::is_out(16)) && wish.is_for(caller.member.roles)
 }
 
 #[cfg(test)]

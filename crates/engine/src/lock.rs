@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use cofferdam_ledger::{Entry, Kind, Pseudonym};
 use cofferdam_model::policy::{Control, may};
-use cofferdam_model::{Class, Decision, OrgId, limits};
+use cofferdam_model::{Class, Decision, OrgId, Roles, limits};
 use cofferdam_vault::Vault;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -504,6 +504,16 @@ impl Engine {
 
     /// Members who are there, are not locked and may do this, without those named.
     pub(crate) async fn who_may(&self, org: OrgId, control: Control, without: &[u32]) -> Result<Vec<u32>> {
+        self.who_has(org, |roles| may(roles, control) != Decision::Deny, without).await
+    }
+
+    /// As [`Engine::who_may`], with roles that do.
+    pub(crate) async fn who_has(
+        &self,
+        org: OrgId,
+        do_these: impl Fn(Roles) -> bool,
+        without: &[u32],
+    ) -> Result<Vec<u32>> {
         let rows = self.meta.members(Some(org)).await?;
         let able = rows.into_iter().filter(|row| {
             let who = Who {
@@ -516,9 +526,7 @@ impl Engine {
                 ip: None,
                 since_us: i64::MAX,
             };
-            !without.contains(&row.id)
-                && may(row.roles, control) != Decision::Deny
-                && self.refused_by_lock(&who).is_none()
+            !without.contains(&row.id) && do_these(row.roles) && self.refused_by_lock(&who).is_none()
         });
         Ok(able.map(|row| row.id).collect())
     }

@@ -25,6 +25,8 @@ use cofferdam_vault::Held;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::approval::{Agreed, Wish};
+use crate::disclosure::hex;
 use crate::member::{Caller, SteppedUp};
 use crate::{Engine, Error, Project, Result, refused};
 
@@ -96,8 +98,8 @@ impl From<cofferdam_vault::Erasure> for Erasure {
 const ROUNDS: u32 = 3;
 
 impl Engine {
-    /// Erases persons everywhere. Once this returns, no answer has anything of them. Run it on a task of its own:
-    /// given up half way, it goes on at the next start.
+    /// Erases persons everywhere, once a second person agreed. Once this returns, no answer has anything of them. Run it
+    /// on a task of its own: given up half way, it goes on at the next start.
     ///
     /// # Errors
     /// When nobody is known, or a factor is wrong; and when a step failed, after which the next start goes on.
@@ -108,7 +110,7 @@ impl Engine {
         project: &Arc<Project>,
         whom: &Whom,
         reason: ErasureReason,
-    ) -> Result<ErasureMade> {
+    ) -> Result<Agreed<ErasureMade>> {
         if whom.persons.len() + whom.ids.len() > limits::ERASE_SUBJECTS_MAX {
             let message = format!("one erasure has at most {} persons", limits::ERASE_SUBJECTS_MAX);
             return refused("too_many_persons", message, Some("split it into several"));
@@ -116,20 +118,26 @@ impl Engine {
         let request = stepped_up.request();
         // Nothing is opened by it.
         stepped_up.spend(caller, request, Class::C0)?;
-        self.erase_all(caller.entry(self, Kind::Shredded), project, whom, reason).await
+        let (persons, _) = self.known(project, whom).await?;
+        let first: Vec<SubjectNo> = persons.iter().take(limits::WISH_PERSONS_MAX).collect();
+        let names = self.vault.pseudonyms(project.id, &first).await?;
+        let numbers: Vec<u8> = persons.iter().flat_map(|person| person.0.to_be_bytes()).collect();
+        let wish = Wish::Erase {
+            project: project.id.0,
+            reason,
+            count: persons.len(),
+            persons: first.iter().filter_map(|person| names.get(person).cloned()).collect(),
+            print: hex(&self.vault.fingerprint("persons to erase", &numbers)),
+        };
+        if let Some(asked) = self.agreed(caller, wish).await? {
+            return Ok(Agreed::Waits(asked));
+        }
+        self.erase_all(caller.entry(self, Kind::Shredded), project, whom, reason).await.map(Agreed::Given)
     }
 
-    /// As [`Engine::erase`], for whoever may: of the factors nothing is asked.
-    /// `who` is the head of the entry that says so.
-    pub(crate) async fn erase_all(
-        &self,
-        who: Entry,
-        project: &Arc<Project>,
-        whom: &Whom,
-        reason: ErasureReason,
-    ) -> Result<ErasureMade> {
+    /// Who they are, and how many of the ids are nobody's.
+    async fn known(&self, project: &Project, whom: &Whom) -> Result<(SubjectSet, u64)> {
         let (mut persons, known) = self.vault.known_persons(project.id, &whom.ids).await?;
-        let unknown = whom.ids.len() as u64 - known;
         let merges = self.vault.merges(project.id);
         for pseudonym in &whom.persons {
             let subject = self.vault.subject_of(project.id, pseudonym).await?.ok_or(Error::NotFound("person"))?;
@@ -138,6 +146,20 @@ impl Engine {
         if persons.is_empty() {
             return Err(Error::NotFound("person"));
         }
+        Ok((persons, whom.ids.len() as u64 - known))
+    }
+
+    /// As [`Engine::erase`], for whoever may: no factor and nobody else is asked for.
+    /// `who` is the head of the entry that says so.
+    pub(crate) async fn erase_all(
+        &self,
+        who: Entry,
+        project: &Arc<Project>,
+        whom: &Whom,
+        reason: ErasureReason,
+    ) -> Result<ErasureMade> {
+        let (persons, unknown) = self.known(project, whom).await?;
+        let merges = self.vault.merges(project.id);
         let mut subjects: BTreeSet<SubjectNo> = BTreeSet::new();
         for person in persons.iter() {
             match merges.group(person) {

@@ -240,6 +240,8 @@ pub const LOCKS_MAX: usize = 10_000;
 pub const LOCK_TARGETS_MAX: usize = 1_000;
 /// Things that wait for a second person, of one organisation.
 pub const WISHES_MAX: usize = 100;
+/// Persons who are named in what waits for a second person.
+pub const WISH_PERSONS_MAX: usize = 20;
 /// How long something waits that nobody else is there to agree to, in seconds: long enough to be seen.
 pub const ALONE_SECONDS: i64 = 3_600;
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use axum::Json;
 use axum::body::Body as Bytes;
 use axum::extract::{Path, Query as UrlQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use cofferdam_engine::{
     Agreed, Cause, Disclosed, DisclosedPage, DisclosedQuestion, DisclosedState, Engine, Error, Exposees, Exposure,
@@ -64,7 +64,7 @@ async fn list_exposed_persons(
 ) -> Result<Response> {
     Ok(match engine.exposed_persons(&caller, stepped_up, &question).await? {
         Agreed::Given(persons) => Json(persons).into_response(),
-        Agreed::Waits(asked) => (StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response(),
+        Agreed::Waits(asked) => AskedBody::from(asked).into_response(),
     })
 }
 

@@ -399,7 +399,7 @@ async fn download_package(
     let begun =
         tokio::spawn(async move { engine.download_package(&caller, stepped_up, incident, project, recipient).await });
     match begun.await.map_err(|_| cofferdam_engine::Error::Interrupted)?? {
-        Agreed::Waits(asked) => Ok((StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response()),
+        Agreed::Waits(asked) => Ok(AskedBody::from(asked).into_response()),
         Agreed::Given((name, pieces)) => Ok(crate::disclosures::download(&name, crate::disclosures::streamed(pieces))),
     }
 }

@@ -55,6 +55,12 @@ pub(crate) struct AskedBody {
     due_at: Option<String>,
 }
 
+impl IntoResponse for AskedBody {
+    fn into_response(self) -> Response {
+        (StatusCode::ACCEPTED, Json(self)).into_response()
+    }
+}
+
 impl From<Asked> for AskedBody {
     fn from(asked: Asked) -> AskedBody {
         AskedBody { waiting: asked.id, due_at: asked.due_us.map(time) }
@@ -95,7 +101,7 @@ async fn set_roles(
 ) -> Result<Response> {
     match engine.set_roles(&caller, stepped_up, member, body.roles.into_iter().collect()).await? {
         RolesSet::Done => Ok(StatusCode::NO_CONTENT.into_response()),
-        RolesSet::Asked(asked) => Ok((StatusCode::ACCEPTED, Json(AskedBody::from(asked))).into_response()),
+        RolesSet::Asked(asked) => Ok(AskedBody::from(asked).into_response()),
     }
 }
 
@@ -355,9 +361,8 @@ async fn unlock(
     SignedIn(caller): SignedIn,
     Stepped(stepped_up): Stepped,
     Path(lock): Path<u64>,
-) -> Result<(StatusCode, Json<AskedBody>)> {
-    let asked = engine.unlock(&caller, stepped_up, lock).await?;
-    Ok((StatusCode::ACCEPTED, Json(asked.into())))
+) -> Result<AskedBody> {
+    Ok(engine.unlock(&caller, stepped_up, lock).await?.into())
 }
 
 // Tokens.

@@ -12,7 +12,8 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use cofferdam_engine::{
-    AccessFormat, AccessPurpose, Compacted, Engine, Erasure, ErasureMade, ErasureReason, Error, PersonMerge, Whom,
+    AccessFormat, AccessPurpose, Agreed, Compacted, Engine, Erasure, ErasureMade, ErasureReason, Error, PersonMerge,
+    Whom,
 };
 use cofferdam_model::{Class, Control, Deed, ProjectId};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use utoipa_axum::routes;
 use crate::api::{Body, ErrorBody, Result};
 use crate::control::{self, Ask};
 use crate::guard::{Need, Of, Routes, SignedIn, Stepped, WithStepUp};
+use crate::members::AskedBody;
 use crate::say;
 use crate::serve::Stopped;
 
@@ -71,11 +73,14 @@ pub(crate) struct AccessBody {
     format: AccessFormat,
 }
 
-/// Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole.
+/// Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole. It takes a
+/// second person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request
+/// within an hour of that, in any format, answers the data.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/persons/access", params(("project" = u32, Path)),
     request_body = WithStepUp<AccessBody>,
-    responses((status = OK, content_type = "application/x-ndjson", body = String), (status = FORBIDDEN, body = ErrorBody),
-        (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+    responses((status = OK, content_type = "application/x-ndjson", body = String), (status = ACCEPTED, body = AskedBody),
+        (status = FORBIDDEN, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody),
+        (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
 async fn access_person(
     State(engine): State<Arc<Engine>>,
     SignedIn(caller): SignedIn,
@@ -87,7 +92,10 @@ async fn access_person(
     // On a task of its own: whoever hangs up does not leave it reserved and without an end.
     let begun =
         tokio::spawn(async move { engine.access(&caller, stepped_up, &project, &person, purpose, format).await });
-    let pieces = begun.await.map_err(|_| Error::Interrupted)??;
+    let pieces = match begun.await.map_err(|_| Error::Interrupted)?? {
+        Agreed::Waits(asked) => return Ok(AskedBody::from(asked).into_response()),
+        Agreed::Given(pieces) => pieces,
+    };
     let (kind, name) = match format {
         AccessFormat::Ndjson => ("application/x-ndjson; charset=utf-8", "attachment; filename=\"person.ndjson\""),
         AccessFormat::Html => ("text/html; charset=utf-8", "attachment; filename=\"person.html\""),
@@ -115,10 +123,12 @@ pub(crate) struct ErasePersonsBody {
     reason: ErasureReason,
 }
 
-/// Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once.
+/// Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once. It
+/// takes a second person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same
+/// request within an hour of that erases.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/erasures", params(("project" = u32, Path)),
     request_body = WithStepUp<ErasePersonsBody>,
-    responses((status = OK, body = ErasureMade), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody),
+    responses((status = OK, body = ErasureMade), (status = ACCEPTED, body = AskedBody), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody),
         (status = NOT_FOUND, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
 async fn erase_persons(
     State(engine): State<Arc<Engine>>,
@@ -126,12 +136,15 @@ async fn erase_persons(
     Of(project): Of,
     Stepped(stepped_up): Stepped,
     Body(body): Body<ErasePersonsBody>,
-) -> Result<Json<ErasureMade>> {
+) -> Result<Response> {
     let ErasePersonsBody { persons, ids, reason } = body;
     // On a task of its own: whoever hangs up does not leave it half done.
     let erasing =
         tokio::spawn(async move { engine.erase(&caller, stepped_up, &project, &Whom { persons, ids }, reason).await });
-    Ok(Json(erasing.await.map_err(|_| Error::Interrupted)??))
+    Ok(match erasing.await.map_err(|_| Error::Interrupted)?? {
+        Agreed::Waits(asked) => AskedBody::from(asked).into_response(),
+        Agreed::Given(made) => Json(made).into_response(),
+    })
 }
 
 #[derive(Serialize, ToSchema)]

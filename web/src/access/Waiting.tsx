@@ -57,6 +57,19 @@ export function Waiting() {
         return t('waiting.export_token', { number: wish.token });
       case 'package':
         return t('waiting.package', wish);
+      case 'erase':
+        return t('waiting.erase', {
+          count: wish.count,
+          number: format.count(wish.count),
+          project: wish.project,
+          reason: t(`erasure_reasons.${wish.reason}`),
+        });
+      case 'access':
+        return t('waiting.access', {
+          person: wish.person,
+          project: wish.project,
+          purpose: t(`purposes.${wish.purpose}`),
+        });
       case 'list_persons': {
         const { any_of = [], from, to } = wish.question;
         const parts = [
@@ -68,6 +81,19 @@ export function Waiting() {
       }
     }
   };
+  /** Who would be erased: nobody agrees to a number. */
+  const whom = ({ wish }: Wish) => {
+    if (wish.act !== 'erase') return undefined;
+    const more = wish.count - wish.persons.length;
+    return format.list([
+      ...wish.persons,
+      ...(more > 0 ? [t('waiting.more', { number: format.count(more) })] : []),
+    ]);
+  };
+  const notes = (one: Wish) =>
+    [whom(one), one.due_at && t('waiting.due', { time: format.dateTime(one.due_at) })]
+      .filter(Boolean)
+      .join(' · ');
   /** Nobody else could agree, and the hour in which everybody could see it is over. */
   const isDue = ({ due_at }: Wish) => due_at !== null && due_at !== undefined && Date.parse(due_at) <= now;
 
@@ -78,12 +104,13 @@ export function Waiting() {
       {data && (
         <DataTable
           texts
+          sentences
           caption={t('waiting.title')}
           head={[t('waiting.what'), t('waiting.who'), t('waiting.since'), t('data.acts')]}
           rows={data.map((one) => ({
             key: String(one.id),
             name: what(one),
-            note: one.due_at ? t('waiting.due', { time: format.dateTime(one.due_at) }) : undefined,
+            note: notes(one),
             cells: [
               nameOf(one.asked_by),
               format.dateTime(one.asked_at),
@@ -117,6 +144,7 @@ export function Waiting() {
             onCancel={() => setDeciding(null)}
           >
             <p className={classes.lead}>{what(deciding)}</p>
+            {deciding.wish.act === 'erase' && <code className={own.secret}>{whom(deciding)}</code>}
             {deciding.wish.act === 'export_token' && <Exported token={deciding.wish.token} />}
           </Confirm>
         )}

@@ -7,6 +7,9 @@ import { queryOptions } from '@tanstack/react-query';
 import { ApiError, bodyOf, client } from './client';
 import { type StepUpProof, shownAgain } from './stepUp';
 import type {
+  AccessFormat,
+  AccessPurpose,
+  Asked,
   Containing,
   DisclosureRequest,
   ExposureQuestion,
@@ -115,6 +118,24 @@ export function revealField(project: number, pseudonym: string, field: PersonalF
         body: { field, purpose, ...shown(proof) },
       }),
     );
+  });
+}
+
+/** A person's own data, in clear, to hand to them; or what waits, when a second person has to agree first. */
+export function accessPerson(
+  project: number,
+  person: string,
+  purpose: AccessPurpose,
+  format: AccessFormat,
+): Promise<{ file: Download } | { waits: Asked }> {
+  return shownAgain('access', async (proof) => {
+    const answer = await client.POST('/api/v1/projects/{project}/persons/access', {
+      params: { path: { project } },
+      body: { person, purpose, format, ...shown(proof) },
+      parseAs: 'blob',
+    });
+    if (answer.response.status !== 202) return { file: downloadOf(answer, `person.${format}`) };
+    return { waits: JSON.parse(await bodyOf<Blob>(answer).text()) as Asked };
   });
 }
 

@@ -126,15 +126,17 @@ export const erasuresQuery = (project: number) =>
     staleTime: 30 * SECOND_MS,
   });
 
+/** The erasure; or what waits, when a second person has to agree first. */
 export const erasePerson = (project: number, pseudonym: string, reason: ErasureReason) =>
-  shownAgain('erase', async (step_up) =>
-    bodyOf(
+  shownAgain('erase', async (step_up) => {
+    const answer = bodyOf(
       await client.POST('/api/v1/projects/{project}/erasures', {
         params: { path: { project } },
         body: { persons: [pseudonym], reason, step_up },
       }),
-    ),
-  );
+    );
+    return 'erasure' in answer ? { erasure: answer.erasure } : { waits: answer };
+  });
 
 export async function certificateOf(project: number, erasure: number): Promise<string> {
   return bodyOf(

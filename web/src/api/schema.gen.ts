@@ -818,7 +818,11 @@ export interface paths {
         /** The newest erasures, newest first. */
         get: operations["list_erasures"];
         put?: never;
-        /** Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once. */
+        /**
+         * Erase persons everywhere: profiles, keys, addresses, ids, events. It cannot be undone. At most 200,000 at once. It
+         *     takes a second person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same
+         *     request within an hour of that erases.
+         */
         post: operations["erase_persons"];
         delete?: never;
         options?: never;
@@ -903,7 +907,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole. */
+        /**
+         * Everything that is stored about a person, in clear, to hand to them. The last line says that it is whole. It takes a
+         *     second person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request
+         *     within an hour of that, in any format, answers the data.
+         */
         post: operations["access_person"];
         delete?: never;
         options?: never;
@@ -4105,6 +4113,26 @@ export interface components {
             recipient: string;
             /** Format: int32 */
             version: number;
+        } | {
+            /** @enum {string} */
+            act: "erase";
+            /** Format: int64 */
+            count: number;
+            /** @description Pseudonyms of the first [`limits::WISH_PERSONS_MAX`]. */
+            persons: string[];
+            /** @description A keyed hash of all of them. */
+            print: string;
+            /** Format: int32 */
+            project: number;
+            reason: components["schemas"]["ErasureReason"];
+        } | {
+            /** @enum {string} */
+            act: "access";
+            /** @description A pseudonym. */
+            person: string;
+            /** Format: int32 */
+            project: number;
+            purpose: components["schemas"]["AccessPurpose"];
         };
         /** @description A body of a request for which a factor is shown again. */
         WithStepUp_AccessBody: {
@@ -6384,6 +6412,14 @@ export interface operations {
                     "application/json": components["schemas"]["ErasureMade"];
                 };
             };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedBody"];
+                };
+            };
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6568,6 +6604,14 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": string;
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedBody"];
                 };
             };
             403: {

@@ -27,6 +27,7 @@ export type Deed =
   | 'approve'
   | 'run'
   | 'reveal'
+  | 'access'
   | 'close_limit'
   | 'contain'
   | 'package'

@@ -92,6 +92,8 @@ export type Member = Schemas['MemberView'];
 export type Invitation = Schemas['Invitation'];
 export type Lock = Schemas['LockBody'];
 export type Waiting = Schemas['Waiting'];
+/** That something waits for a second person. */
+export type Asked = Schemas['AskedBody'];
 export type Passkey = Schemas['PasskeyView'];
 export type PasskeyAsked = Schemas['NewPasskeyBody'];
 export type Assertion = Schemas['AssertionBody'];
@@ -111,6 +113,8 @@ export type Purpose = Schemas['Purpose'];
 export type DisclosureRequest = Schemas['DisclosureRequest'];
 export type Disclosure = Schemas['Disclosure'];
 export type Revealed = Schemas['Revealed'];
+export type AccessPurpose = Schemas['AccessPurpose'];
+export type AccessFormat = Schemas['AccessFormat'];
 export type Trip = Schemas['Trip'];
 export type Disclosed = Schemas['Disclosed'];
 export type Exposure = Schemas['Exposure'];

@@ -1,17 +1,18 @@
-// Erasing one person: what goes, why, their pseudonym typed out, a factor shown again; afterwards the
-// certificate.
+// Erasing one person: what goes, why, their pseudonym typed out, a factor shown again; then somebody else's
+// agreement, and afterwards the certificate.
 
 import { Button, Group, Select, Stack, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { erasePerson } from '../api/queries';
-import type { Erasure, ErasureReason, EventsQuery } from '../api/types';
+import { erasePerson, waitingQuery } from '../api/queries';
+import type { Asked, Erasure, ErasureReason, EventsQuery } from '../api/types';
 import { useTranslation } from '../i18n';
 import { Confirm } from '../ui/Confirm';
 import { Dialog } from '../ui/Dialog';
 import classes from '../ui/Page.module.css';
 import { useProject } from '../ui/project';
 import { Certificate } from './Certificate';
+import { Waits } from './Waits';
 
 const REASONS = [
   'request',
@@ -53,8 +54,10 @@ function EraseForm({ pseudonym, onErased, onClose }: EraseFormProps) {
   const [typed, setTyped] = useState('');
   const [reason, setReason] = useState<ErasureReason>('request');
   const [done, setDone] = useState<Erasure | null>(null);
+  const [waits, setWaits] = useState<Asked | null>(null);
   const whom = typed.trim();
 
+  if (waits) return <Waits asked={waits} onClose={onClose} />;
   if (done) {
     return (
       <Stack gap="md">
@@ -76,7 +79,9 @@ function EraseForm({ pseudonym, onErased, onClose }: EraseFormProps) {
       color="red"
       ready={whom !== '' && (pseudonym === undefined || whom === pseudonym)}
       act={() => erasePerson(project.id, whom, reason)}
-      onDone={({ erasure }) => {
+      onDone={({ erasure, waits: asked }) => {
+        queryClient.invalidateQueries({ queryKey: waitingQuery().queryKey });
+        if (asked) return setWaits(asked);
         setDone(erasure);
         onErased();
         // Every report counts one person less; whoever is gone is not asked about again.

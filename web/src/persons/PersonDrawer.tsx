@@ -12,10 +12,14 @@ import { ErrorNote } from '../ui/ErrorNote';
 import { PlainValue, SealedValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import { ErasePerson } from './ErasePerson';
+import { OwnData } from './OwnData';
 import classes from './Persons.module.css';
 import { Reveal } from './Reveal';
 
 const EVENTS_MAX = 200;
+
+/** What is done about the person, in a dialog above the drawer. */
+type Deed = 'own_data' | 'erase';
 
 interface PersonDrawerProps {
   pseudonym: string | undefined;
@@ -27,13 +31,13 @@ interface PersonDrawerProps {
 
 export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerProps) {
   const { t } = useTranslation();
-  const [erasing, setErasing] = useState(false);
+  const [deed, setDeed] = useState<Deed | null>(null);
   return (
     <Drawer
       opened={pseudonym !== undefined}
       onClose={onClose}
       // What stands above it is closed first.
-      closeOnEscape={!erasing}
+      closeOnEscape={deed === null}
       position="right"
       size="lg"
       title={<span className={classes.drawerTitle}>{pseudonym}</span>}
@@ -41,13 +45,16 @@ export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerPro
       closeButtonProps={{ 'aria-label': t('shell.close') }}
     >
       {pseudonym && (
-        <PersonDetails pseudonym={pseudonym} row={row} range={range} onErase={() => setErasing(true)} />
+        <>
+          <PersonDetails pseudonym={pseudonym} row={row} range={range} onDeed={setDeed} />
+          <OwnData opened={deed === 'own_data'} pseudonym={pseudonym} onClose={() => setDeed(null)} />
+        </>
       )}
       <ErasePerson
-        opened={erasing}
+        opened={deed === 'erase'}
         pseudonym={pseudonym}
         onClose={(isErased) => {
-          setErasing(false);
+          setDeed(null);
           if (isErased) onClose();
         }}
       />
@@ -59,10 +66,10 @@ interface PersonDetailsProps {
   pseudonym: string;
   row: PersonRow | undefined;
   range: DateRange;
-  onErase: () => void;
+  onDeed: (deed: Deed) => void;
 }
 
-function PersonDetails({ pseudonym, row, range, onErase }: PersonDetailsProps) {
+function PersonDetails({ pseudonym, row, range, onDeed }: PersonDetailsProps) {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
@@ -75,7 +82,10 @@ function PersonDetails({ pseudonym, row, range, onErase }: PersonDetailsProps) {
     <div className={classes.details}>
       <Group gap="xs">
         <CopyButton value={pseudonym} label={t('persons.copy')} />
-        <Button size="xs" variant="default" onClick={onErase}>
+        <Button size="xs" variant="default" onClick={() => onDeed('own_data')}>
+          {t('own_data.begin')}
+        </Button>
+        <Button size="xs" variant="default" onClick={() => onDeed('erase')}>
           {t('erasure.begin')}
         </Button>
         <Reveal pseudonym={pseudonym} />

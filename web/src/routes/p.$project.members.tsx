@@ -5,13 +5,16 @@ import { Invitations } from '../access/Invitations';
 import { Locks } from '../access/Locks';
 import { Members as MemberList } from '../access/Members';
 import { Waiting } from '../access/Waiting';
-import { useTranslation } from '../i18n';
+import { loadTrustTexts, useTranslation } from '../i18n';
 import { useMay } from '../ui/may';
 import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { usePageTitle } from '../ui/project';
 
-export const Route = createFileRoute('/p/$project/members')({ component: Members });
+export const Route = createFileRoute('/p/$project/members')({
+  loader: loadTrustTexts,
+  component: Members,
+});
 
 function Members() {
   const { t } = useTranslation();

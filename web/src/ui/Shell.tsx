@@ -16,7 +16,7 @@ import {
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { Fragment, lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from 'react';
-import { projectsQuery, sessionQuery, signOut, statusQuery } from '../api/queries';
+import { projectsQuery, sessionQuery, signOut, statusQuery, waitingQuery } from '../api/queries';
 import { changeLanguage, LANGUAGES, type Language, useTranslation } from '../i18n';
 import { Alarms, useAlarms } from './Alarms';
 import { useSingleKeys } from './keys';
@@ -188,8 +188,14 @@ const WAITING_EVERY_MS = 60_000;
 /** How many requests wait for the reader to decide. */
 function Waiting() {
   const { t } = useTranslation();
-  const { data = [] } = useWaiting(WAITING_EVERY_MS);
-  return <Badge count={data.length} text={t('nav.waiting', { count: data.length })} />;
+  const { data: disclosures = [] } = useWaiting(WAITING_EVERY_MS);
+  const { data: wishes = [] } = useQuery({
+    ...waitingQuery(),
+    refetchInterval: WAITING_EVERY_MS,
+    select: (all) => all.filter(({ can_agree }) => can_agree),
+  });
+  const count = disclosures.length + wishes.length;
+  return <Badge count={count} text={t('nav.waiting', { count })} />;
 }
 
 /** How many incidents a limit opened that nobody has contained. */

@@ -73,6 +73,28 @@ impl<'a> Colleague<'a> {
         Colleague::join(self.server, reply.json()["code"].as_str().expect("a code"), email)
     }
 
+    /// Somebody who agrees to what the owner asks for. They may what the owner may not, so that it takes two to make them.
+    pub(crate) fn steward(&self) -> Colleague<'a> {
+        let admin = self.invites(&["org_admin"], "admin@coffer.example").with_passkey();
+        self.steward_by(&admin, "stefan@coffer.example")
+    }
+
+    /// The same with an administrator who is there already.
+    pub(crate) fn steward_by(&self, admin: &Colleague<'a>, email: &str) -> Colleague<'a> {
+        let steward = self.invites(&["viewer"], email).with_passkey();
+        let target = format!("/api/v1/members/{}/roles", steward.id());
+        admin.agrees(&self.act("PUT", &target, &json!({"roles": ["data_steward"]})));
+        steward
+    }
+
+    /// Is the second person of what waits for one.
+    pub(crate) fn agrees(&self, asked: &Reply) {
+        assert_eq!(asked.status, 202, "it takes two: {}", asked.text());
+        let target = format!("/api/v1/waiting/{}/agree", asked.json()["waiting"]);
+        let reply = self.act("POST", &target, &json!({}));
+        assert_eq!(reply.status, 204, "{}", reply.text());
+    }
+
     pub(crate) fn api(&self, method: &str, target: &str) -> Request {
         self.server
             .request(method, target)

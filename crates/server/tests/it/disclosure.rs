@@ -32,22 +32,6 @@ fn person(server: &Server, address: &str) -> String {
     reply.json()["persons"][0].as_str().expect("a pseudonym").to_owned()
 }
 
-/// Somebody who approves: more than the owner holds, so that an administrator agrees to the role.
-fn steward<'a>(owner: &Colleague<'a>) -> Colleague<'a> {
-    let admin = owner.invites(&["org_admin"], "admin@coffer.example").with_passkey();
-    steward_by(owner, &admin, "stefan@coffer.example")
-}
-
-pub(crate) fn steward_by<'a>(owner: &Colleague<'a>, admin: &Colleague<'a>, email: &str) -> Colleague<'a> {
-    let steward = owner.invites(&["viewer"], email).with_passkey();
-    let target = format!("/api/v1/members/{}/roles", steward.id());
-    let asked = owner.act("PUT", &target, &json!({"roles": ["data_steward"]}));
-    assert_eq!(asked.status, 202, "{}", asked.text());
-    let target = format!("/api/v1/waiting/{}/agree", asked.json()["waiting"]);
-    assert_eq!(admin.act("POST", &target, &json!({})).status, 204);
-    steward
-}
-
 #[test]
 fn one_value_takes_a_passkey_and_the_ledger_has_it() {
     let server = Server::start();
@@ -81,7 +65,7 @@ fn an_export_takes_two_people_and_its_proof_verifies_without_the_server() {
     let (file, proof) = (server.scratch("export"), server.scratch("export.proof"));
     {
         let owner = Colleague::owner(&server).with_passkey();
-        let steward = steward(&owner);
+        let steward = owner.steward();
         let request = json!({"what": {"kind": "events", "range": crate::server::range(), "matching": {"event": "Visit"}},
             "purpose": "analysis", "format": "csv"});
         let reply = owner.api("POST", &path(&server, "disclosures/plan")).json(&request).send();
@@ -156,7 +140,7 @@ fn an_export_that_is_locked_on_the_wire_has_named_at_most_a_chunk_more_than_left
     let of = |rest: &str| format!("/api/v1/disclosures/{}{rest}", asked["id"]);
     let seen = json!({"hash": asked["hash"]});
     for email in ["stefan@coffer.example", "sven@coffer.example"] {
-        let reply = steward_by(&owner, &admin, email).act("POST", &of("/approval"), &seen);
+        let reply = owner.steward_by(&admin, email).act("POST", &of("/approval"), &seen);
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     let mut body = seen.clone();

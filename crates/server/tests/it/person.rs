@@ -50,8 +50,16 @@ fn access_body(person: &str, format: &str) -> Value {
     json!({"person": person, "purpose": "subject_access", "format": format})
 }
 
-pub(crate) fn access(server: &Server, owner: &Colleague<'_>, person: &str, format: &str) -> Reply {
-    owner.act("POST", &path(server, "persons/access"), &access_body(person, format))
+/// Asked for by one, agreed to by the other, and fetched.
+pub(crate) fn access(
+    server: &Server,
+    (owner, steward): (&Colleague<'_>, &Colleague<'_>),
+    person: &str,
+    format: &str,
+) -> Reply {
+    let (target, body) = (path(server, "persons/access"), access_body(person, format));
+    steward.agrees(&owner.act("POST", &target, &body));
+    owner.act("POST", &target, &body)
 }
 
 fn erasure(whom: Value) -> Value {
@@ -103,6 +111,11 @@ fn a_person_gets_their_own_data_after_the_ledger_has_it_and_only_with_a_passkey(
     let recovery = codes["codes"][0].as_str().expect("a recovery code");
     let refused = owner.with("POST", &target, &body, &owner.password_and_code(recovery));
     assert_eq!((refused.status, code_of(&refused)), (403, "passkey_needed".to_owned()), "both right, and too little");
+    let waits = owner.act("POST", &target, &body);
+    assert!(!waits.text().to_lowercase().contains("canary"));
+    let own = owner.act("POST", &format!("/api/v1/waiting/{}/agree", waits.json()["waiting"]), &json!({}));
+    assert_eq!((own.status, code_of(&own)), (403, "not_a_second_person".to_owned()));
+    owner.steward().agrees(&waits);
     let proof = owner.sign(&owner.challenge("POST", &target, &body));
     let reply = owner.with("POST", &target, &body, &proof);
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -126,7 +139,7 @@ fn an_export_for_programs_has_a_line_for_each_thing_and_says_when_it_is_whole() 
     world(&server);
     let ada = find(&server, "ada@canary.example");
     let owner = Colleague::owner(&server).with_passkey();
-    let reply = access(&server, &owner, &ada[0], "ndjson");
+    let reply = access(&server, (&owner, &owner.steward()), &ada[0], "ndjson");
     let text = reply.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).cloned().collect::<Vec<Value>>();
@@ -157,9 +170,22 @@ fn a_merged_person_is_erased_whole_and_the_certificate_verifies_without_us() {
     assert_eq!(owner.with("POST", &target, &body, &owner.password_and_code("000000")).status, 403);
     assert_eq!(server.total("Visit"), 17, "nothing happened");
 
-    // Nothing is opened: who has no passkey yet shows password and code.
-    let reply = owner.with("POST", &target, &body, &owner.password_and_code(&owner.code()));
+    // Nothing is opened: who has no passkey yet can show password and code.
+    assert_eq!(owner.challenge("POST", &target, &body)["takes_password_and_code"], true);
+    let owner = owner.with_passkey();
+    let steward = owner.steward();
+    let waits = owner.act("POST", &target, &body);
+    let waiting = steward.get("/api/v1/waiting").to_string();
+    assert!(waiting.contains(&ada) && waiting.contains("\"count\":1"), "{waiting}");
+    assert_eq!(server.total("Visit"), 17, "nothing happened");
+    steward.agrees(&waits);
+    let grace = find(&server, "grace@canary.example").remove(0);
+    let reply = owner.act("POST", &target, &erasure(json!({"persons": [ada, grace]})));
+    assert_eq!(reply.status, 202, "it was not about her: {}", reply.text());
+    assert_eq!(server.total("Visit"), 17, "nothing happened");
+    let reply = owner.act("POST", &target, &body);
     assert_eq!(reply.status, 200, "{}", reply.text());
+    drop((owner, steward));
     let made = reply.json();
     assert_eq!(made["erasure"]["is_done"], true);
     // At once, in everything.

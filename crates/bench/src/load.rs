@@ -169,15 +169,15 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
         own / sent as f64 * 1e6,
         server.peak_mb()?
     ));
-    let judging = judging(&requests)?;
-    say(&format!(
-        "of which the firewall's detectors: {:.2} s per million events, {:.1} %",
-        judging * 1e6,
-        judging / (cpu / sent as f64) * 100.0
-    ));
     let cpu_now = server.cpu_seconds()?;
     server.idle().await?;
     say(&format!("processor afterwards (segments): {:.2} s", server.cpu_seconds()? - cpu_now));
+    let judging = judging(&requests)?;
+    say(&format!(
+        "of the processor time the firewall's detectors: {:.2} s per million events, {:.1} %",
+        judging * 1e6,
+        judging / (cpu / sent as f64) * 100.0
+    ));
     if let Some(probe) = probe {
         let mut times = probe.await??;
         times.sort_unstable();
@@ -194,14 +194,17 @@ async fn measure(args: &LoadArgs) -> anyhow::Result<()> {
     server.balanced(sent).await
 }
 
-/// Requests of which the detectors are measured.
-const JUDGED: usize = 200;
+/// Events of which the detectors are measured.
+const JUDGED: usize = 400_000;
 
 /// Processor seconds an event that deciding about its properties takes, in this process: parsed before the clock runs.
 fn judging(requests: &[Vec<u8>]) -> anyhow::Result<f64> {
     let now_us = jiff::Timestamp::now().as_microsecond();
     let (mut events, mut cpu) = (0, 0.0);
-    for request in requests.iter().take(JUDGED) {
+    for request in requests {
+        if events >= JUDGED {
+            break;
+        }
         let head = request.windows(4).position(|four| four == b"\r\n\r\n").context("a request has a head")?;
         let Ok(records) = wire::read_events(&request[head + 4..]) else { bail!("a body is not readable") };
         let mut valid = Vec::new();

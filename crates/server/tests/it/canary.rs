@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::colleague::Colleague;
 use crate::http::percent;
 use crate::search::{Search, files_below, parquet_values};
 use crate::server::{Options, Server, insert_id, now_ms, range};
@@ -94,9 +95,16 @@ fn nothing_that_identifies_anybody_is_readable_anywhere() {
     // A second life: what was in memory only is written, what was logged is read again.
     server.kill();
     server.start_again();
+    // What a strict plan does not know is held back.
+    let project = format!("/api/v1/projects/{}", server.project.id);
+    let plan = json!({"mode": "strict", "properties": [{"name": "plan", "class": "C1", "type": "string"}]});
+    assert_eq!(said.hear(server.api("PUT", &format!("{project}/plan")).json(&plan)).status, 200);
     let later = identity_probes(&mut canaries);
     send_events(&server, &mut said, &mut canaries, &later);
     ask_everything(&server, &mut said);
+    let held = said.hear(server.api("GET", &format!("{project}/quarantine"))).json();
+    assert!(held["properties"].as_array().is_some_and(|names| !names.is_empty()), "nothing was held back: {held}");
+    hand_out(&server);
     server.stop();
     server.start_again();
     ask_everything(&server, &mut said);
@@ -134,6 +142,15 @@ fn nothing_that_identifies_anybody_is_readable_anywhere() {
     let control = Search::new([CONTROL]);
     let found: usize = files.iter().map(|(name, bytes)| control.hits_within(name, bytes).len()).sum();
     assert!(found > 0, "the search does not see into the files");
+}
+
+/// Gives a person their own data, in clear as it has to be: what that leaves on the disk is searched like the rest.
+fn hand_out(server: &Server) {
+    let found = server.ask(&json!({"kind": "persons", "range": range(), "limit": 1}));
+    let person = found["persons"][0]["pseudonym"].as_str().expect("a person").to_owned();
+    let owner = Colleague::owner(server).with_passkey();
+    let reply = crate::person::access(server, (&owner, &owner.steward()), &person, "html");
+    assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
 /// One event of each kind in which identity hides, as the properties to add and the ids to use.

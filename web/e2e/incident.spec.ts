@@ -145,7 +145,7 @@ test('an incident is opened from what was exposed, contained, told by two, and c
 
     const end = page.getByRole('region', { name: 'Export and close', exact: true });
     await end.getByLabel('Recipient').fill(RECIPIENT);
-    const download = end.getByRole('button', { name: 'Download the package of Shop' });
+    const download = end.getByRole('button', { name: 'Download the package' });
     await download.click();
     await showPasskey(page);
     await expect(end.getByText(/Asked for\. Somebody else agrees/)).toBeVisible();

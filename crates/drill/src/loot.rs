@@ -8,14 +8,13 @@ use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::colleague::now_us;
 
 /// Names of fields, as exports and packages have them.
 const FIELDS: [&str; 9] =
     ["distinct_id", "email", "phone", "name", "place", "network_address", "birth", "events", "other"];
-const TAR_BLOCK: usize = 512;
 
 /// A download, as it came.
 pub(crate) struct Download {
@@ -175,18 +174,14 @@ impl Score {
 }
 
 /// A file of a tar archive.
-pub(crate) fn in_tar<'a>(archive: &'a [u8], name: &str) -> Result<&'a [u8]> {
-    let mut rest = archive;
-    while rest.len() >= TAR_BLOCK && rest[0] != 0 {
-        let text =
-            |range: std::ops::Range<usize>| String::from_utf8_lossy(&rest[range]).trim_matches(['\0', ' ']).to_owned();
-        let bytes = usize::from_str_radix(&text(124..136), 8).ok().context("a size in an archive cannot be read")?;
-        let end = TAR_BLOCK + bytes;
-        ensure!(rest.len() >= end, "the archive is broken off");
-        if text(0..100).rsplit('/').next() == Some(name) {
-            return Ok(&rest[TAR_BLOCK..end]);
+pub(crate) fn in_tar(archive: &[u8], name: &str) -> Result<Vec<u8>> {
+    for file in tar::Archive::new(archive).entries()? {
+        let mut file = file?;
+        if file.path()?.file_name().is_some_and(|found| found == name) {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            return Ok(bytes);
         }
-        rest = &rest[end.next_multiple_of(TAR_BLOCK).min(rest.len())..];
     }
     anyhow::bail!("{name} is not in the package")
 }

@@ -348,15 +348,15 @@ fn three_collude(
     let (scoped, scope_ms) = timed(|| staff.commander.done("POST", &path("scopes"), &question))?;
 
     crate::progress(&format!("{} persons in {scope_ms:.0} ms; the package of them", scoped["persons"]));
-    let wanted = json!({"project": staff.project, "recipient": key.to_public().to_string()});
+    let wanted = json!({"recipient": key.to_public().to_string()});
     let begun = Instant::now();
-    let waits = staff.owner.done("POST", &path("packages"), &wanted)?;
+    let waits = staff.owner.done("POST", &path("package"), &wanted)?;
     let waiting = waits["waiting"].as_u64().context("a package for which nobody else is asked")?;
     staff.deputy.done("POST", &format!("/api/v1/waiting/{waiting}/agree"), &json!({}))?;
-    let package = staff.owner.act("POST", &path("packages"), &wanted)?;
+    let package = staff.owner.act("POST", &path("package"), &wanted)?;
     let package_ms = begun.elapsed().as_secs_f64() * 1e3;
     ensure!(package.status == 200, "no package: {} {}", package.status, package.code());
-    let list = opened(in_tar(&package.body, "scope.csv.age")?, key)?;
+    let list = opened(&in_tar(&package.body, "scope.csv.age")?, key)?;
     let scope = Pairs::of_package(&list)?;
     if let Some(folder) = keep {
         scope.write(&folder.join("scope.csv"))?;

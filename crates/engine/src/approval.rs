@@ -40,7 +40,6 @@ pub enum Wish {
     Package {
         incident: u32,
         version: u32,
-        project: u32,
         recipient: String,
     },
     /// Erasing persons everywhere.

@@ -32,7 +32,12 @@ impl Engine {
     }
 
     pub(crate) fn check_unsealed(&self, project: &Project) -> Result<()> {
-        if self.is_sealed(project) { Err(Error::OrganisationSealed) } else { Ok(()) }
+        self.check_open(project.org)
+    }
+
+    /// That an organisation is not sealed.
+    pub(crate) fn check_open(&self, org: OrgId) -> Result<()> {
+        if self.vault.is_sealed(org) { Err(Error::OrganisationSealed) } else { Ok(()) }
     }
 
     /// Seals an organisation. `member` is who asked; `None` for whoever runs the server.

@@ -181,7 +181,104 @@ pub struct Page {
     pub before: Option<u64>,
 }
 
+/// The first and the last disclosure of each subject.
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    /// Of a subject: positions of the first and the last, or [`NONE`].
+    of: Vec<(u32, u32)>,
+    disclosures: FxHashMap<u32, Moment>,
+}
+
+/// When something was disclosed, and by which entry of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub seq: u64,
+    /// Microseconds since 1970-01-01 UTC.
+    pub time_us: u64,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Moments {
+    /// When something of any of these subjects was first and last disclosed, in the ledger's order. None for those of
+    /// whom nothing was.
+    pub fn of(&self, subjects: impl IntoIterator<Item = u32>) -> Option<(Moment, Moment)> {
+        let known = subjects.into_iter().filter_map(|subject| self.of.get(subject as usize));
+        let known = known.filter(|(first, _)| *first != NONE);
+        let (first, last) = known.copied().reduce(|one, two| (one.0.min(two.0), one.1.max(two.1)))?;
+        Some((*self.disclosures.get(&first)?, *self.disclosures.get(&last)?))
+    }
+}
+
 impl Index {
+    /// The disclosures of any of the questions, oldest first, from entry `from` on and before entry `before`: so many at
+    /// most.
+    ///
+    /// # Errors
+    /// As [`Index::exposed`].
+    pub fn disclosures_from(
+        &self,
+        questions: &[Question],
+        from: u64,
+        before: u64,
+        rows_max: usize,
+    ) -> Result<Vec<Disclosure>> {
+        self.ask(|state, _| {
+            let mut found = Vec::new();
+            for position in state.records.find(from)?.unwrap_or_else(|after| after)..state.records.len() {
+                let disclosure = state.records.read(position)?;
+                if disclosure.seq >= before || found.len() == rows_max {
+                    break;
+                }
+                if questions.iter().any(|question| question.is_about(&disclosure)) {
+                    found.push(disclosure);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The first and the last disclosure of each of these subjects of a project, among those of any of the questions
+    /// that are before entry `before`. A disclosure counts for a subject when it has one of the fields that the subject
+    /// is listed with; whoever is listed twice counts by both. Every set is read at most twice; memory is 8 bytes for
+    /// each subject up to the largest.
+    ///
+    /// # Errors
+    /// As [`Index::exposed`].
+    pub fn first_and_last(
+        &self,
+        questions: &[Question],
+        before: u64,
+        project: u64,
+        listed: &[(FieldSet, RoaringBitmap)],
+    ) -> Result<Moments> {
+        self.ask(|state, source| {
+            let mut matched = Vec::new();
+            state.records.scan(|position, disclosure| {
+                if disclosure.seq < before
+                    && disclosure.project == project
+                    && questions.iter().any(|question| question.is_about(&disclosure))
+                {
+                    matched.push(position);
+                }
+                Ok(())
+            })?;
+            let largest = listed.iter().filter_map(|(_, subjects)| subjects.max()).max();
+            let mut moments = Moments {
+                of: vec![(NONE, NONE); largest.map_or(0, |largest| largest as usize + 1)],
+                disclosures: FxHashMap::default(),
+            };
+            // Forwards until everybody has a first, then backwards until everybody has a last.
+            let firsts = &mut |at: &mut (u32, u32), position: u32| at.0 = at.0.min(position);
+            seek(state, source, matched.iter().copied(), listed, &mut moments, firsts)?;
+            let lasts = &mut |at: &mut (u32, u32), position: u32| {
+                at.1 = if at.1 == NONE { position } else { at.1.max(position) };
+            };
+            seek(state, source, matched.iter().rev().copied(), listed, &mut moments, lasts)?;
+            Ok(moments)
+        })
+    }
+
     /// What was exposed by the disclosures of a question.
     ///
     /// # Errors
@@ -251,6 +348,49 @@ impl Index {
             Ok(page)
         })
     }
+}
+
+/// Goes through disclosures, and notes for each listed subject the first that is about them.
+fn seek(
+    state: &State,
+    source: &dyn Source,
+    positions: impl Iterator<Item = u32>,
+    listed: &[(FieldSet, RoaringBitmap)],
+    moments: &mut Moments,
+    note: &mut dyn FnMut(&mut (u32, u32), u32),
+) -> Result<()> {
+    let mut open: Vec<(FieldSet, RoaringBitmap)> = listed.to_vec();
+    for position in positions {
+        open.retain(|(_, subjects)| !subjects.is_empty());
+        if open.is_empty() {
+            break;
+        }
+        let disclosure = state.records.read(position)?;
+        let is_wanted = |fields: FieldSet| fields.0 & disclosure.fields.0 != 0;
+        if !open.iter().any(|(fields, _)| is_wanted(*fields)) {
+            continue;
+        }
+        let subjects: RoaringBitmap = match &disclosure.subjects {
+            Subjects::Gone => continue,
+            Subjects::Inline(..) => disclosure.inline().iter().copied().collect(),
+            Subjects::Set(commit) => match source.set(commit)? {
+                Some(subjects) => subjects,
+                None => continue,
+            },
+        };
+        for (_, group) in open.iter_mut().filter(|(fields, _)| is_wanted(*fields)) {
+            let found = &*group & &subjects;
+            for subject in &found {
+                note(&mut moments.of[subject as usize], position);
+            }
+            if !found.is_empty() {
+                let moment = Moment { seq: disclosure.seq, time_us: disclosure.time_us };
+                moments.disclosures.insert(position, moment);
+            }
+            *group -= found;
+        }
+    }
+    Ok(())
 }
 
 /// Something that is read for an answer.

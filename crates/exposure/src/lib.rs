@@ -26,7 +26,7 @@ mod record;
 mod rollup;
 mod source;
 
-pub use ask::{Exposed, Grant, Page, Person, ProjectExposed, Question, Sum, Which};
+pub use ask::{Exposed, Grant, Moment, Moments, Page, Person, ProjectExposed, Question, Sum, Which};
 pub use cofferdam_ledger::{Pseudonym, RoaringBitmap};
 pub use index::Index;
 pub use record::{By, Disclosure, End};

@@ -252,6 +252,37 @@ impl History {
         let actors: HashSet<Pseudonym> = expected.iter().filter_map(|known| known.entry.actor).collect();
         assert_eq!(named.keys().filter(|by| matches!(by, By::Actor(_))).count(), actors.len());
 
+        // From when to when, of each who is listed with a field that left.
+        let project = 1 + self.random.below(3);
+        let entries = self.ledger.size().unwrap() + 1;
+        let before = if self.random.one_in(2) { u64::MAX } else { self.random.below(entries) };
+        let listed: Vec<(FieldSet, RoaringBitmap)> = (0..self.random.below(3))
+            .map(|_| {
+                let fields = FieldSet(1 + self.random.below(6));
+                (fields, (0..40).map(|_| self.random.below(60) as u32).collect())
+            })
+            .collect();
+        let other = Question { any_of: vec![By::Grant(1)], ..Question::default() };
+        let moments = index.first_and_last(&[question.clone(), other], before, project, &listed).unwrap();
+        for subject in 0..70 {
+            let of = listed.iter().filter(|(_, subjects)| subjects.contains(subject));
+            let fields = of.fold(0, |all, (fields, _)| all | fields.0);
+            let mut about = self.known.iter().filter(|known| {
+                (is_about(known) || known.entry.grant == 1)
+                    && known.seq < before
+                    && known.entry.object == project
+                    && !known.is_erased
+                    && known.entry.fields.0 & fields != 0
+                    && known.subjects.contains(subject)
+            });
+            let first = about.next();
+            let last = about.next_back().or(first);
+            let expected = first.zip(last).map(|both| <[_; 2]>::from(both).map(|known| (known.seq, known.time_us)));
+            let found = moments.of([subject, 70]);
+            let found = found.map(|both| <[_; 2]>::from(both).map(|moment| (moment.seq, moment.time_us)));
+            assert_eq!(found, expected, "{subject} of {listed:?} in {project}");
+        }
+
         // The other way round, page by page: who was named in which.
         let person = Person {
             project: 1 + self.random.below(3),
@@ -265,6 +296,16 @@ impl History {
         let named: Vec<u64> = expected.iter().rev().filter(about).map(|known| known.seq).collect();
         let rows_max = 1 + self.random.below(20) as usize;
         assert_eq!(pages(index, &question, Some(&person), rows_max), named, "{person:?} of {question:?}");
+        let mut oldest_first = Vec::new();
+        let mut from = 0;
+        loop {
+            let page = index.disclosures_from(std::slice::from_ref(&question), from, before, rows_max).unwrap();
+            let Some(last) = page.last() else { break };
+            from = last.seq + 1;
+            oldest_first.extend(page.iter().map(|disclosure| disclosure.seq));
+        }
+        let earlier: Vec<u64> = expected.iter().map(|known| known.seq).filter(|seq| *seq < before).collect();
+        assert_eq!(oldest_first, earlier);
         let all: Vec<u64> = expected.iter().rev().map(|known| known.seq).collect();
         assert_eq!(pages(index, &question, None, rows_max), all);
     }

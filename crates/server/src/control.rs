@@ -74,7 +74,6 @@ pub(crate) enum Ask {
     },
     Package {
         incident: u32,
-        project: u32,
         recipient: String,
         out: PathBuf,
     },
@@ -195,8 +194,8 @@ async fn act(ask: Ask, gate: &Arc<Gate>) -> anyhow::Result<String> {
             crate::incidents::open_from_here(&*open(gate)?, *organisation, service, *drill).await
         }
         Ask::Contain { incident, asked } => crate::incidents::contain_from_here(&*open(gate)?, *incident, asked).await,
-        Ask::Package { incident, project, recipient, out } => {
-            crate::incidents::package_from_here(&*open(gate)?, *incident, *project, recipient, out).await
+        Ask::Package { incident, recipient, out } => {
+            crate::incidents::package_from_here(&*open(gate)?, *incident, recipient, out).await
         }
         Ask::Backup { to } => {
             if !to.is_absolute() {

@@ -16,7 +16,7 @@ use cofferdam_engine::{
     LockTarget, MailKeys, Network, NoticeProgress, OpenIncident, PackageOffer, Reset, ScopeOf, ScopeVersion, Signed,
     Suspect, UpdateIncident,
 };
-use cofferdam_model::{Control, OrgId, ProjectId, limits};
+use cofferdam_model::{Control, OrgId, limits};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -45,7 +45,7 @@ pub(crate) fn router() -> Routes {
         .at(view, routes!(get_containment))
         // Stopping takes no more than locking does.
         .at(Need::Do(Control::Lock), routes!(contain_incident))
-        .at(view, routes!(list_packages))
+        .at(view, routes!(get_package))
         .at(Need::Do(Control::ListScope), routes!(download_package))
         .at(Need::Account, routes!(list_alarms))
         // A list of ids is larger than any question.
@@ -353,37 +353,36 @@ async fn contain_incident(
     Ok(Json(contained.into()))
 }
 
-// Packages.
+// The package.
 
 #[derive(Serialize, ToSchema)]
-pub(crate) struct PackagesBody {
-    /// One for each project of the newest scope.
-    packages: Vec<PackageOffer>,
+pub(crate) struct PackageOfBody {
+    /// Of the newest scope; none while nobody is known to be concerned.
+    package: Option<PackageOffer>,
 }
 
-/// What can be downloaded of the newest scope, by project, and whose agreement it waits for.
-#[utoipa::path(get, path = "/api/v1/incidents/{incident}/packages", params(("incident" = u32, Path)),
-    responses((status = OK, body = PackagesBody), (status = NOT_FOUND, body = ErrorBody)))]
-async fn list_packages(
+/// What can be downloaded of the newest scope, and whether the caller's request for it waits for a second person.
+#[utoipa::path(get, path = "/api/v1/incidents/{incident}/package", params(("incident" = u32, Path)),
+    responses((status = OK, body = PackageOfBody), (status = NOT_FOUND, body = ErrorBody)))]
+async fn get_package(
     State(engine): State<Arc<Engine>>,
     SignedIn(caller): SignedIn,
     Path(IncidentPath { incident }): Path<IncidentPath>,
-) -> Result<Json<PackagesBody>> {
-    Ok(Json(PackagesBody { packages: engine.packages(&caller, incident).await? }))
+) -> Result<Json<PackageOfBody>> {
+    Ok(Json(PackageOfBody { package: engine.package_offer(&caller, incident).await? }))
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PackageBody {
-    project: u32,
     /// The age recipient (`age1…`) who alone can open the list of persons.
     recipient: String,
 }
 
-/// A package: `scope.csv.age`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It takes a second
-/// person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
+/// The package: `scope.csv.age`, `disclosures.csv`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It
+/// takes a second person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
 /// an hour of that downloads it.
-#[utoipa::path(post, path = "/api/v1/incidents/{incident}/packages", params(("incident" = u32, Path)),
+#[utoipa::path(post, path = "/api/v1/incidents/{incident}/package", params(("incident" = u32, Path)),
     request_body = WithStepUp<PackageBody>,
     responses((status = OK, content_type = "application/octet-stream", body = String), (status = ACCEPTED, body = AskedBody),
         (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody), (status = NOT_FOUND, body = ErrorBody)))]
@@ -395,9 +394,7 @@ async fn download_package(
     Body(body): Body<PackageBody>,
 ) -> Result<Response> {
     let recipient = cofferdam_engine::package_recipient(&body.recipient)?;
-    let project = ProjectId(body.project);
-    let begun =
-        tokio::spawn(async move { engine.download_package(&caller, stepped_up, incident, project, recipient).await });
+    let begun = tokio::spawn(async move { engine.download_package(&caller, stepped_up, incident, recipient).await });
     match begun.await.map_err(|_| cofferdam_engine::Error::Interrupted)?? {
         Agreed::Waits(asked) => Ok(AskedBody::from(asked).into_response()),
         Agreed::Given((name, pieces)) => Ok(crate::disclosures::download(&name, crate::disclosures::streamed(pieces))),
@@ -529,15 +526,13 @@ pub(crate) enum IncidentCommand {
         #[arg(long, value_name = "EMAIL")]
         passkeys_of: Vec<String>,
     },
-    /// Write the list of persons of a project whom an incident concerns, encrypted to a key
+    /// Write the list of persons whom an incident concerns, encrypted to a key
     Package {
         /// The server's folder
         #[arg(long, env = "COFFERDAM_DATA", default_value = "cofferdam-data")]
         data: PathBuf,
         #[arg(long)]
         incident: u32,
-        #[arg(long)]
-        project: u32,
         /// The age recipient (age1…) that can open it
         #[arg(long)]
         to: String,
@@ -567,9 +562,9 @@ pub(crate) fn incident(command: IncidentCommand) -> anyhow::Result<ExitCode> {
             let asked = ContainAsked { scope, member, token, grant, network, reset, reset_all, passkeys_of };
             (data, Ask::Contain { incident, asked })
         }
-        IncidentCommand::Package { data, incident, project, to, out } => {
+        IncidentCommand::Package { data, incident, to, out } => {
             let out = std::path::absolute(&out).with_context(|| format!("{} is no place", out.display()))?;
-            (data, Ask::Package { incident, project, recipient: to, out })
+            (data, Ask::Package { incident, recipient: to, out })
         }
     };
     let told = control::ask(&data, &ask)?;
@@ -651,12 +646,11 @@ pub(crate) async fn contain_from_here(engine: &Engine, incident: u32, asked: &Co
 pub(crate) async fn package_from_here(
     engine: &Engine,
     incident: u32,
-    project: u32,
     recipient: &str,
     out: &std::path::Path,
 ) -> anyhow::Result<String> {
     let recipient = cofferdam_engine::package_recipient(recipient)?;
-    let made = engine.package(incident, ProjectId(project), recipient, out).await?;
+    let made = engine.package(incident, recipient, out).await?;
     Ok(format!(
         "{} persons of version {} are in {}; {} without an id",
         made.persons,

@@ -350,29 +350,25 @@ export function contain(incident: number, what: Containing) {
   });
 }
 
-export const packagesQuery = (incident: number) =>
+export const packageQuery = (incident: number) =>
   queryOptions({
-    queryKey: ['incidents', incident, 'packages'],
+    queryKey: ['incidents', incident, 'package'],
     queryFn: async ({ signal }) =>
       bodyOf(
-        await client.GET('/api/v1/incidents/{incident}/packages', { params: { path: { incident } }, signal }),
-      ).packages,
+        await client.GET('/api/v1/incidents/{incident}/package', { params: { path: { incident } }, signal }),
+      ).package ?? null,
     staleTime: 5 * SECOND_MS,
   });
 
 /** The package, once a second person agreed; before that it is asked for, and nothing comes. */
-export function downloadPackage(
-  incident: number,
-  project: number,
-  recipient: string,
-): Promise<Download | null> {
+export function downloadPackage(incident: number, recipient: string): Promise<Download | null> {
   return shownAgain('package', async (proof) => {
-    const answer = await client.POST('/api/v1/incidents/{incident}/packages', {
+    const answer = await client.POST('/api/v1/incidents/{incident}/package', {
       params: { path: { incident } },
-      body: { project, recipient, ...shown(proof) },
+      body: { recipient, ...shown(proof) },
       parseAs: 'blob',
     });
     // 202: it waits for somebody else.
-    return answer.response.status === 202 ? null : downloadOf(answer, `incident-${incident}-${project}.tar`);
+    return answer.response.status === 202 ? null : downloadOf(answer, `incident-${incident}.tar`);
   });
 }

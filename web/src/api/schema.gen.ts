@@ -476,19 +476,19 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/incidents/{incident}/packages": {
+    "/api/v1/incidents/{incident}/package": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** What can be downloaded of the newest scope, by project, and whose agreement it waits for. */
-        get: operations["list_packages"];
+        /** What can be downloaded of the newest scope, and whether the caller's request for it waits for a second person. */
+        get: operations["get_package"];
         put?: never;
         /**
-         * A package: `scope.csv.age`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It takes a second
-         *     person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
+         * The package: `scope.csv.age`, `disclosures.csv`, `summary.json`, `scope.proof` and drafts of letters, as a tar file. It
+         *     takes a second person: the answer is 202 until somebody agreed (`POST /api/v1/waiting/{waiting}/agree`), and the same request within
          *     an hour of that downloads it.
          */
         post: operations["download_package"];
@@ -3024,18 +3024,17 @@ export interface components {
             since: string;
         };
         PackageBody: {
-            /** Format: int32 */
-            project: number;
             /** @description The age recipient (`age1…`) who alone can open the list of persons. */
             recipient: string;
         };
-        /** @description A package that can be had of the newest scope. */
+        PackageOfBody: {
+            package?: components["schemas"]["PackageOffer"] | null;
+        };
+        /** @description The package that can be had of the newest scope. */
         PackageOffer: {
-            name: string;
             /** Format: int64 */
             persons: number;
-            /** Format: int32 */
-            project: number;
+            projects: components["schemas"]["PackageProject"][];
             /** Format: int32 */
             version: number;
             /**
@@ -3044,9 +3043,15 @@ export interface components {
              */
             waiting?: number | null;
         };
-        PackagesBody: {
-            /** @description One for each project of the newest scope. */
-            packages: components["schemas"]["PackageOffer"][];
+        /** @description A project in a package. */
+        PackageProject: {
+            /** @description Persons by exactly which fields left of them. */
+            groups: components["schemas"]["ScopeGroup"][];
+            name: string;
+            /** Format: int64 */
+            persons: number;
+            /** Format: int32 */
+            project: number;
         };
         PasskeyMadeBody: {
             /** Format: int64 */
@@ -4108,8 +4113,6 @@ export interface components {
             act: "package";
             /** Format: int32 */
             incident: number;
-            /** Format: int32 */
-            project: number;
             recipient: string;
             /** Format: int32 */
             version: number;
@@ -4230,8 +4233,6 @@ export interface components {
         };
         /** @description A body of a request for which a factor is shown again. */
         WithStepUp_PackageBody: {
-            /** Format: int32 */
-            project: number;
             /** @description The age recipient (`age1…`) who alone can open the list of persons. */
             recipient: string;
         } & {
@@ -5521,7 +5522,7 @@ export interface operations {
             };
         };
     };
-    list_packages: {
+    get_package: {
         parameters: {
             query?: never;
             header?: never;
@@ -5537,7 +5538,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PackagesBody"];
+                    "application/json": components["schemas"]["PackageOfBody"];
                 };
             };
             404: {

@@ -19,7 +19,7 @@ import { instantOfMicros } from '../ui/instant';
 import { useMay } from '../ui/may';
 import page from '../ui/Page.module.css';
 import { useProjectFormat } from '../ui/project';
-import { Packages } from './Packages';
+import { Package } from './Package';
 
 export function Export({ incident }: { incident: Incident }) {
   const { t } = useTranslation();
@@ -45,7 +45,7 @@ export function Export({ incident }: { incident: Incident }) {
           {t('package.facts')}
         </Button>
       </Group>
-      <Packages key={incident.scopes.length} incident={incident.id} />
+      <Package key={incident.scopes.length} incident={incident.id} />
       {incident.times.closed_us ? (
         <p className={page.lead}>
           {t('package.closed', { time: format.dateTime(instantOfMicros(incident.times.closed_us)) })}

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -449,9 +449,10 @@ impl Outlet {
             end_entry: recorded,
             at_us: self.engine.now_us(),
         };
-        let stored = self.handle.block_on(self.engine.disclosures.store.end(self.run.grant, &ended));
-        if let Err(error) = stored {
-            tracing::error!(error = &error as &dyn std::error::Error, "the end of a disclosure is not stored");
+        match recorded {
+            Some(_) => self.handle.block_on(self.engine.store_end(self.run.grant, &ended)),
+            // Until then it has no end: neither there nor here.
+            None => drop(self.handle.spawn(end_later(Arc::downgrade(&self.engine), self.run.clone(), ended))),
         }
         if let Some(begun) = self.begun.take() {
             let _ = begun.send(written);
@@ -488,6 +489,31 @@ impl Drop for Outlet {
         }
     }
 }
+
+impl Engine {
+    async fn store_end(&self, grant: u32, ended: &Ended) {
+        if let Err(error) = self.disclosures.store.end(grant, ended).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the end of a disclosure is not stored");
+        }
+    }
+}
+
+/// Records the end of a stream that the ledger did not take, as soon as it does: as one that was broken off, for that is
+/// what its reader saw. When the server ends before, its next start does.
+async fn end_later(engine: Weak<Engine>, run: Arc<Run>, ended: Ended) {
+    loop {
+        tokio::time::sleep(END_RETRY).await;
+        let Some(engine) = engine.upgrade() else { return };
+        let Ended { rows, bytes, hash, last_intent, .. } = ended;
+        let entry = end_entry(&run.context, Kind::Aborted, last_intent, rows, &hash, bytes);
+        if let Ok(receipt) = engine.ledger.append_async(entry).await {
+            return engine.store_end(run.grant, &Ended { end_entry: receipt.seq, ..ended }).await;
+        }
+    }
+}
+
+/// How long after the ledger refused it the end of a stream is tried again.
+const END_RETRY: Duration = Duration::from_secs(1);
 
 /// The entry about the end of a disclosure: its last intent, its rows, and the hash of what left.
 pub(crate) fn end_entry(

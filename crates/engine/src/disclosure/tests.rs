@@ -19,6 +19,8 @@ use crate::member::{Factor, Visitor};
 use crate::meta::NewMember;
 use crate::{LockTarget, Options, Site};
 
+#[path = "../../../../tests/bad_disk.rs"]
+mod bad_disk;
 mod bound;
 
 const START_US: i64 = 1_800_000_000_000_000;
@@ -35,6 +37,10 @@ struct World {
 }
 
 async fn open(folder: &Path, clock: &Arc<AtomicI64>) -> Arc<Engine> {
+    Arc::new(open_engine(folder, clock).await)
+}
+
+async fn open_engine(folder: &Path, clock: &Arc<AtomicI64>) -> Engine {
     let clock = clock.clone();
     let options = Options {
         site: Site::in_folder(folder),
@@ -46,7 +52,7 @@ async fn open(folder: &Path, clock: &Arc<AtomicI64>) -> Arc<Engine> {
         witnesses: Vec::new(),
         access: crate::Access::default(),
     };
-    Arc::new(Engine::open(options).await.unwrap_or_else(|error| panic!("{error}")))
+    Engine::open(options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn sealed_member(engine: &Engine, email: &str) -> impl Fn(u32) -> (Vec<u8>, Vec<u8>) + Sync + use<> {
@@ -465,6 +471,56 @@ async fn a_stream_ends_within_a_chunk_when_it_is_locked_denied_or_sealed_or_its_
         world.engine.meta.delete_session(world.officer.session.number).await.unwrap();
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_the_disk_of_the_ledger_fails_and_its_end_is_written_down_when_it_works_again() {
+    let home = tempfile::tempdir().unwrap();
+    let World { engine, project, clock, officer } = World::new(home.path(), PERSONS).await;
+    drop((engine, project));
+    let disk = bad_disk::BadDisk::default();
+    let mut engine = open_engine(home.path(), &clock).await;
+    // A ledger on a disk of its own.
+    let ledger = tempfile::tempdir().unwrap();
+    let seen = Arc::new(cofferdam_ledger::SeenFile(ledger.path().join("seen")));
+    let options = cofferdam_ledger::Options::new(&ledger.path().join("ledger"), &[7; 32], Arc::new(|| 1), seen);
+    let options = cofferdam_ledger::Options { disk: Arc::new(disk.clone()), ..options };
+    engine.ledger = Arc::new(cofferdam_ledger::Log::open(options).unwrap());
+    let project = engine.project(ProjectId(1)).unwrap();
+    let world = World { engine: Arc::new(engine), project, clock, officer };
+
+    let identity = age::x25519::Identity::generate();
+    let asked = world.ask(&world.officer, persons_asked(json!(["name"]), &identity)).await;
+    let asked = asked.unwrap_or_else(|error| panic!("{error}"));
+    for at in 0..2 {
+        let steward = world.join(&format!("steward{at}@coffer.example"), &[Role::DataSteward]).await;
+        world.approve(&steward, &asked).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    let mut pieces = world.run(&world.officer, &asked).await.unwrap_or_else(|error| panic!("{error}"));
+    let first = pieces.recv().await.unwrap().unwrap().to_vec();
+    // The next chunk is asked for when all of this one was read.
+    let (before, intent) = (world.named(asked.id), world.entries(Kind::Intent).pop().unwrap());
+    disk.set(bad_disk::Mode::Fails);
+    let (rest, is_whole) = all(pieces).await;
+    assert!(!is_whole);
+    assert_eq!(world.engine.disclosure(&world.officer, asked.id).await.unwrap().state, DisclosureState::Running);
+
+    disk.set(bad_disk::Mode::Works);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        while world.engine.disclosure(&world.officer, asked.id).await.unwrap().state == DisclosureState::Running {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    ended.await.expect("its end is written down");
+    // What was named when the disk failed left to its end, and nobody else.
+    let named = world.named(asked.id);
+    let text = opened(&[&first[..], &rest].concat(), &identity);
+    let rows = who_left(&world.engine, world.project.id, &text, &before).await;
+    assert!(rows > 0 && rows == before.len() && named.len() < u64::from(PERSONS), "{rows} of {}", named.len());
+    let aborted = world.entries(Kind::Aborted).pop().expect("an entry about the end");
+    assert_eq!((aborted.entry.grant, aborted.entry.refers_to), (u64::from(asked.id), Some(intent.seq)));
+    assert_eq!(aborted.entry.count, rows);
+    assert_eq!(world.engine.disclosure(&world.officer, asked.id).await.unwrap().state, DisclosureState::Ready);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -217,12 +217,19 @@ impl Engine {
     /// What the versions of an incident's scope were asked by. Where there is none, and a limit opened it: the day before
     /// of the member who made it trip.
     pub(super) async fn questions_of(&self, org: OrgId, incident: &Incident) -> Result<Vec<Question>> {
-        let mut asked = self.desk.store.asked(incident.id).await?;
-        if let (true, Some(trip)) = (asked.is_empty(), &incident.trip) {
+        let mut questions = self.asked_of(org, incident).await?;
+        if let (true, Some(trip)) = (questions.is_empty(), &incident.trip) {
             let actor = Cause::Actor(hex(self.actor(trip.by_member)));
             let from_us = u64::try_from(incident.times.detected_us - DAY_US).unwrap_or(0);
-            asked.push(Asked { any_of: vec![actor], all_of: Vec::new(), from_us, to_us: None });
+            let of_trip = Asked { any_of: vec![actor], all_of: Vec::new(), from_us, to_us: None };
+            questions.push(self.read_asked(org, &of_trip).await?);
         }
+        Ok(questions)
+    }
+
+    /// What the versions of an incident's scope were asked by; nothing for those that are lists.
+    pub(super) async fn asked_of(&self, org: OrgId, incident: &Incident) -> Result<Vec<Question>> {
+        let asked = self.desk.store.asked(incident.id).await?;
         let mut questions = Vec::with_capacity(asked.len());
         for one in &asked {
             questions.push(self.read_asked(org, one).await?);

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cofferdam_ledger::Intent;
-use cofferdam_model::{ProjectId, Role, Roles, SubjectNo};
+use cofferdam_model::{Role, Roles, SubjectNo};
 use cofferdam_notice::code::{Recipient, RecipientKind};
+use cofferdam_query::calendar::utc_text;
 use cofferdam_vault::wire::{Door, IdentityMode, ProfileKind, Strictness};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -162,13 +163,18 @@ impl World {
 
     /// A member opens values of persons, as the ledger has it.
     async fn opens(&self, member: u32, persons: &[u32], fields: &[PersonalField]) {
-        let mut subjects = cofferdam_ledger::RoaringBitmap::new();
-        for person in persons {
-            subjects.insert(self.subject(*person).await.0);
-        }
+        let ids: Vec<String> = persons.iter().map(|person| format!("u{person}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.opens_in(&self.project, member, &ids, fields).await;
+    }
+
+    async fn opens_in(&self, project: &Project, member: u32, ids: &[&str], fields: &[PersonalField]) {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let (known, _) = self.engine.vault.known_persons(project.id, &ids).await.unwrap();
+        let subjects = known.iter().map(|person| person.0).collect();
         let intent = Intent {
             org: OrgId(1),
-            project: self.project.id,
+            project: project.id,
             fields: fields.iter().copied().collect(),
             subjects,
             context: Entry { actor: Some(self.engine.actor(member)), purpose: 1, ..Entry::of(Kind::Intent) },
@@ -520,7 +526,7 @@ async fn a_scope_by_a_question_has_what_any_of_its_causes_saw_and_what_the_desk_
     // Its own package is opened by the ledger too, and is nothing that anybody has to be told.
     let identity = age::x25519::Identity::generate();
     let out = world.folder.path().join("package");
-    world.engine.package(id, world.project.id, identity.to_public(), &out).await.unwrap();
+    world.engine.package(id, identity.to_public(), &out).await.unwrap();
     let two = world.scope(id, None).await.unwrap();
     assert_eq!((two.version, two.persons), (2, 5), "the thirtieth is new");
     assert!(!two.fields.contains(&DistinctId.name().to_owned()), "{:?}", two.fields);
@@ -566,17 +572,17 @@ async fn persons_are_listed_and_packed_when_a_second_person_agreed_and_for_an_ho
     let identity = age::x25519::Identity::generate();
     let fetch = || async {
         let (shown, key) = (world.shown(&olga), identity.to_public());
-        world.engine.download_package(&olga, shown, id, world.project.id, key).await
+        world.engine.download_package(&olga, shown, id, key).await
     };
     let Agreed::Waits(waits) = fetch().await.unwrap_or_else(|error| panic!("{error}")) else { panic!("nobody agreed") };
-    let offers = world.engine.packages(&olga, id).await.unwrap();
-    assert_eq!((offers.len(), offers[0].persons, offers[0].waiting), (1, 3, Some(waits.id)));
+    let offer = world.engine.package_offer(&olga, id).await.unwrap().unwrap();
+    assert_eq!((offer.persons, offer.projects.len(), offer.waiting), (3, 1, Some(waits.id)));
     world.engine.agree(&ida, world.shown(&ida), waits.id).await.unwrap_or_else(|error| panic!("{error}"));
     let before = world.entries().len();
     let Agreed::Given((name, mut pieces)) = fetch().await.unwrap_or_else(|error| panic!("{error}")) else {
         panic!("somebody agreed")
     };
-    assert_eq!(name, "incident-1-project-1-version-1.tar");
+    assert_eq!(name, "incident-1-version-1.tar");
     let mut file = Vec::new();
     while let Some(piece) = pieces.recv().await {
         file.extend_from_slice(&piece.unwrap());
@@ -586,13 +592,13 @@ async fn persons_are_listed_and_packed_when_a_second_person_agreed_and_for_an_ho
     let untar =
         std::process::Command::new("tar").arg("-xf").arg("package.tar").current_dir(out.path()).output().unwrap();
     assert!(untar.status.success(), "{}", String::from_utf8_lossy(&untar.stderr));
-    let folder = out.path().join("incident-1-project-1-version-1");
+    let folder = out.path().join("incident-1-version-1");
     let summary: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     assert_eq!((&summary["persons"], &summary["letters"]), (&json!(3), &json!(9)));
     let opened = decrypted(&folder.join("scope.csv.age"), &identity);
     assert_eq!(opened.lines().count(), 4);
-    assert!(opened.contains("\"u2\",per_") && opened.contains(",email name,"), "{opened}");
+    assert!(opened.contains("1,\"u2\",per_") && opened.contains(",email name,"), "{opened}");
     let letter = std::fs::read_to_string(folder.join("letters/person-1.es.txt")).unwrap();
     assert!(letter.contains("- dirección de correo electrónico"), "{letter}");
     let proof = std::fs::read_to_string(folder.join("scope.proof")).unwrap();
@@ -608,6 +614,63 @@ async fn persons_are_listed_and_packed_when_a_second_person_agreed_and_for_an_ho
     // Whoever is locked while it leaves gets no more of it.
     world.engine.lock_by_rule(OrgId(1), &[LockTarget::Member(1)]).await.unwrap();
     assert_eq!(code(fetch().await.map(drop)), "locked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_is_of_all_projects_and_says_when_something_of_each_person_first_and_last_left() {
+    use PersonalField::{Email, Name};
+    let world = world().await;
+    let app = world.engine.new_project(OrgId(1), 1, "App", "UTC", IdentityMode::Simplified, false).await.unwrap();
+    let app = world.engine.project(app.id).unwrap();
+    let set = json!([{"$distinct_id": "a1", "$set": {"$email": "a1@b.example"}}]).to_string();
+    world.engine.update_profiles(set.as_bytes(), ProfileKind::Person, Some(app.clone())).await.unwrap();
+    let later = |hours: i64| world.clock.store(NOW_US + hours * HOUR_US, Ordering::Relaxed);
+    world.opens(7, &[1, 2], &[Email]).await;
+    later(1);
+    world.opens(7, &[1, 2, 4], &[Name]).await;
+    // By somebody else: of no interest.
+    world.opens(8, &[1, 2, 4], &[Email]).await;
+    later(2);
+    world.opens_in(&app, 7, &["a1"], &[Email]).await;
+    let id = world.incident().await;
+    let scope = world.scope(id, Some(7)).await.unwrap();
+    later(3);
+    world.opens(7, &[2], &[Email]).await;
+
+    let identity = age::x25519::Identity::generate();
+    let out = world.folder.path().join("package");
+    let made = world.engine.package(id, identity.to_public(), &out).await.unwrap();
+    let projects: Vec<(&str, u64)> = made.projects.iter().map(|one| (one.name.as_str(), one.persons)).collect();
+    assert_eq!((made.organisation.as_str(), projects), ("Shop & Co.", vec![("Shop", 3), ("App", 1)]));
+    assert_eq!((made.persons, made.disclosures), (4, 3));
+    let list = decrypted(&out.join("scope.csv.age"), &identity);
+    let at = |hours: i64| utc_text(NOW_US + hours * HOUR_US);
+    let mut rows: Vec<(String, String, String, String)> = list
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let [project, id, _, fields, first, _, last, ..] = cells[..] else { panic!("{line}") };
+            (format!("{project} {id}"), fields.to_owned(), first.to_owned(), last.to_owned())
+        })
+        .collect();
+    rows.sort();
+    // The first has no name that could have left.
+    let expected = [
+        ("1 \"u1\"", "email", at(0), at(0)),
+        ("1 \"u2\"", "email name", at(0), at(1)),
+        ("1 \"u4\"", "name", at(1), at(1)),
+        ("2 \"a1\"", "email", at(2), at(2)),
+    ];
+    assert_eq!(rows, expected.map(|(who, fields, first, last)| (who.to_owned(), fields.to_owned(), first, last)));
+    let disclosures = std::fs::read_to_string(out.join("disclosures.csv")).unwrap();
+    let times: Vec<&str> = disclosures.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
+    assert_eq!(times, [at(0), at(1), at(2)]);
+    // By the entries that the list names.
+    let entry: u64 =
+        list.lines().find(|line| line.contains("\"u4\"")).unwrap().split(',').nth(5).unwrap().parse().unwrap();
+    let named = &world.engine.ledger.entries(entry, entry + 1).unwrap()[0].entry;
+    assert_eq!((named.kind, named.count, entry < scope.entry), (Kind::Intent, 3, true));
 }
 
 fn decrypted(path: &Path, identity: &age::x25519::Identity) -> String {
@@ -805,16 +868,16 @@ async fn a_list_of_what_was_lost_elsewhere_is_a_scope_and_its_package_opens_with
     assert_eq!((scope.persons, scope.fields), (2, vec!["distinct_id".to_owned(), "email".to_owned()]));
     let identity = age::x25519::Identity::generate();
     let out = world.folder.path().join("package");
-    let made = world.engine.package(id, world.project.id, identity.to_public(), &out).await.unwrap();
+    let made = world.engine.package(id, identity.to_public(), &out).await.unwrap();
     assert_eq!((made.persons, made.without_id), (2, 0));
     let opened = decrypted(&out.join("scope.csv.age"), &identity);
-    let ids: BTreeSet<&str> = opened.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    let ids: BTreeSet<&str> = opened.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
     assert_eq!(ids, BTreeSet::from(["\"u3\"", "\"u4\""]));
     assert!(opened.lines().nth(1).unwrap().contains("distinct_id email"));
     let (first, _) = made.opened.unwrap();
     let intent = &world.engine.ledger.entries(first, first + 1).unwrap()[0].entry;
     assert_eq!((intent.kind, intent.purpose, intent.count), (Kind::Intent, Purpose::Package as u64, 2));
-    assert!(world.engine.package(id, ProjectId(99), identity.to_public(), &out).await.is_err());
+    assert!(world.engine.package(id, identity.to_public(), &out).await.is_err(), "there is something");
 }
 
 #[tokio::test(flavor = "multi_thread")]

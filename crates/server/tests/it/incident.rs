@@ -138,13 +138,13 @@ fn a_limit_opens_an_incident_that_is_contained_scoped_packed_and_told_by_two() {
 
     // Packed, by two, for one key.
     let identity = age::x25519::Identity::generate();
-    let asked = json!({"project": project, "recipient": identity.to_public().to_string()});
-    let packages = format!("{base}/packages");
+    let asked = json!({"recipient": identity.to_public().to_string()});
+    let packages = format!("{base}/package");
     assert_eq!(ida.api("POST", &packages).json(&asked).send().status, 403, "who agrees asks for none");
     let waits = owner.act("POST", &packages, &asked);
     assert_eq!(waits.status, 202, "{}", waits.text());
     let waiting = waits.json()["waiting"].clone();
-    assert_eq!(server.get(&packages)["packages"][0]["waiting"], waiting);
+    assert_eq!(server.get(&packages)["package"]["waiting"], waiting);
     assert_eq!(ida.act("POST", &format!("/api/v1/waiting/{waiting}/agree"), &json!({})).status, 204);
     let package = owner.act("POST", &packages, &asked);
     assert_eq!((package.status, package.header("cache-control")), (200, Some("no-store")), "{}", package.text());
@@ -154,7 +154,7 @@ fn a_limit_opens_an_incident_that_is_contained_scoped_packed_and_told_by_two() {
     std::fs::write(out.join("package.tar"), &package.body).unwrap();
     let untar = std::process::Command::new("tar").args(["-xf", "package.tar"]).current_dir(&out).output().unwrap();
     assert!(untar.status.success(), "{}", String::from_utf8_lossy(&untar.stderr));
-    let sealed = std::fs::read(out.join("incident-1-project-1-version-1/scope.csv.age")).unwrap();
+    let sealed = std::fs::read(out.join("incident-1-version-1/scope.csv.age")).unwrap();
     let mut list = String::new();
     let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
     let mut reader = decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).unwrap();

@@ -79,8 +79,12 @@ impl World {
     }
 
     async fn sign_in(&self, visitor: &Visitor) -> Result<SignedIn> {
-        let credentials =
-            Credentials { email: EMAIL.to_owned(), password: PASSWORD.to_owned().into(), code: self.code() };
+        let credentials = Credentials {
+            email: EMAIL.to_owned(),
+            password: PASSWORD.to_owned().into(),
+            code: self.code(),
+            new_password: None,
+        };
         Ok(self.engine.sign_in(credentials, visitor).await?)
     }
 

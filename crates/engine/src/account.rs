@@ -352,7 +352,7 @@ impl Engine {
         .map_err(|_| Error::Interrupted)?
     }
 
-    async fn verify_password(&self, password: Zeroizing<String>, hash: Option<String>) -> Result<bool> {
+    pub(crate) async fn verify_password(&self, password: Zeroizing<String>, hash: Option<String>) -> Result<bool> {
         // Of nobody's password: an unknown address takes as long as a wrong password.
         const NOBODY: &str =
             "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

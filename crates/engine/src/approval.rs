@@ -151,9 +151,14 @@ impl Engine {
         if self.meta.wishes(org).await?.len() >= limits::WISHES_MAX {
             return refused("too_many_waiting", "too much waits for a second person", Some("agree or withdraw first"));
         }
-        let mut without = vec![caller.member.id];
-        without.extend(about);
-        let is_alone = self.who_has(org, |roles| wish.is_for(roles), &without).await?.is_empty();
+        // Nor their other accounts.
+        let mut without = vec![caller.member.clone()];
+        without.extend(self.one(about).await?);
+        let mut is_alone = true;
+        for member in self.who_has(org, |roles| wish.is_for(roles), &[]).await? {
+            let Some(other) = self.one(Some(member)).await? else { continue };
+            is_alone &= without.iter().any(|one| is_same_person(one, &other));
+        }
         let now_us = self.now_us();
         let due_us = is_alone.then_some(now_us + limits::ALONE_SECONDS * 1_000_000);
         let act = serde_json::to_string(&wish).map_err(|_| Error::Interrupted)?;
@@ -163,6 +168,14 @@ impl Engine {
         (entry.object, entry.purpose) = (id, wish.number());
         self.ledger.append_async(entry).await?;
         Ok(Asked { id, due_us })
+    }
+
+    async fn one(&self, member: Option<u32>) -> Result<Option<Member>> {
+        let Some(member) = member else { return Ok(None) };
+        match self.meta.member(member).await? {
+            Some(row) => Ok(Some(self.member_of(row).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Whether a second person agreed to what the caller is about to do, within [`limits::AGREED_SECONDS`]. If not,
@@ -221,9 +234,10 @@ impl Engine {
         let (row, wish) = self.wish(caller, id).await?;
         let request = stepped_up.request();
         stepped_up.spend(caller, request, wish.opens())?;
-        let asker = self.meta.member(row.asked_by).await?.ok_or(Error::NotFound("request"))?;
-        let asker = self.member_of(asker).await?;
-        let is_same = is_same_person(&asker, &caller.member) && !sabotage::is_out(16);
+        let asker = self.one(Some(row.asked_by)).await?.ok_or(Error::NotFound("request"))?;
+        let about = self.one(row.about).await?;
+        let is_caller = |other: &Member| is_same_person(other, &caller.member);
+        let is_same = (is_caller(&asker) || about.as_ref().is_some_and(is_caller)) && !sabotage::is_out(16);
         if !may_agree(caller, &row, &wish) || is_same {
             return refused("not_a_second_person", "somebody else must agree to this", None);
         }

@@ -274,12 +274,11 @@ impl Locks {
         })
     }
 
-    /// Whether a member has to sign in anew, by a passkey if they have one.
-    pub(crate) fn is_reset(&self, org: OrgId, member: u32) -> bool {
+    /// Since when a member has to sign in anew: by a passkey if they have one, else with another password.
+    pub(crate) fn reset_since(&self, org: OrgId, member: u32) -> Option<i64> {
         let inner = self.inner.read().expect("never left half changed");
-        [LockTarget::AllMembers, LockTarget::Reset(member)]
-            .into_iter()
-            .any(|target| inner.exact.contains_key(&(org, target)))
+        let since = |target| inner.exact.get(&(org, target)).copied();
+        since(LockTarget::AllMembers).max(since(LockTarget::Reset(member)))
     }
 
     /// Whether exactly this is locked.
@@ -602,7 +601,7 @@ mod tests {
         let locks = Locks::default();
         locks.insert(OrgId(1), &[LockTarget::AllMembers], 1_000);
         assert_eq!(refuse(&locks, &Who { since_us: 1_001, ..who() }), None);
-        assert!(locks.is_reset(OrgId(1), 3) && !locks.is_reset(OrgId(2), 3));
+        assert!(locks.reset_since(OrgId(1), 3).is_some() && locks.reset_since(OrgId(2), 3).is_none());
     }
 
     #[test]
@@ -613,7 +612,7 @@ mod tests {
         let token = Who { member: None, maker: Some(3), session: None, token: Some(5), ..who() };
         assert_eq!(refuse(&locks, &token), Some(LockTarget::Reset(3)));
         assert_eq!(refuse(&locks, &Who { maker: Some(4), ..token }), None);
-        assert!(locks.is_reset(OrgId(1), 3) && !locks.is_reset(OrgId(1), 4));
+        assert!(locks.reset_since(OrgId(1), 3).is_some() && locks.reset_since(OrgId(1), 4).is_none());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! and used up by it.
 
 mod caller;
+mod credentials;
 mod passkey;
 mod recovery;
 mod roles;
@@ -21,6 +22,7 @@ pub use session::{Credentials, PasskeySignIn, SessionView, SignedIn, Visitor};
 pub use step_up::{RequestHash, StepUpChallenge, StepUpProof, SteppedUp};
 pub use webauthn::{Assertion, Attestation};
 
+pub(crate) use credentials::Offered;
 pub(crate) use passkey::Ceremonies;
 pub(crate) use recovery::is_recovery_code;
 pub(crate) use roles::Joining;

@@ -36,7 +36,9 @@ CREATE TABLE IF NOT EXISTS members (
     roles INTEGER NOT NULL,
     -- When a list of recovery codes was last used.
     recovered_at INTEGER NOT NULL DEFAULT 0,
-    removed_at INTEGER
+    removed_at INTEGER,
+    -- When the password was exchanged; 0 for the first.
+    password_at INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS projects (
     id INTEGER PRIMARY KEY,
@@ -319,6 +321,10 @@ async fn migrate(pool: &SqlitePool) -> Result<()> {
              ALTER TABLE members ADD COLUMN removed_at INTEGER;"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+    }
+    if !has(&mut transaction, "members", "password_at").await? {
+        let sql = "ALTER TABLE members ADD COLUMN password_at INTEGER NOT NULL DEFAULT 0";
+        sqlx::query(sql).execute(&mut *transaction).await?;
     }
     if !has(&mut transaction, "projects", "is_test").await? {
         let sql = "ALTER TABLE projects ADD COLUMN is_test INTEGER NOT NULL DEFAULT 0";

@@ -132,6 +132,10 @@ kinds! {
     GrantSelfApproved = 118,
     /// A session is used by another browser than it was opened in.
     SessionElsewhere = 125,
+    /// A member is about to have another password.
+    PasswordChanged = 126,
+    /// A member is about to have another authenticator app.
+    AuthenticatorChanged = 127,
     /// The request of `refers_to` was not run in time.
     GrantExpired = 119,
     /// Whoever made the request of `refers_to` took it back.

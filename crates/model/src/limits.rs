@@ -221,6 +221,8 @@ pub const INVITATIONS_MAX: usize = 100;
 pub const INVITATION_SECONDS: i64 = 3 * 86_400;
 /// People who are about to join at once, over all invitations.
 pub const JOINING_MAX: usize = 10_000;
+/// How long a new authenticator app may take to show its first code, in seconds.
+pub const AUTHENTICATOR_SECONDS: i64 = 900;
 /// Tokens of one project that are good.
 pub const TOKENS_MAX: usize = 100;
 /// How long a token is good for, in days.

@@ -15,7 +15,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::api::{Body, EnrolmentBody, ErrorBody, Result, SessionBody, with_cookies};
-use crate::guard::{AssertionBody, MaybeStepped, Need, OnlyStepUp, Routes, Seen, SignedIn, Stepped, decoded};
+use crate::guard::{
+    AssertionBody, MaybeStepped, Need, OnlyStepUp, Routes, Seen, SignedIn, Stepped, WithStepUp, decoded,
+};
 
 pub(crate) fn router() -> Routes {
     Routes::new()
@@ -29,6 +31,9 @@ pub(crate) fn router() -> Routes {
         .at(Need::AccountShownAgain, routes!(begin_passkey))
         .at(Need::Account, routes!(rename_passkey))
         .at(Need::AccountShownAgain, routes!(remove_passkey))
+        .at(Need::AccountShownAgain, routes!(change_password))
+        .at(Need::Account, routes!(begin_authenticator))
+        .at(Need::AccountShownAgain, routes!(change_authenticator))
         .at(Need::Account, routes!(count_recovery_codes))
         .at(Need::AccountShownAgain, routes!(make_recovery_codes))
 }
@@ -245,6 +250,55 @@ async fn remove_passkey(
     Path(passkey): Path<u64>,
 ) -> Result<StatusCode> {
     engine.remove_passkey(&caller, stepped_up, passkey).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+// Password and authenticator app.
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordBody {
+    password: String,
+}
+
+/// Change your password. It takes a factor once more, and ends your other sessions.
+#[utoipa::path(post, path = "/api/v1/account/password", request_body = WithStepUp<PasswordBody>,
+    responses((status = NO_CONTENT), (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody)))]
+async fn change_password(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Body(body): Body<PasswordBody>,
+) -> Result<StatusCode> {
+    engine.change_password(&caller, stepped_up, body.password.into()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A TOTP secret for another authenticator app. The old app stays until the new one has shown a code.
+#[utoipa::path(post, path = "/api/v1/account/authenticator/begin", responses((status = OK, body = EnrolmentBody)))]
+async fn begin_authenticator(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+) -> Result<Json<EnrolmentBody>> {
+    Ok(Json(engine.begin_authenticator(&caller).await?.into()))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthenticatorBody {
+    totp_code: String,
+}
+
+/// Use the other app from now on. It takes a factor once more, and ends your other sessions.
+#[utoipa::path(post, path = "/api/v1/account/authenticator", request_body = WithStepUp<AuthenticatorBody>,
+    responses((status = NO_CONTENT), (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody)))]
+async fn change_authenticator(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Body(body): Body<AuthenticatorBody>,
+) -> Result<StatusCode> {
+    engine.change_authenticator(&caller, stepped_up, &body.totp_code).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -175,6 +175,7 @@ impl From<Error> for Failure {
                     "wrong_setup_code"
                     | "step_up_refused"
                     | "passkey_needed"
+                    | "new_password_needed"
                     | "wrong_invitation"
                     | "own_roles"
                     | "roles_beyond_own"
@@ -391,17 +392,23 @@ pub(crate) struct SignInBody {
     password: String,
     /// Six digits of the authenticator app, or a recovery code.
     code: String,
+    /// Another password, for whoever is asked for one (`new_password_needed`).
+    #[serde(default)]
+    new_password: Option<String>,
 }
 
 /// Sign in with address, password and code.
 #[utoipa::path(post, path = "/api/v1/session", request_body = SignInBody,
-    responses((status = OK, body = SessionBody), (status = UNAUTHORIZED, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+    responses((status = OK, body = SessionBody), (status = UNAUTHORIZED, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody),
+        (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
 async fn sign_in(
     State(engine): State<Arc<Engine>>,
     Seen(visitor): Seen,
     Body(body): Body<SignInBody>,
 ) -> Result<Response> {
-    let credentials = Credentials { email: body.email, password: body.password.into(), code: body.code };
+    let SignInBody { email, password, code, new_password } = body;
+    let credentials =
+        Credentials { email, password: password.into(), code, new_password: new_password.map(Into::into) };
     Ok(with_cookies(StatusCode::OK, engine.sign_in(credentials, &visitor).await?))
 }
 

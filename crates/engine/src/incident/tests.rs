@@ -398,7 +398,9 @@ async fn staff_sign_in_anew_with_the_passkeys_they_have_unless_those_are_suspect
     let done = world.contain(&rita.caller, id, contain).await.unwrap().incident.containments.remove(0);
     assert_eq!((done.sessions, done.recovery_codes, done.passkeys), (1, 1, 0));
     assert_eq!(code(world.engine.authenticate(&bob.token, &from(bob.caller.ip)).await), "not signed in");
-    assert!(world.engine.locks.is_reset(OrgId(1), 4) && !world.engine.locks.is_reset(OrgId(1), 2));
+    assert!(
+        world.engine.locks.reset_since(OrgId(1), 4).is_some() && world.engine.locks.reset_since(OrgId(1), 2).is_none()
+    );
     world.clock.fetch_add(1, Ordering::Relaxed);
     let again = world.signs_in(4, [192, 0, 2, 4]).await.unwrap();
     assert_eq!(code(world.engine.authenticate(&again.token, &from(again.caller.ip)).await), "fine");
@@ -433,11 +435,33 @@ async fn a_containment_is_opened_by_two_of_whom_neither_is_its_subject() {
     world.clock.fetch_add(1, Ordering::Relaxed);
     let asked = world.engine.unlock(&rita, world.shown(&rita), lock).await.unwrap();
     assert_eq!(asked.due_us, None);
+    let alias = world.colleague(4, "eve+two", Role::OrgAdmin, [192, 0, 2, 4]).await.caller;
+    assert_eq!(code(world.engine.agree(&alias, world.shown(&alias), asked.id).await), "not_a_second_person");
     assert_eq!(code(world.engine.agree(&rita, world.shown(&rita), asked.id).await), "not_a_second_person");
     assert_eq!(code(world.engine.agree(&eve, world.shown(&eve), asked.id).await), "not_a_second_person");
-    assert!(world.engine.locks.is_reset(OrgId(1), 3));
+    assert!(world.engine.locks.reset_since(OrgId(1), 3).is_some());
     assert_eq!(code(world.engine.agree(&olga, world.shown(&olga), asked.id).await), "fine");
-    assert!(!world.engine.locks.is_reset(OrgId(1), 3));
+    assert!(world.engine.locks.reset_since(OrgId(1), 3).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_nobody_but_another_account_of_their_own_waits_for_an_hour() {
+    let world = world().await;
+    let olga = world.signs_in(1, [192, 0, 2, 1]).await.unwrap().caller;
+    world.opens(7, &[1, 2, 3], &[PersonalField::Email]).await;
+    let id = world.incident().await;
+    world.scope(id, Some(7)).await.unwrap();
+    let asks = async || {
+        let key = age::x25519::Identity::generate().to_public();
+        match world.engine.download_package(&olga, world.shown(&olga), id, key).await {
+            Ok(Agreed::Waits(asked)) => asked,
+            _ => panic!("nobody agreed"),
+        }
+    };
+    world.colleague(4, "olga+two", Role::IncidentCommander, [192, 0, 2, 4]).await;
+    assert!(asks().await.due_us.is_some(), "it is one person");
+    world.colleague(5, "ida", Role::IncidentCommander, [192, 0, 2, 5]).await;
+    assert!(asks().await.due_us.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

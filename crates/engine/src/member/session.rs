@@ -40,6 +40,8 @@ pub struct Credentials {
     pub password: Zeroizing<String>,
     /// Of the authenticator app, or a recovery code.
     pub code: String,
+    /// Instead of the password, for whoever is asked for another one.
+    pub new_password: Option<Zeroizing<String>>,
 }
 
 /// A sign-in that worked.
@@ -77,7 +79,7 @@ pub struct SessionView {
 impl Engine {
     /// Signs in with password and code; one message for whatever is wrong.
     pub async fn sign_in(&self, credentials: Credentials, visitor: &Visitor) -> Result<SignedIn> {
-        let Credentials { email, password, code } = credentials;
+        let Credentials { email, password, code, new_password } = credentials;
         if email.len() > 254 || password.chars().count() > limits::PASSWORD_CHARS_MAX {
             return wrong_credentials();
         }
@@ -96,13 +98,25 @@ impl Engine {
             return wrong_credentials();
         };
         self.accounts.forgive(&account);
-        // Their password may be in other hands: who has a passkey shows it.
-        if self.locks.is_reset(row.org, row.id) && !self.meta.passkeys(row.id).await?.is_empty() {
-            return refused(
-                "passkey_needed",
-                "you must sign in anew, with a passkey or security key",
-                Some("choose to sign in with a passkey"),
-            );
+        if let Some(since_us) = self.locks.reset_since(row.org, row.id) {
+            // Their password may be in other hands: who has a passkey shows it, who has none leaves the password behind.
+            if !self.meta.passkeys(row.id).await?.is_empty() {
+                return refused(
+                    "passkey_needed",
+                    "you must sign in anew, with a passkey or security key",
+                    Some("choose to sign in with a passkey"),
+                );
+            }
+            if row.password_us <= since_us {
+                let Some(password) = new_password else {
+                    return refused(
+                        "new_password_needed",
+                        "you must sign in anew, and choose another password",
+                        Some("send it with the next code of your app: a code works once"),
+                    );
+                };
+                self.replace_password(&row, &email, password, visitor.ip).await?;
+            }
         }
         self.open_session(row, factor, visitor).await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use cofferdam_ledger::Kind;
-use cofferdam_model::{Role, Roles, limits};
+use cofferdam_model::{OrgId, Role, Roles, limits};
 
 use super::*;
 use crate::lock::{LockReason, LockTarget};
@@ -57,11 +57,26 @@ impl World {
         self.now_us.fetch_add(seconds * SECOND_US, Ordering::SeqCst);
     }
 
-    /// Shows password and code, of which there is a new one a minute later.
-    async fn shown(&self) -> SteppedUp {
+    /// A code of an app that was not used yet: there is a new one a minute later.
+    fn next_code(&self, totp: &totp_rs::Totp) -> String {
         self.wait(60);
-        let code = self.totp.generate(self.now_us.load(Ordering::SeqCst).cast_unsigned() / 1_000_000).to_string();
-        let proof = StepUpProof::PasswordAndCode { password: PASSWORD.to_owned().into(), code };
+        totp.generate(self.now_us.load(Ordering::SeqCst).cast_unsigned() / 1_000_000).to_string()
+    }
+
+    async fn signs_in(&self, password: &str, totp: &totp_rs::Totp, new: Option<&str>) -> crate::Result<SignedIn> {
+        let credentials = Credentials {
+            email: "owner@clock.example".to_owned(),
+            password: password.to_owned().into(),
+            code: self.next_code(totp),
+            new_password: new.map(|password| password.to_owned().into()),
+        };
+        self.engine.sign_in(credentials, &Visitor::default()).await
+    }
+
+    /// Shows password and code.
+    async fn shown(&self) -> SteppedUp {
+        let proof =
+            StepUpProof::PasswordAndCode { password: PASSWORD.to_owned().into(), code: self.next_code(&self.totp) };
         let shown = self.engine.finish_step_up(&self.first.caller, RequestHash::of(&[]), proof).await;
         shown.unwrap_or_else(|error| panic!("{error}"))
     }
@@ -72,6 +87,7 @@ fn code<T>(result: crate::Result<T>) -> &'static str {
         Ok(_) => "fine",
         Err(Error::Refused { code, .. }) => code,
         Err(Error::NotSignedIn) => "not signed in",
+        Err(Error::Locked) => "locked",
         Err(Error::NotFound(_)) => "not found",
         Err(error) => panic!("{error}"),
     }
@@ -111,6 +127,75 @@ async fn where_nobody_else_can_agree_an_hour_passes_and_not_less() {
     assert_eq!(engine.locks(caller).await.unwrap().len(), 1);
     assert_eq!(code(engine.go_alone(caller, world.shown().await, asked.id).await), "fine");
     assert!(engine.locks(caller).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn another_password_and_another_app_take_an_old_factor_and_end_other_sessions() {
+    const OTHER: &str = "seven violet tractors hum";
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let (engine, caller) = (&world.engine, &world.first.caller);
+    let elsewhere = world.signs_in(PASSWORD, &world.totp, None).await.unwrap_or_else(|error| panic!("{error}"));
+    let change = async |password: &str| {
+        let shown = world.shown().await;
+        code(engine.change_password(caller, shown, password.to_owned().into()).await)
+    };
+    assert_eq!((change("short").await, change(PASSWORD).await), ("weak_password", "same_password"));
+    assert_eq!(code(engine.authenticate(&elsewhere.token, &Visitor::default()).await), "fine");
+    assert_eq!(change(OTHER).await, "fine");
+    assert_eq!(code(engine.authenticate(&elsewhere.token, &Visitor::default()).await), "not signed in");
+    assert_eq!(code(engine.authenticate(&world.first.token, &Visitor::default()).await), "fine");
+    assert_eq!(code(world.signs_in(PASSWORD, &world.totp, None).await), "wrong_credentials");
+    assert_eq!(code(world.signs_in(OTHER, &world.totp, None).await), "fine");
+
+    let show = async |totp: &totp_rs::Totp| {
+        let proof = StepUpProof::PasswordAndCode { password: OTHER.to_owned().into(), code: world.next_code(totp) };
+        engine.finish_step_up(caller, RequestHash::of(&[]), proof).await.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let shown = show(&world.totp).await;
+    assert_eq!(code(engine.change_authenticator(caller, shown, "123456").await), "totp_not_started");
+    let phone = totp_rs::Totp::from_url(&engine.begin_authenticator(caller).await.unwrap().uri).unwrap();
+    let shown = show(&world.totp).await;
+    let first = world.next_code(&world.totp);
+    assert_eq!(code(engine.change_authenticator(caller, shown, &first).await), "wrong_totp", "of the old app");
+    let shown = show(&world.totp).await;
+    let first = world.next_code(&phone);
+    assert_eq!(code(engine.change_authenticator(caller, shown, &first).await), "fine");
+    assert_eq!(code(world.signs_in(OTHER, &world.totp, None).await), "wrong_credentials");
+    let credentials = Credentials {
+        email: "owner@clock.example".to_owned(),
+        password: OTHER.to_owned().into(),
+        code: first,
+        new_password: None,
+    };
+    assert_eq!(code(engine.sign_in(credentials, &Visitor::default()).await), "wrong_credentials", "it was used");
+    assert_eq!(code(world.signs_in(OTHER, &phone, None).await), "fine");
+    // What is offered is good for a quarter of an hour.
+    let late = totp_rs::Totp::from_url(&engine.begin_authenticator(caller).await.unwrap().uri).unwrap();
+    world.wait(limits::AUTHENTICATOR_SECONDS);
+    let shown = show(&phone).await;
+    let first = world.next_code(&late);
+    assert_eq!(code(engine.change_authenticator(caller, shown, &first).await), "totp_not_started");
+    engine.ledger.settle().unwrap();
+    let entries = engine.ledger.entries(0, engine.ledger.size()).unwrap();
+    let count = |kind| entries.iter().filter(|found| found.entry.kind == kind).count();
+    assert_eq!((count(Kind::PasswordChanged), count(Kind::AuthenticatorChanged)), (1, 1));
+}
+
+#[tokio::test]
+async fn who_is_made_to_sign_in_anew_and_has_no_passkey_leaves_the_password_behind() {
+    const OTHER: &str = "seven violet tractors hum";
+    let home = tempfile::tempdir().unwrap();
+    let world = World::new(home.path()).await;
+    let engine = &world.engine;
+    engine.locks.insert(OrgId(1), &[LockTarget::Reset(1)], engine.now_us());
+    assert_eq!(code(engine.authenticate(&world.first.token, &Visitor::default()).await), "locked");
+    assert_eq!(code(world.signs_in(PASSWORD, &world.totp, None).await), "new_password_needed");
+    assert_eq!(code(world.signs_in(PASSWORD, &world.totp, Some(PASSWORD)).await), "same_password");
+    assert_eq!(code(world.signs_in("a wrong password", &world.totp, Some(OTHER)).await), "wrong_credentials");
+    assert_eq!(code(world.signs_in(PASSWORD, &world.totp, Some(OTHER)).await), "fine");
+    assert_eq!(code(world.signs_in(PASSWORD, &world.totp, None).await), "wrong_credentials");
+    assert_eq!(code(world.signs_in(OTHER, &world.totp, None).await), "fine", "once is enough");
 }
 
 #[tokio::test]
@@ -156,10 +241,8 @@ async fn a_session_that_another_browser_uses_is_written_down_once_and_a_newer_ve
     let world = World::new(home.path()).await;
     let engine = &world.engine;
     let visitor = |user_agent: &str| Visitor { user_agent: user_agent.to_owned(), ..Visitor::default() };
-    world.wait(60);
-    let code = world.totp.generate(world.now_us.load(Ordering::SeqCst).cast_unsigned() / 1_000_000).to_string();
-    let email = "owner@clock.example".to_owned();
-    let credentials = Credentials { email, password: PASSWORD.to_owned().into(), code };
+    let (email, code) = ("owner@clock.example".to_owned(), world.next_code(&world.totp));
+    let credentials = Credentials { email, password: PASSWORD.to_owned().into(), code, new_password: None };
     let session = engine.sign_in(credentials, &visitor(CHROME)).await.unwrap_or_else(|error| panic!("{error}"));
     let written = || {
         engine.ledger.settle().unwrap();

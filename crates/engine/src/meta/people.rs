@@ -65,6 +65,8 @@ pub(crate) struct MemberRow {
     pub(crate) created_us: i64,
     /// When a recovery code was last used; 0 for never.
     pub(crate) recovered_us: i64,
+    /// When the password was exchanged; 0 for the first.
+    pub(crate) password_us: i64,
 }
 
 /// Somebody who becomes a member. `sealed` is made of the number they get.
@@ -153,7 +155,8 @@ pub(crate) enum RecoveryCodes {
     Void,
 }
 
-const MEMBER: &str = "SELECT id, org, sealed, password_hash, totp_sealed, roles, created_at, recovered_at FROM members
+const MEMBER: &str =
+    "SELECT id, org, sealed, password_hash, totp_sealed, roles, created_at, recovered_at, password_at FROM members
      WHERE removed_at IS NULL";
 const SESSION: &str = "SELECT number, member, created_at, seen_at, factor, device, place, browser FROM sessions";
 const PASSKEY: &str = "SELECT id, member, credential, algorithm, key, name, created_at, used_at FROM passkeys";
@@ -169,6 +172,7 @@ fn member(row: &SqliteRow) -> Result<MemberRow> {
         roles: Roles::of_bits(row.try_get::<i64, _>(5)? as u32),
         created_us: row.try_get(6)?,
         recovered_us: row.try_get(7)?,
+        password_us: row.try_get(8)?,
     })
 }
 
@@ -275,6 +279,27 @@ impl Meta {
             .execute(&self.pool)
             .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    pub(crate) async fn set_password(&self, member: u32, hash: &str, now_us: i64) -> Result<()> {
+        sqlx::query("UPDATE members SET password_hash = $1, password_at = $2 WHERE id = $3 AND removed_at IS NULL")
+            .bind(hash)
+            .bind(now_us)
+            .bind(i64::from(member))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Another secret of codes, of which a step was used.
+    pub(crate) async fn set_totp(&self, member: u32, sealed: &[u8], step: i64) -> Result<()> {
+        sqlx::query("UPDATE members SET totp_sealed = $1, totp_step = $2 WHERE id = $3 AND removed_at IS NULL")
+            .bind(sealed)
+            .bind(step)
+            .bind(i64::from(member))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     pub(crate) async fn set_roles(&self, member: u32, roles: Roles) -> Result<()> {

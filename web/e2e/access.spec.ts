@@ -1,10 +1,13 @@
 // What one may do: one's own account, members and their roles, locks, tokens. Each on a server of its own.
-import { call, closeHouse, expect, expectAccessible, OWNER, openHouse, test, watch } from './fixtures';
+import type { Page } from '@playwright/test';
+import { call, closeHouse, expect, expectAccessible, OWNER, openHouse, paint, test, watch } from './fixtures';
 import { addPasskey, showPasskey, showPasswordAndCode, stepUp, withPasskeys } from './passkey';
 import { agreeTo, emailOf, join, ownerPage, profiles, stewardBy } from './people';
 import { Authenticator } from './server';
 
 const RECIPIENT = 'age1mx3jd0trta23du92hq5qmjfwt7t0skakurg0z66mqqg64vq3qqys4rdear';
+/** To send a code with something else, twice. */
+const CODE_MS = 8_000;
 const LAST_30_DAYS = { kind: 'last', count: 30, unit: 'day' } as const;
 
 test('an account: passkeys, recovery codes, where one is signed in', async ({ browser }) => {
@@ -91,6 +94,80 @@ test('an account: passkeys, recovery codes, where one is signed in', async ({ br
     await expect(page.getByText('No passkey yet')).toBeVisible();
     expect(problems.filter((one) => !isRefusedCode(one))).toEqual([]);
   } finally {
+    await closeHouse(house);
+  }
+});
+
+test('another password and another authenticator app: the old ones sign nobody in', async ({ browser }) => {
+  test.slow();
+  const house = await openHouse(browser);
+  const elsewhere = await browser.newContext({ locale: 'en-GB', reducedMotion: 'reduce' });
+  try {
+    const changed = 'another correct horse battery';
+    const page = await house.context.newPage();
+    const problems = watch(page);
+    await page.goto(`${house.server.origin}/p/${house.project.id}/account`);
+    const section = page.getByRole('region', { name: 'Password', exact: true });
+    await section.getByRole('textbox', { name: 'New password' }).fill(changed);
+    await section.getByRole('button', { name: 'Change password' }).click();
+    await expect(stepUp(page)).toContainText('Your password is about to change.');
+    await showPasswordAndCode(page, house.phone);
+    await expect(section.getByRole('status')).toContainText('Your password is changed');
+    await expect(section.getByRole('textbox', { name: 'New password' })).toHaveValue('');
+
+    // In another browser; a code of which the password was wrong is not spent, and typed again.
+    const other = await elsewhere.newPage();
+    const enter = async (at: Page, password: string, code: string) => {
+      await at.getByLabel('Email').fill(OWNER.email);
+      await at.getByRole('textbox', { name: 'Password' }).fill(password);
+      await at.getByLabel('Code from your authenticator').fill(code);
+      await at.getByRole('button', { name: 'Sign in', exact: true }).click();
+    };
+    await other.goto(`${house.server.origin}/login`);
+    await other.getByRole('button', { name: 'Use password and code instead' }).click();
+    const code = await house.phone.code(CODE_MS);
+    await enter(other, OWNER.password, code);
+    await expect(other.getByRole('alert')).toContainText('Email, password or code is wrong.');
+    await enter(other, changed, code);
+    await expect(other).toHaveURL(/\/p\/1\//);
+    await page.reload();
+    const others = page.getByRole('button', { name: 'Sign out everywhere else' });
+    await expect(others).toBeVisible();
+
+    await page.getByRole('button', { name: 'Set up another app' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Set up another app' });
+    await expect(dialog.getByRole('img', { name: 'QR code for your authenticator app' })).toBeVisible();
+    for (const scheme of ['light', 'dark'] as const) {
+      await paint(page, scheme);
+      await expectAccessible(page, `another authenticator app, ${scheme}`);
+    }
+    const phone = new Authenticator((await dialog.getByTestId('totp-secret').textContent()) ?? '');
+    // The old app's code is waited for, if it has to be, before the new one's is read.
+    const old = await house.phone.code(2 * CODE_MS);
+    await dialog.getByLabel('Code from your authenticator').fill(await phone.code(CODE_MS));
+    await dialog.getByRole('button', { name: 'Use this app' }).click();
+    await expect(stepUp(page)).toContainText(
+      'Another authenticator app is about to take the place of yours.',
+    );
+    await stepUp(page).getByRole('textbox', { name: 'Password' }).fill(changed);
+    await stepUp(page).getByLabel('Code from your authenticator').fill(old);
+    await stepUp(page).getByRole('button', { name: 'Confirm' }).click();
+    await expect(dialog).toBeHidden();
+    await expect(page.getByRole('region', { name: 'Authenticator app' }).getByRole('status')).toContainText(
+      'Codes of the old app no longer work',
+    );
+    await expect(others).toBeHidden();
+    await other.reload();
+    await expect(other).toHaveURL(/\/login/);
+
+    await page.getByRole('button', { name: 'Account' }).click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Use password and code instead' }).click();
+    await enter(page, changed, await phone.code());
+    await expect(page).toHaveURL(/\/p\/1\//);
+    expect(problems).toEqual([]);
+  } finally {
+    await elsewhere.close();
     await closeHouse(house);
   }
 });

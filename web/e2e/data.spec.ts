@@ -58,6 +58,21 @@ test('what was stored before a class was raised is found, and taken out', async 
     await remove.click();
     await expect(dialog).toBeHidden();
     await expect(look.getByText('Nothing personal was found')).toBeVisible();
+
+    const keep = page.getByRole('region', { name: 'Keeping' });
+    const set = keep.getByRole('button', { name: 'Set', exact: true });
+    await expect(set).toBeDisabled();
+    await keep.getByRole('combobox', { name: 'Events' }).click();
+    await page.getByRole('option', { name: '365 days' }).click();
+    await keep.getByRole('combobox', { name: 'Device and place (C2)' }).click();
+    await page.getByRole('option', { name: '90 days' }).click();
+    await set.click();
+    await showPasswordAndCode(page, house.phone);
+    await expect(keep.getByRole('status')).toContainText('Set. It takes effect');
+    await expect(set).toBeDisabled();
+    await page.reload();
+    await expect(keep.getByRole('combobox', { name: 'Events' })).toHaveValue('365 days');
+    await expectAccessible(page, 'keeping');
     const { series } = await ask(page, house.project.id, {
       kind: 'insights',
       range: LAST_30_DAYS,

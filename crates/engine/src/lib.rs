@@ -296,9 +296,9 @@ impl Engine {
         let options = cofferdam_lake::Options {
             flush_events,
             merges: Arc::new(move |project| merges.merges(project)),
-            retention: Arc::new(move |project| Retention {
-                events_days: None,
-                columns: plans.leaving_history(project).into_iter().map(|name| (name, 0)).collect(),
+            retention: Arc::new(move |project| {
+                let (events_days, columns) = plans.kept_days(project);
+                Retention { events_days, columns }
             }),
             ..cofferdam_lake::Options::new(folder.join("lake"), clock.clone())
         };

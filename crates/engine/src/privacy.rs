@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cofferdam_lake::columns::{NOT_SET, TIME_NOT_SET};
 use cofferdam_lake::{Column, PropertyKey, Segment};
 use cofferdam_ledger::{Entry, Kind, RoaringBitmap};
-use cofferdam_model::plan::PlanMode;
+use cofferdam_model::plan::{Keep, PlanMode};
 use cofferdam_model::{Class, Detector, FieldSet, ProjectId, PropertyType, SubjectNo, TrackingPlan, limits};
 use cofferdam_query::People;
 use cofferdam_query::calendar::utc_text;
@@ -133,12 +133,31 @@ impl Engine {
         self.vault.plan(project.id)
     }
 
-    /// Exchanges the tracking plan, from the next event on.
+    /// Exchanges the tracking plan, from the next event on. How long what is kept is set by [`Engine::set_keep`].
     pub async fn set_plan(&self, project: &Project, who: &Entry, plan: TrackingPlan) -> Result<TrackingPlan> {
         let _one = self.deciding.lock().await;
         self.vault.check_plan(project.id, &plan).map_err(refusal)?;
+        let keep = self.plan(project).keep;
+        if !plan.keep.is_forever() && plan.keep != keep {
+            return refused(
+                "keep_apart",
+                "how long events are kept is not changed together with the plan",
+                Some("it takes a factor shown again: PUT …/plan/keep, or the page Data"),
+            );
+        }
+        let plan = TrackingPlan { keep, ..plan };
         self.record_plan(project, who, &plan).await?;
         self.vault.set_plan(project.id, plan).await.map_err(refusal)?;
+        Ok(self.plan(project))
+    }
+
+    /// Sets how long stored events keep what. What is past that goes with the next compaction.
+    pub async fn set_keep(&self, project: &Project, who: &Entry, keep: Keep) -> Result<TrackingPlan> {
+        let _one = self.deciding.lock().await;
+        let plan = TrackingPlan { keep, ..self.plan(project) };
+        self.vault.check_plan(project.id, &plan).map_err(refusal)?;
+        self.record_plan(project, who, &plan).await?;
+        self.vault.set_keep(project.id, plan.keep).await.map_err(refusal)?;
         Ok(self.plan(project))
     }
 

@@ -77,6 +77,18 @@ pub enum Column {
     Time(Buffer<i64>),
 }
 
+impl Column {
+    /// Whether a row has a value.
+    pub(crate) fn is_set(&self, row: usize) -> bool {
+        match self {
+            Column::Text(text) => text.codes.get(row) != NOT_SET,
+            Column::Number(values) => !values[row].is_nan(),
+            Column::Bool(values) => values[row] != 0,
+            Column::Time(values) => values[row] != TIME_NOT_SET,
+        }
+    }
+}
+
 /// What every query reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Core {

@@ -33,7 +33,8 @@ const DAY_US: i64 = 86_400_000_000;
 pub struct Retention {
     /// Events older than so many days go.
     pub events_days: Option<u32>,
-    /// Values of these properties go from events older than so many days.
+    /// Values of these properties go from events older than so many days; none of a day later at the latest, but for
+    /// 0 days, which go at once.
     pub columns: Vec<(String, u32)>,
 }
 
@@ -43,9 +44,19 @@ impl Retention {
         self.events_days.map(|days| now_us - i64::from(days) * DAY_US)
     }
 
-    /// Whether the values of a property go from rows that are all before `latest_us`.
-    pub(crate) fn drops_column(&self, name: &str, latest_us: i64, now_us: i64) -> bool {
-        self.columns.iter().any(|(column, days)| column == name && latest_us < now_us - i64::from(*days) * DAY_US)
+    fn days_of(&self, name: &str) -> Option<u32> {
+        self.columns.iter().filter(|(column, _)| column == name).map(|(_, days)| *days).min()
+    }
+
+    /// Values of a property before this go, µs UTC.
+    pub(crate) fn values_from_us(&self, name: &str, now_us: i64) -> i64 {
+        self.days_of(name).map_or(i64::MIN, |days| now_us - i64::from(days) * DAY_US)
+    }
+
+    /// Before this a value of a property is reason enough to rewrite its segment: a day of them goes at a time.
+    pub(crate) fn overdue_us(&self, name: &str, now_us: i64) -> i64 {
+        let patience_us = if self.days_of(name) == Some(0) { 0 } else { DAY_US };
+        self.values_from_us(name, now_us).saturating_sub(patience_us)
     }
 }
 
@@ -68,8 +79,8 @@ pub(crate) struct Meta {
     pub(crate) time_us: (i64, i64),
     /// The oldest erasure whose rows are still in the file, µs UTC.
     pub(crate) erased_us: Option<i64>,
-    /// Has a column past its retention.
-    pub(crate) expired_column: bool,
+    /// Has values past their retention.
+    pub(crate) expired_values: bool,
 }
 
 impl Meta {
@@ -172,7 +183,7 @@ pub(crate) fn plan(segments: &[Meta], retention: &Retention, now_us: i64, pace: 
             let patience_us = if pace == Pace::Now { 0 } else { DAY_US };
             let old = events_from_us.is_some_and(|from| meta.time_us.0 < from - patience_us);
             let unread = meta.hidden > 0 && meta.hidden * 4 >= meta.rows;
-            if (erased || old || unread || meta.expired_column) && !busy.contains(&meta.id) {
+            if (erased || old || unread || meta.expired_values) && !busy.contains(&meta.id) {
                 jobs.push(Job::Rewrite { bucket, sources: vec![meta.id], layout: Layout::Together });
             }
         }
@@ -297,7 +308,7 @@ mod tests {
     }
 
     fn meta(id: u64, rows: u64, from_us: i64, to_us: i64) -> Meta {
-        Meta { id, bucket: 0, rows, hidden: 0, time_us: (from_us, to_us), erased_us: None, expired_column: false }
+        Meta { id, bucket: 0, rows, hidden: 0, time_us: (from_us, to_us), erased_us: None, expired_values: false }
     }
 
     fn due(segments: &[Meta], now_us: i64) -> Vec<Job> {
@@ -384,7 +395,7 @@ mod tests {
         assert_eq!(plan_with(waited, None, Pace::Due), together(&[1]));
         assert_eq!(plan_with(Meta { hidden: 249, ..plain.clone() }, None, Pace::Due), []);
         assert_eq!(plan_with(Meta { hidden: 250, ..plain.clone() }, None, Pace::Due), together(&[1]));
-        assert_eq!(plan_with(Meta { expired_column: true, ..plain }, None, Pace::Due), together(&[1]));
+        assert_eq!(plan_with(Meta { expired_values: true, ..plain }, None, Pace::Due), together(&[1]));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::buffer::Buffer;
 use crate::columns::{Column, Core, PropertyKey, Rows};
@@ -61,6 +61,8 @@ struct SegmentFile {
     received: Slot<Buffer<i64>>,
     insert_ids: Slot<Buffer<u64>>,
     columns: BTreeMap<PropertyKey, FileColumn>,
+    /// Of properties that were asked for: the time of the first value.
+    first_values: Mutex<BTreeMap<PropertyKey, Option<i64>>>,
     /// Set when a compaction replaced it: the file goes when the last snapshot lets go.
     obsolete: AtomicBool,
 }
@@ -168,6 +170,7 @@ impl Segment {
             received: Slot::empty(),
             insert_ids: Slot::empty(),
             columns,
+            first_values: Mutex::default(),
             obsolete: AtomicBool::new(false),
         };
         Ok(Segment { id, bucket, rows, time_us, hidden: Arc::new([]), data: Arc::new(Data::File(file)) })
@@ -238,6 +241,24 @@ impl Segment {
     }
 
     // For merges, which read everything once: what is loaded is used, and nothing is loaded for it.
+
+    /// The time of the earliest row with a value of a property, µs UTC, hidden ones included. It is looked for once.
+    pub(crate) fn first_value_us(&self, key: &PropertyKey) -> Result<Option<i64>> {
+        let Data::File(file) = &*self.data else { return self.find_first_value(key) };
+        let known = || file.first_values.lock().expect("never left half changed");
+        if let Some(first) = known().get(key) {
+            return Ok(*first);
+        }
+        let first = self.find_first_value(key)?;
+        known().insert(key.clone(), first);
+        Ok(first)
+    }
+
+    fn find_first_value(&self, key: &PropertyKey) -> Result<Option<i64>> {
+        let Some(column) = self.column_once(key)? else { return Ok(None) };
+        let core = self.core()?;
+        Ok((0..core.len()).filter(|row| column.is_set(*row)).map(|row| core.time.get(row)).min())
+    }
 
     fn column_once(&self, key: &PropertyKey) -> Result<Option<Arc<Column>>> {
         match &*self.data {

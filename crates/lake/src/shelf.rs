@@ -136,18 +136,26 @@ impl File {
         File { segment: Arc::new(segment), erased_us, unwritten: BTreeSet::new() }
     }
 
-    pub(crate) fn meta(&self, retention: &Retention, now_us: i64) -> Meta {
+    /// # Errors
+    /// A column could not be read for how old its values are.
+    pub(crate) fn meta(&self, retention: &Retention, now_us: i64) -> Result<Meta> {
         let segment = &self.segment;
-        let expired = |name: &str| retention.drops_column(name, segment.time_us.1, now_us);
-        Meta {
+        let mut expired_values = false;
+        for key in segment.keys().filter(|_| !retention.columns.is_empty()) {
+            let overdue_us = retention.overdue_us(&key.name, now_us);
+            // Most segments are too young to be looked into.
+            expired_values |= segment.time_us.0 < overdue_us
+                && segment.first_value_us(key)?.is_some_and(|first_us| first_us < overdue_us);
+        }
+        Ok(Meta {
             id: segment.id,
             bucket: segment.bucket,
             rows: segment.rows,
             hidden: segment.hidden().len() as u64,
             time_us: segment.time_us,
             erased_us: self.erased_us,
-            expired_column: !retention.columns.is_empty() && segment.keys().any(|key| expired(&key.name)),
-        }
+            expired_values,
+        })
     }
 
     /// Rows that the next transaction should hide.

@@ -374,8 +374,8 @@ impl Store {
                     .shelf()
                     .files
                     .iter()
-                    .map(|file| file.meta(&retention, now_us).weighed(self.rows_weight))
-                    .collect();
+                    .map(|file| Ok(file.meta(&retention, now_us)?.weighed(self.rows_weight)))
+                    .collect::<Result<_>>()?;
                 let jobs = compact::plan(&segments, &retention, now_us, pace);
                 if jobs.is_empty() {
                     break;
@@ -789,7 +789,11 @@ impl Plan for Rewriting<'_> {
     }
 
     fn keeps_column(&self, key: &PropertyKey) -> bool {
-        !self.retention.drops_column(&key.name, self.latest_us, self.now_us)
+        self.latest_us >= self.values_from_us(key)
+    }
+
+    fn values_from_us(&self, key: &PropertyKey) -> i64 {
+        self.retention.values_from_us(&key.name, self.now_us)
     }
 }
 

@@ -480,7 +480,11 @@ fn events_and_columns_go_when_their_time_is_over() {
     assert_eq!(compact(Some(25), &[]), (0..10).chain(20..=25).collect::<Vec<_>>(), "a part of a segment");
     assert_eq!(compact(Some(12), &[]), (0..10).collect::<Vec<_>>(), "a whole one");
     assert_eq!(world.files().len(), 1);
-    assert_eq!(compact(None, &[("n", 5)]), (0..10).collect::<Vec<_>>(), "younger rows have values too");
+    assert_eq!(compact(None, &[("n", 8)]), (0..10).collect::<Vec<_>>(), "a day of values goes at a time");
+    let young = [-1; 4].into_iter().chain(0..=5).collect::<Vec<_>>();
+    assert_eq!(compact(None, &[("n", 5)]), young, "a part of a segment's values");
+    assert_eq!(compact(None, &[("n", 5)]), young);
+    world.verify();
     world.pass(6);
     assert_eq!(compact(None, &[("n", 5)]), [-1; 10]);
     let names: BTreeSet<String> = store.snapshot(PROJECT).unwrap().keys().into_iter().map(|key| key.name).collect();

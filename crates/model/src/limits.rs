@@ -221,6 +221,8 @@ pub const INVITATIONS_MAX: usize = 100;
 pub const INVITATION_SECONDS: i64 = 3 * 86_400;
 /// People who are about to join at once, over all invitations.
 pub const JOINING_MAX: usize = 10_000;
+/// Days that events can be kept when not forever: a hundred years.
+pub const KEEP_DAYS_MAX: u32 = 36_500;
 /// How long a new authenticator app may take to show its first code, in seconds.
 pub const AUTHENTICATOR_SECONDS: i64 = 900;
 /// Tokens of one project that are good.

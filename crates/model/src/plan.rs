@@ -3,6 +3,8 @@
 //! A plan only ever makes the door stricter. A class in it is a floor: what the detectors find in a value counts all
 //! the same, so that a plan cannot let a card number through.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,6 +18,37 @@ pub struct TrackingPlan {
     pub mode: PlanMode,
     #[serde(default)]
     pub properties: Vec<PlannedProperty>,
+    #[serde(default, skip_serializing_if = "Keep::is_forever")]
+    pub keep: Keep,
+}
+
+/// How long stored events keep what. Compaction enforces it: events go within a day of their time, values of a class
+/// when all rows of their segment are past it, which is a month at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// Events older than so many days go; none do when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_days: Option<u32>,
+    /// Values of properties of a class (C1 to C3) go from events older than so many days, and the events stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_days: BTreeMap<Class, u32>,
+}
+
+impl Keep {
+    pub fn is_forever(&self) -> bool {
+        *self == Keep::default()
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        let mut days = self.events_days.iter().chain(self.class_days.values());
+        if !days.all(|days| (1..=limits::KEEP_DAYS_MAX).contains(days)) {
+            return Err(PlanError::Days);
+        }
+        // What is sealed or dropped is in no event.
+        let is_stored = |class: &Class| (Class::C1..=Class::C3).contains(class);
+        if self.class_days.keys().all(is_stored) { Ok(()) } else { Err(PlanError::KeptClass) }
+    }
 }
 
 /// What happens to a property that the plan does not know.
@@ -70,10 +103,15 @@ pub enum PlanError {
     Twice,
     #[error("a property's class is C1 to C5")]
     Class,
+    #[error("events and values are kept for 1 to {} days", limits::KEEP_DAYS_MAX)]
+    Days,
+    #[error("events have values of the classes C1 to C3: only those can go from them")]
+    KeptClass,
 }
 
 impl TrackingPlan {
     pub fn check(&self) -> Result<(), PlanError> {
+        self.keep.check()?;
         if self.properties.len() > limits::PLAN_PROPERTIES_MAX {
             return Err(PlanError::TooManyProperties);
         }

@@ -90,6 +90,8 @@ words! {
     ChangePlan = "change_plan",
     LowerClass = "lower_class",
     HandleQuarantine = "handle_quarantine",
+    /// How long events and their values are kept: shorter destroys.
+    SetRetention = "set_retention",
     ManageProjects = "manage_projects",
     Compact = "compact",
     ReadMembers = "read_members",
@@ -344,6 +346,7 @@ fn control_cell(role: Role, control: Control) -> Decision {
         (PrivacyOfficer | DataSteward | Auditor, Do::ReadErasures) => ALLOW,
         (ProjectAdmin | PrivacyOfficer, Do::ChangePlan | Do::HandleQuarantine | Do::Compact) => ALLOW,
         (PrivacyOfficer, Do::LowerClass) => S1,
+        (ProjectAdmin | PrivacyOfficer, Do::SetRetention) => S,
         (OrgOwner | ProjectAdmin, Do::ManageProjects) => ALLOW,
 
         (

@@ -176,6 +176,7 @@ impl From<Error> for Failure {
                     | "step_up_refused"
                     | "passkey_needed"
                     | "new_password_needed"
+                    | "passkey_sign_in"
                     | "wrong_invitation"
                     | "own_roles"
                     | "roles_beyond_own"

@@ -187,6 +187,7 @@ fn in_runtime(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::R
 
 async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let server = Server::open(&args).await?;
+    let stop = serve::told_to_stop();
     say(&format!("cofferdam listening on {}", server.url));
     match server.engine() {
         None => say(&format!(
@@ -201,7 +202,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         )),
         Some(_) => {}
     }
-    server.run(serve::told_to_stop()).await?;
+    server.run(stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,14 +11,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use cofferdam_engine::{Engine, QuarantineView, Released, Scan};
 use cofferdam_ledger::Kind;
-use cofferdam_model::plan::PlanMode;
+use cofferdam_model::plan::{Keep, PlanMode};
 use cofferdam_model::{Class, Control, ProjectId, TrackingPlan};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::api::{Body, ErrorBody, Result};
-use crate::guard::{Need, Of, Routes, SignedIn};
+use crate::guard::{Need, Of, Routes, SignedIn, Stepped, WithStepUp};
 use crate::say;
 use crate::serve::Stopped;
 
@@ -28,6 +28,7 @@ pub(crate) fn router() -> Routes {
         .at(Need::Do(Control::ReadReports), routes!(get_plan))
         .at(change, routes!(set_plan))
         .at(change, routes!(set_plan_mode))
+        .at(Need::Do(Control::SetRetention), routes!(set_keep))
         .at(change, routes!(raise_class))
         .at(handle, routes!(get_quarantine))
         .at(handle, routes!(release))
@@ -59,6 +60,22 @@ async fn set_plan(
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlanModeBody {
     mode: PlanMode,
+}
+
+/// How long stored events keep what. What is past that goes for good; it takes a factor once more.
+#[utoipa::path(put, path = "/api/v1/projects/{project}/plan/keep", params(("project" = u32, Path)),
+    request_body = WithStepUp<Keep>,
+    responses((status = OK, body = TrackingPlan), (status = BAD_REQUEST, body = ErrorBody), (status = UNAUTHORIZED, body = ErrorBody)))]
+async fn set_keep(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Stepped(stepped_up): Stepped,
+    Of(project): Of,
+    Body(keep): Body<Keep>,
+) -> Result<Json<TrackingPlan>> {
+    let request = stepped_up.request();
+    stepped_up.spend(&caller, request, Class::C0)?;
+    Ok(Json(engine.set_keep(&project, &caller.entry(&engine, Kind::PlanSet), keep).await?))
 }
 
 /// Open or strict: whether properties that the plan does not know are quarantined.
@@ -233,8 +250,11 @@ pub(crate) async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let project = engine.project(ProjectId(args.project))?;
     if let Some(path) = &args.file {
         let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-        let plan = serde_json::from_slice(&text).with_context(|| format!("{} is no tracking plan", path.display()))?;
-        engine.set_plan(&project, &engine.acting(None), plan).await?;
+        let plan: TrackingPlan =
+            serde_json::from_slice(&text).with_context(|| format!("{} is no tracking plan", path.display()))?;
+        let (keep, who) = (plan.keep.clone(), engine.acting(None));
+        engine.set_plan(&project, &who, TrackingPlan { keep: Keep::default(), ..plan }).await?;
+        engine.set_keep(&project, &who, keep).await?;
     }
     say(&serde_json::to_string_pretty(&engine.plan(&project))?);
     Ok(ExitCode::SUCCESS)

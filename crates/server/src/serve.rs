@@ -536,12 +536,15 @@ pub(crate) fn lock_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
     Ok(file)
 }
 
-/// Completes on Ctrl-C or SIGTERM.
-pub(crate) async fn told_to_stop() {
+/// Completes on Ctrl-C or SIGTERM, from the call on: whoever was told that this listens may stop it.
+pub(crate) fn told_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }

@@ -50,13 +50,14 @@ pub(crate) async fn run(args: WitnessArgs) -> anyhow::Result<ExitCode> {
     let logs = args.logs.iter().map(|key| VerifierKey::parse(key)).collect::<Result<Vec<_>, _>>()?;
     let seed = read_or_create_seed(&args.key)?;
     let witness = Arc::new(Witness::open(&args.folder, &args.name, &seed, logs)?);
+    let stop = serve::told_to_stop();
     say(&format!("witness listening on http://{}", listener.local_addr()?));
     say(&format!("key {}", witness.key()));
     let routes = Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .layer(DefaultBodyLimit::max(limits::LEDGER_NOTE_BYTES_MAX))
         .with_state(witness);
-    axum::serve(listener, routes).with_graceful_shutdown(serve::told_to_stop()).await?;
+    axum::serve(listener, routes).with_graceful_shutdown(stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use aws_lc_rs::digest;
-use cofferdam_model::plan::{PlanMode, PlannedProperty, PlannedType};
+use cofferdam_model::plan::{Keep, PlanMode, PlannedProperty, PlannedType};
 use cofferdam_model::{Action, Class, ProjectId, TrackingPlan};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -150,7 +150,7 @@ impl Plans {
         plans.get(&project).map(|(plan, _)| plan.clone()).unwrap_or_default()
     }
 
-    async fn keep(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
+    async fn store(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
         plan.check()?;
         let text = serde_json::to_vec(&plan).map_err(|_| Error::CannotOpen)?;
         let mut write = self.database.write().await?;
@@ -169,10 +169,18 @@ impl Vault {
         self.plans.sent(project)
     }
 
-    /// Properties whose values are to leave history: they are in no new event, so that what is stored is from before.
-    pub fn leaving_history(&self, project: ProjectId) -> Vec<String> {
+    /// Of how many days events are kept, if not of all; and the properties whose values go from older ones than so many
+    /// days: at once where they are to leave history, being in no new event, else by their class.
+    pub fn kept_days(&self, project: ProjectId) -> (Option<u32>, Vec<(String, u32)>) {
+        let TrackingPlan { properties, keep, .. } = self.plans.sent(project);
         let is_leaving = |property: &PlannedProperty| property.remove_history && is_closed(property);
-        self.plans.sent(project).properties.into_iter().filter(is_leaving).map(|property| property.name).collect()
+        let mut days: Vec<(String, u32)> =
+            properties.into_iter().filter(is_leaving).map(|property| (property.name, 0)).collect();
+        if !keep.class_days.is_empty() {
+            let known = self.dictionary.list(project).into_iter();
+            days.extend(known.filter_map(|known| Some((known.name, *keep.class_days.get(&known.class)?))));
+        }
+        (keep.events_days, days)
     }
 
     /// Raises the class of a property, and takes its values out of history. `false` when that cannot be: events go on
@@ -186,15 +194,21 @@ impl Vault {
         };
         property.remove_history = is_closed(property);
         let leaves = property.remove_history;
-        self.plans.keep(project, plan).await?;
+        self.plans.store(project, plan).await?;
         Ok(leaves)
     }
 
-    /// Exchanges the plan of a project. No class of the one before may be lowered.
+    /// Exchanges the plan of a project. No class of the one before may be lowered; how long what is kept stays.
     pub async fn set_plan(&self, project: ProjectId, plan: TrackingPlan) -> Result<()> {
         let _one = self.plans.changing.lock().await;
         self.check_plan(project, &plan)?;
-        self.plans.keep(project, plan).await
+        self.plans.store(project, TrackingPlan { keep: self.plans.sent(project).keep, ..plan }).await
+    }
+
+    /// Sets how long stored events keep what.
+    pub async fn set_keep(&self, project: ProjectId, keep: Keep) -> Result<()> {
+        let _one = self.plans.changing.lock().await;
+        self.plans.store(project, TrackingPlan { keep, ..self.plans.sent(project) }).await
     }
 
     /// Whether a plan may follow the one that is in force.
@@ -209,13 +223,13 @@ impl Vault {
     /// Switches between open and strict; the properties of the plan stay.
     pub async fn set_mode(&self, project: ProjectId, mode: PlanMode) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        self.plans.keep(project, TrackingPlan { mode, ..self.plans.sent(project) }).await
+        self.plans.store(project, TrackingPlan { mode, ..self.plans.sent(project) }).await
     }
 
     /// Raises the class of a property, from the next event on.
     pub async fn raise_class(&self, project: ProjectId, name: &str, class: Class) -> Result<()> {
         let _one = self.plans.changing.lock().await;
-        self.plans.keep(project, self.plan_with(project, name, class)?).await
+        self.plans.store(project, self.plan_with(project, name, class)?).await
     }
 
     /// The plan with a property raised to a class.
@@ -243,7 +257,7 @@ impl Vault {
             property.events.clear();
             property.value_type = None;
         }
-        self.plans.keep(project, plan).await?;
+        self.plans.store(project, plan).await?;
         self.dictionary.forget(project, name).await
     }
 }

@@ -4,7 +4,16 @@ import { queryOptions, skipToken } from '@tanstack/react-query';
 import { bodyOf, client } from './client';
 import type { components } from './schema.gen';
 import { shownAgain } from './stepUp';
-import type { Assertion, Class, DisclosureRequest, ErasureReason, NewCohort, Query, Role } from './types';
+import type {
+  Assertion,
+  Class,
+  DisclosureRequest,
+  ErasureReason,
+  Keep,
+  NewCohort,
+  Query,
+  Role,
+} from './types';
 import type { Attestation } from './webauthn';
 
 const SECOND_MS = 1_000;
@@ -63,6 +72,25 @@ export const quarantineQuery = (project: number) =>
       ),
     staleTime: 5 * SECOND_MS,
   });
+
+export const planQuery = (project: number) =>
+  queryOptions({
+    queryKey: ['project', project, 'plan'],
+    queryFn: async ({ signal }) =>
+      bodyOf(await client.GET('/api/v1/projects/{project}/plan', { params: { path: { project } }, signal })),
+    staleTime: 5 * SECOND_MS,
+  });
+
+export function setKeep(project: number, keep: Keep) {
+  return shownAgain('keep', async (step_up) =>
+    bodyOf(
+      await client.PUT('/api/v1/projects/{project}/plan/keep', {
+        params: { path: { project } },
+        body: { ...keep, step_up },
+      }),
+    ),
+  );
+}
 
 export async function setPlanMode(project: number, mode: 'open' | 'strict') {
   return bodyOf(
@@ -218,7 +246,15 @@ export async function deleteCohort(project: number, cohort: string) {
   });
 }
 
-export async function signIn(body: { email: string; password: string; code: string }) {
+export interface SignInRequest {
+  email: string;
+  password: string;
+  code: string;
+  /** Only where it is asked for: `new_password_needed`. */
+  new_password?: string | null;
+}
+
+export async function signIn(body: SignInRequest) {
   return bodyOf(await client.POST('/api/v1/session', { body }));
 }
 
@@ -290,6 +326,19 @@ export const removePasskey = (passkey: number) =>
       params: { path: { passkey } },
       body: { step_up },
     }),
+  );
+
+export const changePassword = (password: string) =>
+  shownAgain('password', (step_up) =>
+    client.POST('/api/v1/account/password', { body: { password, step_up } }),
+  );
+
+export const beginAuthenticator = async () =>
+  bodyOf(await client.POST('/api/v1/account/authenticator/begin'));
+
+export const changeAuthenticator = (totp_code: string) =>
+  shownAgain('authenticator', (step_up) =>
+    client.POST('/api/v1/account/authenticator', { body: { totp_code, step_up } }),
   );
 
 export const recoveryQuery = () =>

@@ -4,6 +4,40 @@
  */
 
 export interface paths {
+    "/api/v1/account/authenticator": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Use the other app from now on. It takes a factor once more, and ends your other sessions. */
+        post: operations["change_authenticator"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/authenticator/begin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A TOTP secret for another authenticator app. The old app stays until the new one has shown a code. */
+        post: operations["begin_authenticator"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/account/passkeys": {
         parameters: {
             query?: never;
@@ -67,6 +101,23 @@ export interface paths {
         put?: never;
         /** Remove a passkey. It takes a factor once more. */
         post: operations["remove_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change your password. It takes a factor once more, and ends your other sessions. */
+        post: operations["change_password"];
         delete?: never;
         options?: never;
         head?: never;
@@ -988,6 +1039,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/plan/keep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** How long stored events keep what. What is past that goes for good; it takes a factor once more. */
+        put: operations["set_keep"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/plan/mode": {
         parameters: {
             query?: never;
@@ -1561,6 +1629,9 @@ export interface components {
                 /** Format: int32 */
                 step: number;
             };
+        };
+        AuthenticatorBody: {
+            totp_code: string;
         };
         BeginSetupBody: {
             email: string;
@@ -2720,6 +2791,21 @@ export interface components {
             password: string;
             totp_code: string;
         };
+        /**
+         * @description How long stored events keep what. Compaction enforces it: events go within a day of their time, values of a class
+         *     when all rows of their segment are past it, which is a month at most.
+         */
+        Keep: {
+            /** @description Values of properties of a class (C1 to C3) go from events older than so many days, and the events stay. */
+            class_days?: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description Events older than so many days go; none do when it is absent.
+             */
+            events_days?: number | null;
+        };
         /** @description What a reading of the whole ledger found. */
         LedgerVerified: {
             /** @description The newest checkpoint, with its signatures: to keep, and to compare. */
@@ -3076,6 +3162,9 @@ export interface components {
         };
         PasskeysBody: {
             passkeys: components["schemas"]["PasskeyView"][];
+        };
+        PasswordBody: {
+            password: string;
         };
         PauseBody: {
             is_paused: boolean;
@@ -3739,6 +3828,8 @@ export interface components {
             /** @description Six digits of the authenticator app, or a recovery code. */
             code: string;
             email: string;
+            /** @description Another password, for whoever is asked for one (`new_password_needed`). */
+            new_password?: string | null;
             password: string;
         };
         /**
@@ -3921,6 +4012,7 @@ export interface components {
         Touch: "every" | "first" | "last";
         /** @description What a project expects of its events. */
         TrackingPlan: {
+            keep?: components["schemas"]["Keep"];
             mode?: components["schemas"]["PlanMode"];
             properties?: components["schemas"]["PlannedProperty"][];
         };
@@ -4147,6 +4239,12 @@ export interface components {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
         /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_AuthenticatorBody: {
+            totp_code: string;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
         WithStepUp_ContainBody: {
             /** @description Whatever the newest scope names; when nothing else is named it is meant. */
             from_scope?: boolean;
@@ -4176,6 +4274,20 @@ export interface components {
             /** @description Pseudonyms. */
             persons?: string[];
             reason: components["schemas"]["ErasureReason"];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_Keep: {
+            /** @description Values of properties of a class (C1 to C3) go from events older than so many days, and the events stay. */
+            class_days?: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description Events older than so many days go; none do when it is absent.
+             */
+            events_days?: number | null;
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -4235,6 +4347,12 @@ export interface components {
         WithStepUp_PackageBody: {
             /** @description The age recipient (`age1…`) who alone can open the list of persons. */
             recipient: string;
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_PasswordBody: {
+            password: string;
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -4375,6 +4493,62 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    change_authenticator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_AuthenticatorBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_authenticator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolmentBody"];
+                };
+            };
+        };
+    };
     list_passkeys: {
         parameters: {
             query?: never;
@@ -4525,6 +4699,43 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_PasswordBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6805,6 +7016,47 @@ export interface operations {
             };
         };
     };
+    set_keep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_Keep"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackingPlan"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     set_plan_mode: {
         parameters: {
             query?: never;
@@ -7332,6 +7584,14 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -102,6 +102,7 @@ export type TokenKind = Schemas['TokenKind'];
 export type TokenMade = Schemas['TokenBody'];
 
 export type Class = Schemas['Class'];
+export type Keep = Schemas['Keep'];
 export type Action = Schemas['Action'];
 export type Detector = Schemas['Detector'];
 export type LiveEvent = Schemas['LiveEvent'];

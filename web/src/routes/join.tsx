@@ -1,7 +1,7 @@
 // Joining by an invitation: the code of the link, then a second factor, and one is in. The code stands in the
 // address's fragment, which is taken out at once, so that no history keeps it.
 
-import { Button, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Button, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, useNavigate } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
@@ -10,9 +10,9 @@ import type { TotpSecret } from '../api/types';
 import { useTranslation } from '../i18n';
 import { DoorPage } from '../ui/DoorPage';
 import { ErrorNote } from '../ui/ErrorNote';
+import { NewPassword } from '../ui/NewPassword';
 import { passwordStrength } from '../ui/password';
 import { usePageTitle } from '../ui/project';
-import { Strength } from '../ui/Strength';
 import { TotpEnrolment } from '../ui/TotpEnrolment';
 
 export const Route = createFileRoute('/join')({ component: Join });
@@ -101,15 +101,7 @@ function Join() {
             />
             <TextInput label={t('account.name')} autoComplete="name" {...field('name')} />
             <TextInput label={t('account.email')} type="email" autoComplete="username" {...field('email')} />
-            <PasswordInput
-              label={t('account.password')}
-              description={t('account.password_text')}
-              autoComplete="new-password"
-              minLength={12}
-              visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
-              {...field('password')}
-            />
-            <Strength password={form.password} />
+            <NewPassword label={t('account.password')} {...field('password')} />
             <ErrorNote error={opening.error ?? joining.error} />
             <Button type="submit" size="md" loading={opening.isPending}>
               {t('setup.next')}

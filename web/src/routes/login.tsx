@@ -1,18 +1,20 @@
 // Sign in: with a passkey, which asks for nothing to be typed; or with mail, password and a code, of which the
-// last may be a recovery code.
+// last may be a recovery code. Whoever has to leave the old password behind after an incident chooses another here.
 
-import { Button, Divider, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Alert, Button, Divider, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { IconFingerprint } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, redirect, useRouter } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import * as z from 'zod/mini';
+import { ApiError } from '../api/client';
 import { beginPasskeySignIn, finishPasskeySignIn, sessionQuery, signIn } from '../api/queries';
 import type { Session } from '../api/types';
 import { hasPasskeys, sign } from '../api/webauthn';
 import { useTranslation } from '../i18n';
 import { DoorPage } from '../ui/DoorPage';
 import { ErrorNote } from '../ui/ErrorNote';
+import { NewPassword } from '../ui/NewPassword';
 import { usePageTitle } from '../ui/project';
 
 const loginSearch = z.object({
@@ -30,6 +32,9 @@ export const Route = createFileRoute('/login')({
   component: Login,
 });
 
+const isForNewPassword = (error: unknown) =>
+  error instanceof ApiError && error.code === 'new_password_needed';
+
 /** With what people type between its groups. */
 const RECOVERY_CHARS_MAX = 40;
 
@@ -44,6 +49,13 @@ function Login() {
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
+  // Nothing as long as none is asked for.
+  const [newPassword, setNewPassword] = useState<string | null>(null);
+  const choosing = newPassword !== null;
+  const newPasswordInput = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (choosing) newPasswordInput.current?.focus();
+  }, [choosing]);
   const goOn = (session: Session) => {
     queryClient.setQueryData(sessionQuery().queryKey, session);
     router.history.replace(next ?? '/');
@@ -53,10 +65,19 @@ function Login() {
     onSuccess: goOn,
   });
   const enter = useMutation({
-    mutationFn: () => signIn({ email: email.trim(), password, code: code.replaceAll(' ', '') }),
+    mutationFn: () =>
+      signIn({
+        email: email.trim(),
+        password,
+        code: code.replaceAll(' ', ''),
+        new_password: newPassword,
+      }),
     onSuccess: goOn,
-    // A code is spent or wrong; either way the next try needs a new one.
-    onError: () => setCode(''),
+    onError: (error) => {
+      // A code is spent or wrong; either way the next try needs a new one.
+      setCode('');
+      if (isForNewPassword(error)) setNewPassword('');
+    },
   });
 
   return (
@@ -97,7 +118,11 @@ function Login() {
               autoComplete="username"
               required
               value={email}
-              onChange={(event) => setEmail(event.currentTarget.value)}
+              onChange={(event) => {
+                setEmail(event.currentTarget.value);
+                // It was asked of another account.
+                setNewPassword(null);
+              }}
             />
             <PasswordInput
               label={t('account.password')}
@@ -107,6 +132,17 @@ function Login() {
               onChange={(event) => setPassword(event.currentTarget.value)}
               visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
             />
+            {newPassword !== null && (
+              <>
+                <Alert variant="light">{t('login.new_password_text')}</Alert>
+                <NewPassword
+                  ref={newPasswordInput}
+                  label={t('account.new_password')}
+                  value={newPassword}
+                  onChange={(event) => setNewPassword(event.currentTarget.value)}
+                />
+              </>
+            )}
             {recovering ? (
               <TextInput
                 key="recovery"
@@ -132,7 +168,7 @@ function Login() {
                 onChange={(event) => setCode(event.currentTarget.value)}
               />
             )}
-            <ErrorNote error={enter.error} />
+            <ErrorNote error={isForNewPassword(enter.error) ? null : enter.error} />
             <Button type="submit" size="md" loading={enter.isPending}>
               {t('login.enter')}
             </Button>

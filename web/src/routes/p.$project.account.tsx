@@ -1,7 +1,9 @@
 // The caller's own account: what they sign in with, and where they are signed in.
 
 import { createFileRoute } from '@tanstack/react-router';
+import { Authenticator } from '../access/Authenticator';
 import { Passkeys } from '../access/Passkeys';
+import { Password } from '../access/Password';
 import { Recovery } from '../access/Recovery';
 import { Sessions } from '../access/Sessions';
 import { useTranslation } from '../i18n';
@@ -20,6 +22,8 @@ function Account() {
         <p className={classes.lead}>{t('account.lead')}</p>
       </div>
       <Passkeys />
+      <Password />
+      <Authenticator />
       <Recovery />
       <Sessions />
     </div>

@@ -3,6 +3,7 @@
 
 import { createFileRoute } from '@tanstack/react-router';
 import { Dictionary } from '../data/Dictionary';
+import { Keep } from '../data/Keep';
 import { Quarantine } from '../data/Quarantine';
 import { Scan } from '../data/Scan';
 import { useTranslation } from '../i18n';
@@ -26,6 +27,7 @@ function Data() {
       </div>
       <Quarantine />
       <Dictionary />
+      <Keep />
       {may('handle_quarantine') && <Scan />}
       {may('read_erasures') && <Erasures />}
     </div>

@@ -2,7 +2,7 @@
 // and the first project; then offer a passkey. Until the account is made, each step can be gone back to
 // without typing again.
 
-import { Button, Group, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { createFileRoute, redirect, useNavigate } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
@@ -15,10 +15,10 @@ import { hasPasskeys } from '../api/webauthn';
 import { useTranslation } from '../i18n';
 import { DoorPage } from '../ui/DoorPage';
 import { ErrorNote } from '../ui/ErrorNote';
+import { NewPassword } from '../ui/NewPassword';
 import { passwordStrength } from '../ui/password';
 import { usePageTitle } from '../ui/project';
 import classes from '../ui/Setup.module.css';
-import { Strength } from '../ui/Strength';
 import { browserTimeZone, TimeZoneSelect } from '../ui/TimeZoneSelect';
 import { TotpEnrolment } from '../ui/TotpEnrolment';
 
@@ -149,15 +149,7 @@ function Setup() {
             />
             <TextInput label={t('account.name')} autoComplete="name" {...field('name')} />
             <TextInput label={t('account.email')} type="email" autoComplete="username" {...field('email')} />
-            <PasswordInput
-              label={t('account.password')}
-              description={t('account.password_text')}
-              autoComplete="new-password"
-              minLength={12}
-              visibilityToggleButtonProps={{ 'aria-label': t('account.show_password') }}
-              {...field('password')}
-            />
-            <Strength password={form.password} />
+            <NewPassword label={t('account.password')} {...field('password')} />
             <ErrorNote error={totp.error ?? finish.error} />
             <Button type="submit" size="md" loading={totp.isPending}>
               {t('setup.next')}

@@ -25,6 +25,7 @@ describe('who may', () => {
       'read_erasures',
       'change_plan',
       'handle_quarantine',
+      'set_retention',
     ];
     for (const control of controls) expect(whoMay(control), control).not.toEqual([]);
   });

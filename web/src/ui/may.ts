@@ -39,6 +39,7 @@ export type Control =
   | 'read_erasures'
   | 'change_plan'
   | 'handle_quarantine'
+  | 'set_retention'
   | 'read_ledger'
   | 'view_scope'
   | 'list_scope'

@@ -102,7 +102,7 @@ impl Engine {
             // Their password may be in other hands: who has a passkey shows it, who has none leaves the password behind.
             if !self.meta.passkeys(row.id).await?.is_empty() {
                 return refused(
-                    "passkey_needed",
+                    "passkey_sign_in",
                     "you must sign in anew, with a passkey or security key",
                     Some("choose to sign in with a passkey"),
                 );

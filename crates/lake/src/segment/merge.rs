@@ -43,6 +43,10 @@ pub(crate) trait Plan {
     }
     /// Whether a property's column is written.
     fn keeps_column(&self, key: &PropertyKey) -> bool;
+    /// Values of a property that are earlier than this, µs UTC, are left out of their rows.
+    fn values_from_us(&self, _key: &PropertyKey) -> i64 {
+        i64::MIN
+    }
 }
 
 /// What is known of a written file.
@@ -156,6 +160,11 @@ struct Order {
 impl Order {
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.sources.iter().zip(&self.rows).map(|(source, row)| (usize::from(*source), *row as usize))
+    }
+
+    /// The same, with none for rows that are earlier.
+    fn places_from(&self, from_us: i64) -> impl Iterator<Item = Option<(usize, usize)>> {
+        self.places().zip(&self.times).map(move |(place, time)| (*time >= from_us).then_some(place))
     }
 }
 
@@ -288,12 +297,13 @@ impl<'a> Merger<'a> {
             subjects: order.subjects.clone().into(),
             offsets: order.offsets.clone().into(),
             time: Times::shortest(&order.times),
-            event: gather_text(order, &events),
+            event: gather_text(order, &events, i64::MIN),
         }
     }
 
     fn column(&self, order: &Order, key: &PropertyKey) -> Result<Column> {
         let columns = self.parts.iter().map(|part| part.source.segment.column_once(key)).collect::<Result<Vec<_>>>()?;
+        let from_us = self.plan.values_from_us(key);
         Ok(match key.property_type {
             PropertyType::String | PropertyType::List | PropertyType::Object => {
                 let texts: Vec<Option<&Text>> = columns
@@ -303,17 +313,17 @@ impl<'a> Merger<'a> {
                         _ => None,
                     })
                     .collect();
-                Column::Text(gather_text(order, &texts))
+                Column::Text(gather_text(order, &texts, from_us))
             }
-            PropertyType::Number => Column::Number(gather(order, &columns, f64::NAN, |column| match column {
+            PropertyType::Number => Column::Number(gather(order, &columns, from_us, f64::NAN, |column| match column {
                 Column::Number(values) => values,
                 _ => &[],
             })),
-            PropertyType::Bool => Column::Bool(gather(order, &columns, 0, |column| match column {
+            PropertyType::Bool => Column::Bool(gather(order, &columns, from_us, 0, |column| match column {
                 Column::Bool(values) => values,
                 _ => &[],
             })),
-            PropertyType::Time => Column::Time(gather(order, &columns, TIME_NOT_SET, |column| match column {
+            PropertyType::Time => Column::Time(gather(order, &columns, from_us, TIME_NOT_SET, |column| match column {
                 Column::Time(values) => values,
                 _ => &[],
             })),
@@ -348,29 +358,28 @@ impl<'a> Merger<'a> {
 fn gather<T: Pod + Send>(
     order: &Order,
     columns: &[Option<Arc<Column>>],
+    from_us: i64,
     not_set: T,
     values: impl Fn(&Column) -> &[T],
 ) -> Buffer<T> {
     let sources: Vec<&[T]> = columns.iter().map(|column| column.as_deref().map_or(&[][..], &values)).collect();
-    order.places().map(|(source, row)| sources[source].get(row).copied().unwrap_or(not_set)).collect()
+    let value = |(source, row): (usize, usize)| sources[source].get(row).copied();
+    order.places_from(from_us).map(|place| place.and_then(value).unwrap_or(not_set)).collect()
 }
 
-fn gather_text(order: &Order, texts: &[Option<&Text>]) -> Text {
+fn gather_text(order: &Order, texts: &[Option<&Text>], from_us: i64) -> Text {
     let mut entries: Vec<&str> = Vec::new();
     let mut known: FxHashMap<&str, u32> = FxHashMap::default();
     let mut maps: Vec<Vec<u32>> =
         texts.iter().map(|text| vec![NOT_SET; text.map_or(0, |text| text.dictionary.len())]).collect();
     let mut codes = Vec::with_capacity(order.rows.len());
-    for (source, row) in order.places() {
-        let Some(text) = texts[source] else {
+    for place in order.places_from(from_us) {
+        let found = place.and_then(|(source, row)| Some((source, texts[source]?, row)));
+        let found = found.map(|(source, text, row)| (source, text, text.codes.get(row)));
+        let Some((source, text, old)) = found.filter(|(_, _, old)| *old != NOT_SET) else {
             codes.push(NOT_SET);
             continue;
         };
-        let old = text.codes.get(row);
-        if old == NOT_SET {
-            codes.push(NOT_SET);
-            continue;
-        }
         let new = &mut maps[source][old as usize];
         if *new == NOT_SET {
             let entry = text.dictionary.get(old);
@@ -394,7 +403,8 @@ mod tests {
     use cofferdam_model::{SealedEvent, Value};
     use proptest::prelude::*;
 
-    /// Two outputs, subjects folded in pairs, one subject's late rows dropped, one property left behind.
+    /// Two outputs, subjects folded in pairs, one subject's late rows dropped, one property left behind,
+    /// and the early values of another.
     struct Busy;
 
     impl Plan for Busy {
@@ -413,6 +423,10 @@ mod tests {
 
         fn keeps_column(&self, key: &PropertyKey) -> bool {
             key.name != "left"
+        }
+
+        fn values_from_us(&self, key: &PropertyKey) -> i64 {
+            if key.name == "b" { 2 } else { i64::MIN }
         }
     }
 
@@ -457,7 +471,7 @@ mod tests {
                     row.3 = plan.folded_insert_id(SubjectNo(row.0), row.3);
                 }
                 row.0 = subject.0;
-                row.5.retain(|(key, _)| plan.keeps_column(key));
+                row.5.retain(|(key, _)| plan.keeps_column(key) && row.1 >= plan.values_from_us(key));
                 outputs[output].push(row);
             }
         }

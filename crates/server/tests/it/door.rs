@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::colleague::Colleague;
 use crate::server::{Options, Server, now_ms};
 
 /// Properties of the one event of a name, as reports have them.
@@ -129,6 +130,36 @@ fn what_history_has_of_a_property_is_found_and_taken_out() {
     assert!(run(&["scan", "--apply", "plan=C3"]).starts_with("plan: out of stored events"));
     server.start_again();
     assert_eq!(server.by("Old", "plan").values().sum::<u64>(), 0);
+}
+
+#[test]
+fn events_and_values_of_a_class_are_kept_as_long_as_the_plan_says() {
+    const DAY_MS: i64 = 86_400_000;
+    let server = Server::with(Options::FLUSHING);
+    let days = [100, 40, 20, 1];
+    let event = |at: i64, day: i64| {
+        server.event("Old", now_ms() - day * DAY_MS, &format!("p{}", at % 7), json!({"$os": "Linux", "plan": "gold"}))
+    };
+    let many: Vec<Value> = days.iter().flat_map(|day| (0..150).map(move |at| event(at, *day))).collect();
+    server.import(&many);
+    let apart = server.api("PUT", &path(&server, "plan")).json(&json!({"keep": {"events_days": 60}})).send();
+    assert_eq!((apart.status, &apart.json()["error"]["code"]), (400, &json!("keep_apart")));
+    let owner = Colleague::owner(&server).with_passkey();
+    let keep = |keep: Value| owner.act("PUT", &path(&server, "plan/keep"), &keep);
+    for wrong in [json!({"events_days": 0}), json!({"class_days": {"C4": 3}}), json!({"class_days": {"C2": 40_000}})] {
+        let refused = keep(wrong);
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!("invalid_plan")));
+    }
+    let kept = keep(json!({"events_days": 60, "class_days": {"C2": 30}}));
+    assert_eq!(kept.status, 200, "{}", kept.text());
+    assert_eq!(server.get(&path(&server, "plan"))["keep"], json!({"events_days": 60, "class_days": {"C2": 30}}));
+    assert_eq!(server.api("POST", "/api/v1/compact").send().status, 200);
+    assert_eq!(server.by("Old", "plan")["gold"], 450, "those of a hundred days ago are gone");
+    assert_eq!(server.by("Old", "$os")["Linux"], 300, "where it came from is gone of the oldest left");
+    // A change of the rest leaves it.
+    assert_eq!(server.api("PUT", &path(&server, "plan")).json(&json!({"properties": []})).send().status, 200);
+    assert_eq!(server.api("PUT", &path(&server, "plan/mode")).json(&json!({"mode": "strict"})).send().status, 200);
+    assert_eq!(server.get(&path(&server, "plan"))["keep"]["events_days"], 60);
 }
 
 #[test]

@@ -73,6 +73,8 @@ test('what was stored before a class was raised is found, and taken out', async 
     await page.reload();
     await expect(keep.getByRole('combobox', { name: 'Events' })).toHaveValue('365 days');
     await expectAccessible(page, 'keeping');
+    await page.goto(`${house.server.origin}/p/${house.project.id}/insights`);
+    await expect(page.getByText('events are kept for 365 days')).toBeVisible();
     const { series } = await ask(page, house.project.id, {
       kind: 'insights',
       range: LAST_30_DAYS,

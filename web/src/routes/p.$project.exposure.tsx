@@ -64,8 +64,8 @@ function Exposure() {
                   // It breaks on a narrow phone rather than leave it.
                   maw="100%"
                   h="auto"
-                  mih={36}
-                  styles={{ label: { whiteSpace: 'normal' } }}
+                  py={8}
+                  styles={{ label: { whiteSpace: 'normal', lineHeight: 1.25 } }}
                   component={Link}
                   to="/p/$project/incidents"
                   params={{ project: String(project.id) } as never}

@@ -3,11 +3,13 @@
 
 import { ActionIcon, Loader, Skeleton, Tooltip } from '@mantine/core';
 import { IconRefresh } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useEffect, useState } from 'react';
+import { planQuery } from '../api/queries';
 import type { Answer } from '../api/types';
 import { useTranslation } from '../i18n';
 import { ErrorNote } from './ErrorNote';
-import { useProjectFormat } from './project';
+import { useProject, useProjectFormat } from './project';
 import classes from './Report.module.css';
 import { useNow } from './time';
 
@@ -60,12 +62,16 @@ function Provenance({ answer, onRefresh }: { answer: Answer; onRefresh: () => vo
   const { t } = useTranslation();
   const format = useProjectFormat();
   const now = useNow();
+  const { data: plan } = useQuery(planQuery(useProject().id));
+  const days = plan?.keep?.events_days;
   const facts = [
     t('report.computed', { ago: format.ago(answer.computed_at, now) }),
     t('report.events', { count: answer.events_scanned, number: format.count(answer.events_scanned) }),
     format.duration(answer.duration_ms),
     answer.time_zone,
     answer.exact ? t('report.exact') : t('report.sampled'),
+    // What is older is not in the answer, whatever its dates say.
+    ...(days ? [t('report.kept', { count: days })] : []),
   ];
   return (
     <footer className={classes.footer}>

@@ -18,7 +18,10 @@ use crate::{Engine, Error, Result, TotpEnrolment, refused};
 
 /// TOTP secrets that were offered to sessions, and when, until they are confirmed.
 #[derive(Default)]
-pub(crate) struct Offered(Mutex<HashMap<u64, (Zeroizing<Vec<u8>>, i64)>>);
+pub(crate) struct Offered(Mutex<HashMap<u64, Offer>>);
+
+/// A secret, and when it was offered.
+type Offer = (Zeroizing<Vec<u8>>, i64);
 
 impl Engine {
     /// Gives the caller another password, and ends their other sessions.

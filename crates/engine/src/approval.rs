@@ -207,19 +207,33 @@ impl Engine {
     /// What waits in the caller's organisation, oldest first.
     pub async fn waiting(&self, caller: &Caller) -> Result<Vec<Waiting>> {
         let rows = self.meta.wishes(caller.member.org).await?;
-        rows.into_iter()
-            .map(|row| {
-                let wish: Wish = serde_json::from_str(&row.act).map_err(|_| Error::Interrupted)?;
-                Ok(Waiting {
-                    id: row.id,
-                    asked_by: row.asked_by,
-                    asked_at: utc_text(row.asked_us),
-                    due_at: row.due_us.map(utc_text),
-                    can_agree: may_agree(caller, &row, &wish),
-                    wish,
-                })
-            })
-            .collect()
+        let mut waiting = Vec::with_capacity(rows.len());
+        for row in rows {
+            let wish: Wish = serde_json::from_str(&row.act).map_err(|_| Error::Interrupted)?;
+            waiting.push(Waiting {
+                id: row.id,
+                asked_by: row.asked_by,
+                asked_at: utc_text(row.asked_us),
+                due_at: row.due_us.map(utc_text),
+                can_agree: self.may_agree(caller, &row, &wish).await?,
+                wish,
+            });
+        }
+        Ok(waiting)
+    }
+
+    /// Whether the caller is a second person for this: by their roles, and no account of who asked or whom it is about.
+    async fn may_agree(&self, caller: &Caller, row: &WishRow, wish: &Wish) -> Result<bool> {
+        if !wish.is_for(caller.member.roles) {
+            return Ok(false);
+        }
+        for other in [Some(row.asked_by), row.about] {
+            let is_caller = |other: Member| is_same_person(&other, &caller.member);
+            if self.one(other).await?.is_some_and(is_caller) && !sabotage::is_out(16) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn wish(&self, caller: &Caller, id: u64) -> Result<(WishRow, Wish)> {
@@ -234,11 +248,7 @@ impl Engine {
         let (row, wish) = self.wish(caller, id).await?;
         let request = stepped_up.request();
         stepped_up.spend(caller, request, wish.opens())?;
-        let asker = self.one(Some(row.asked_by)).await?.ok_or(Error::NotFound("request"))?;
-        let about = self.one(row.about).await?;
-        let is_caller = |other: &Member| is_same_person(other, &caller.member);
-        let is_same = (is_caller(&asker) || about.as_ref().is_some_and(is_caller)) && !sabotage::is_out(16);
-        if !may_agree(caller, &row, &wish) || is_same {
+        if !self.may_agree(caller, &row, &wish).await? {
             return refused("not_a_second_person", "somebody else must agree to this", None);
         }
         self.carry_out(caller, &row, wish, Kind::ApprovalGiven).await
@@ -260,7 +270,7 @@ impl Engine {
     /// Takes back what the caller asked for, or declines what they could agree to.
     pub async fn withdraw(&self, caller: &Caller, id: u64) -> Result<()> {
         let (row, wish) = self.wish(caller, id).await?;
-        if row.asked_by != caller.member.id && !may_agree(caller, &row, &wish) {
+        if row.asked_by != caller.member.id && !self.may_agree(caller, &row, &wish).await? {
             return Err(Error::NotFound("request"));
         }
         self.meta.take_wish(id).await?;
@@ -291,11 +301,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn may_agree(caller: &Caller, row: &WishRow, wish: &Wish) -> bool {
-    let is_other = row.asked_by != caller.member.id && row.about != Some(caller.member.id);
-    (is_other || sabotage::is_out(16)) && wish.is_for(caller.member.roles)
 }
 
 #[cfg(test)]

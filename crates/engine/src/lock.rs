@@ -231,7 +231,7 @@ impl Locks {
         }
     }
 
-    fn remove(&self, org: OrgId, target: LockTarget) {
+    pub(crate) fn remove(&self, org: OrgId, target: LockTarget) {
         let mut inner = self.inner.write().expect("never left half changed");
         inner.exact.remove(&(org, target));
     }

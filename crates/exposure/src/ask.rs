@@ -271,10 +271,15 @@ impl Index {
             // Forwards until everybody has a first, then backwards until everybody has a last.
             let firsts = &mut |at: &mut (u32, u32), position: u32| at.0 = at.0.min(position);
             seek(state, source, matched.iter().copied(), listed, &mut moments, firsts)?;
+            let mut listed = listed.to_vec();
+            for (_, subjects) in &mut listed {
+                // Of whom there is no first there is no last.
+                *subjects = subjects.iter().filter(|subject| moments.of[*subject as usize].0 != NONE).collect();
+            }
             let lasts = &mut |at: &mut (u32, u32), position: u32| {
                 at.1 = if at.1 == NONE { position } else { at.1.max(position) };
             };
-            seek(state, source, matched.iter().rev().copied(), listed, &mut moments, lasts)?;
+            seek(state, source, matched.iter().rev().copied(), &listed, &mut moments, lasts)?;
             Ok(moments)
         })
     }

@@ -35,7 +35,7 @@ pub struct Retention {
     pub events_days: Option<u32>,
     /// Values of these properties go from events older than so many days; none of a day later at the latest, but for
     /// 0 days, which go at once.
-    pub columns: Vec<(String, u32)>,
+    pub columns: BTreeMap<String, u32>,
 }
 
 impl Retention {
@@ -44,19 +44,19 @@ impl Retention {
         self.events_days.map(|days| now_us - i64::from(days) * DAY_US)
     }
 
-    fn days_of(&self, name: &str) -> Option<u32> {
-        self.columns.iter().filter(|(column, _)| column == name).map(|(_, days)| *days).min()
-    }
-
-    /// Values of a property before this go, µs UTC.
+    /// Values of a property before this go, µs UTC. Of one that is not kept at all, those of the future too.
     pub(crate) fn values_from_us(&self, name: &str, now_us: i64) -> i64 {
-        self.days_of(name).map_or(i64::MIN, |days| now_us - i64::from(days) * DAY_US)
+        match self.columns.get(name) {
+            None => i64::MIN,
+            Some(0) => i64::MAX,
+            Some(days) => now_us - i64::from(*days) * DAY_US,
+        }
     }
 
     /// Before this a value of a property is reason enough to rewrite its segment: a day of them goes at a time.
-    pub(crate) fn overdue_us(&self, name: &str, now_us: i64) -> i64 {
-        let patience_us = if self.days_of(name) == Some(0) { 0 } else { DAY_US };
-        self.values_from_us(name, now_us).saturating_sub(patience_us)
+    pub(crate) fn overdue_us(&self, name: &str, now_us: i64, pace: Pace) -> i64 {
+        let is_patient = pace == Pace::Due && self.columns.get(name) != Some(&0);
+        self.values_from_us(name, now_us).saturating_sub(if is_patient { DAY_US } else { 0 })
     }
 }
 
@@ -380,8 +380,9 @@ mod tests {
     fn what_must_go_is_rewritten() {
         let now = at(2024, 3, 16);
         let plain = meta(1, 1_000, at(2024, 3, 1), at(2024, 3, 2));
-        let plan_with =
-            |meta: Meta, events_days, pace| plan(&[meta], &Retention { events_days, columns: vec![] }, now, pace);
+        let plan_with = |meta: Meta, events_days, pace| {
+            plan(&[meta], &Retention { events_days, columns: BTreeMap::new() }, now, pace)
+        };
         assert_eq!(plan_with(plain.clone(), None, Pace::Now), []);
         assert_eq!(plan_with(plain.clone(), Some(13), Pace::Due), [Job::Drop(vec![1])]);
         assert_eq!(plan_with(plain.clone(), Some(14), Pace::Due), [], "less than a day's worth");

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use crate::Result;
 use crate::columns::{Arrived, PropertyKey, Rows, bucket_of};
-use crate::compact::{Meta, Retention};
+use crate::compact::{Meta, Pace, Retention};
 use crate::duplicates::{superseded, union};
 use crate::manifest::Hidden;
 use crate::segment::{Plan, Segment, Source, merge_in_memory};
@@ -136,26 +136,9 @@ impl File {
         File { segment: Arc::new(segment), erased_us, unwritten: BTreeSet::new() }
     }
 
-    /// # Errors
-    /// A column could not be read for how old its values are.
-    pub(crate) fn meta(&self, retention: &Retention, now_us: i64) -> Result<Meta> {
-        let segment = &self.segment;
-        let mut expired_values = false;
-        for key in segment.keys().filter(|_| !retention.columns.is_empty()) {
-            let overdue_us = retention.overdue_us(&key.name, now_us);
-            // Most segments are too young to be looked into.
-            expired_values |= segment.time_us.0 < overdue_us
-                && segment.first_value_us(key)?.is_some_and(|first_us| first_us < overdue_us);
-        }
-        Ok(Meta {
-            id: segment.id,
-            bucket: segment.bucket,
-            rows: segment.rows,
-            hidden: segment.hidden().len() as u64,
-            time_us: segment.time_us,
-            erased_us: self.erased_us,
-            expired_values,
-        })
+    /// What the policy is told of: looking into it takes reading, for which nobody waits.
+    pub(crate) fn known(&self) -> (Arc<Segment>, Option<i64>) {
+        (self.segment.clone(), self.erased_us)
     }
 
     /// Rows that the next transaction should hide.
@@ -166,6 +149,37 @@ impl File {
 
     pub(crate) fn hidden_is_written(&mut self) {
         self.unwritten.clear();
+    }
+}
+
+/// What the policy looks at. `erased_us` is of the oldest erasure whose rows are still in the file.
+pub(crate) fn meta(segment: &Segment, erased_us: Option<i64>, retention: &Retention, now_us: i64, pace: Pace) -> Meta {
+    let is_expired = |key: &PropertyKey| {
+        let overdue_us = retention.overdue_us(&key.name, now_us, pace);
+        // Most segments are too young to be looked into.
+        if segment.time_us.0 >= overdue_us {
+            return false;
+        }
+        match segment.first_value_us(key) {
+            Ok(first_us) => first_us.is_some_and(|first_us| first_us < overdue_us),
+            // What cannot be read keeps nothing else from being rewritten.
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "it is not known how old a property's values are"
+                );
+                false
+            }
+        }
+    };
+    Meta {
+        id: segment.id,
+        bucket: segment.bucket,
+        rows: segment.rows,
+        hidden: segment.hidden().len() as u64,
+        time_us: segment.time_us,
+        erased_us,
+        expired_values: !retention.columns.is_empty() && segment.keys().any(is_expired),
     }
 }
 

@@ -370,12 +370,12 @@ impl Store {
             for _ in 0..1_000 {
                 let _one = self.compacting.lock().expect("never left half changed");
                 let retention = (self.retention)(project.id);
-                let segments: Vec<Meta> = project
-                    .shelf()
-                    .files
-                    .iter()
-                    .map(|file| Ok(file.meta(&retention, now_us)?.weighed(self.rows_weight)))
-                    .collect::<Result<_>>()?;
+                let files: Vec<_> = project.shelf().files.iter().map(File::known).collect();
+                let look = |(segment, erased_us): &(Arc<Segment>, Option<i64>)| {
+                    crate::shelf::meta(segment, *erased_us, &retention, now_us, pace).weighed(self.rows_weight)
+                };
+                let segments: Vec<Meta> = files.iter().map(look).collect();
+                drop(files);
                 let jobs = compact::plan(&segments, &retention, now_us, pace);
                 if jobs.is_empty() {
                     break;

@@ -481,6 +481,8 @@ fn events_and_columns_go_when_their_time_is_over() {
     assert_eq!(compact(Some(12), &[]), (0..10).collect::<Vec<_>>(), "a whole one");
     assert_eq!(world.files().len(), 1);
     assert_eq!(compact(None, &[("n", 8)]), (0..10).collect::<Vec<_>>(), "a day of values goes at a time");
+    store.compact(world.now_us(), Pace::Now).unwrap();
+    assert_eq!(values(&store), [-1].into_iter().chain(0..9).collect::<Vec<_>>(), "but for whoever asks for it now");
     let young = [-1; 4].into_iter().chain(0..=5).collect::<Vec<_>>();
     assert_eq!(compact(None, &[("n", 5)]), young, "a part of a segment's values");
     assert_eq!(compact(None, &[("n", 5)]), young);

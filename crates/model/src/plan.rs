@@ -22,8 +22,7 @@ pub struct TrackingPlan {
     pub keep: Keep,
 }
 
-/// How long stored events keep what. Compaction enforces it: events go within a day of their time, values of a class
-/// when all rows of their segment are past it, which is a month at most.
+/// How long stored events keep what. Compaction enforces it, a day late at most while the server runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keep {

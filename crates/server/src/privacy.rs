@@ -250,11 +250,17 @@ pub(crate) async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let project = engine.project(ProjectId(args.project))?;
     if let Some(path) = &args.file {
         let text = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-        let plan: TrackingPlan =
-            serde_json::from_slice(&text).with_context(|| format!("{} is no tracking plan", path.display()))?;
+        let wrong = || format!("{} is no tracking plan", path.display());
+        let sent: serde_json::Value = serde_json::from_slice(&text).with_context(wrong)?;
+        let says_keep = sent.get("keep").is_some();
+        let plan: TrackingPlan = serde_json::from_value(sent).with_context(wrong)?;
+        plan.check().with_context(wrong)?;
         let (keep, who) = (plan.keep.clone(), engine.acting(None));
         engine.set_plan(&project, &who, TrackingPlan { keep: Keep::default(), ..plan }).await?;
-        engine.set_keep(&project, &who, keep).await?;
+        // A file that says nothing of it leaves it as it is.
+        if says_keep {
+            engine.set_keep(&project, &who, keep).await?;
+        }
     }
     say(&serde_json::to_string_pretty(&engine.plan(&project))?);
     Ok(ExitCode::SUCCESS)

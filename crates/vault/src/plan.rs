@@ -1,5 +1,6 @@
 //! Tracking plans as the door uses them, and what changes them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use aws_lc_rs::digest;
@@ -10,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::database::Database;
 use crate::firewall::{NameSays, Verdict, name_says};
 use crate::wire::Sent;
-use crate::{Error, Result, Vault};
+use crate::{Error, Known, Result, Vault};
 
 /// What SDKs send by themselves beside names that begin with `$` or `mp_`: no plan lists them.
 const BY_THEMSELVES: [&str; 8] =
@@ -96,6 +97,15 @@ fn is_closed(property: &PlannedProperty) -> bool {
     }
 }
 
+/// The class of what is stored of a property that no plan names.
+fn class_of_name(name: &str) -> Class {
+    match name_says(name) {
+        NameSays::DeviceOrPlace | NameSays::AddressPart | NameSays::Referrer => Class::C2,
+        NameSays::Join => Class::C3,
+        _ => Class::C1,
+    }
+}
+
 fn is_of(planned: PlannedType, value: &Sent<'_>) -> bool {
     match value {
         Sent::Null => true,
@@ -170,17 +180,23 @@ impl Vault {
     }
 
     /// Of how many days events are kept, if not of all; and the properties whose values go from older ones than so many
-    /// days: at once where they are to leave history, being in no new event, else by their class.
-    pub fn kept_days(&self, project: ProjectId) -> (Option<u32>, Vec<(String, u32)>) {
-        let TrackingPlan { properties, keep, .. } = self.plans.sent(project);
-        let is_leaving = |property: &PlannedProperty| property.remove_history && is_closed(property);
-        let mut days: Vec<(String, u32)> =
-            properties.into_iter().filter(is_leaving).map(|property| (property.name, 0)).collect();
-        if !keep.class_days.is_empty() {
-            let known = self.dictionary.list(project).into_iter();
-            days.extend(known.filter_map(|known| Some((known.name, *keep.class_days.get(&known.class)?))));
+    /// days: at once where they are to leave history, being in no new event, else by the class that the plan or their
+    /// name gives them. What single values were found to be does not count: anybody who sends events could have a whole
+    /// property destroyed, or kept.
+    pub fn kept_days(&self, project: ProjectId) -> (Option<u32>, BTreeMap<String, u32>) {
+        let plan = self.plans.sent(project);
+        let mut days = BTreeMap::new();
+        if !plan.keep.class_days.is_empty() {
+            for Known { name, .. } in self.dictionary.list(project) {
+                let class = plan.property(&name).map_or_else(|| class_of_name(&name), |property| property.class);
+                if let Some(kept) = plan.keep.class_days.get(&class) {
+                    days.insert(name, *kept);
+                }
+            }
         }
-        (keep.events_days, days)
+        let is_leaving = |property: &PlannedProperty| property.remove_history && is_closed(property);
+        days.extend(plan.properties.into_iter().filter(is_leaving).map(|property| (property.name, 0)));
+        (plan.keep.events_days, days)
     }
 
     /// Raises the class of a property, and takes its values out of history. `false` when that cannot be: events go on

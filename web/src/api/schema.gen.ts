@@ -2791,10 +2791,7 @@ export interface components {
             password: string;
             totp_code: string;
         };
-        /**
-         * @description How long stored events keep what. Compaction enforces it: events go within a day of their time, values of a class
-         *     when all rows of their segment are past it, which is a month at most.
-         */
+        /** @description How long stored events keep what. Compaction enforces it, a day late at most while the server runs. */
         Keep: {
             /** @description Values of properties of a class (C1 to C3) go from events older than so many days, and the events stay. */
             class_days?: {

@@ -1,8 +1,8 @@
 //! The breach package of an organisation: whom an incident concerns, for whoever has to tell them or a supervisor.
 //!
 //! `scope.csv.age` lists the persons of all its projects by the ids that the customer gave them, with exactly which
-//! fields left of each, when the first and the last of it did and by which entries of the ledger, encrypted to the key
-//! that was brought; in clear it is nowhere. `disclosures.csv` has the disclosures themselves, without persons.
+//! fields left of each, when the first and the last of it was let out and by which entries of the ledger, encrypted to
+//! the key that was brought; in clear it is nowhere. `disclosures.csv` has the disclosures themselves, without persons.
 //! `summary.json` has the numbers, `scope.proof` proves that the ledger had the scope when it did, and `letters/` has
 //! drafts in all languages, one for the organisation and one for each set of fields. Chunk by chunk: the ledger has who
 //! is about to be listed before their ids are opened.

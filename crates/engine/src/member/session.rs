@@ -98,6 +98,8 @@ impl Engine {
             return wrong_credentials();
         };
         self.accounts.forgive(&account);
+        // Before anything of theirs is exchanged: whoever is locked, or comes from a blocked address, stays out.
+        self.check_unlocked(&who_is_at_the_door(&row, visitor))?;
         if let Some(since_us) = self.locks.reset_since(row.org, row.id) {
             // Their password may be in other hands: who has a passkey shows it, who has none leaves the password behind.
             if !self.meta.passkeys(row.id).await?.is_empty() {
@@ -171,17 +173,7 @@ impl Engine {
     }
 
     pub(crate) async fn open_session(&self, row: MemberRow, factor: Factor, visitor: &Visitor) -> Result<SignedIn> {
-        let who = super::Who {
-            org: row.org,
-            member: Some(row.id),
-            maker: None,
-            session: None,
-            token: None,
-            grant: None,
-            ip: visitor.ip,
-            since_us: i64::MAX,
-        };
-        self.check_unlocked(&who)?;
+        self.check_unlocked(&who_is_at_the_door(&row, visitor))?;
         if let Some(old) = &visitor.session
             && let Some(session) = self.meta.session(&self.session_print(old)).await?
             && session.member == row.id
@@ -303,6 +295,20 @@ impl Engine {
 
     fn device_print(&self, device: &str) -> [u8; 32] {
         self.vault.fingerprint("device", device.as_bytes())
+    }
+}
+
+/// Whoever signs in, before there is a session.
+fn who_is_at_the_door(row: &MemberRow, visitor: &Visitor) -> super::Who {
+    super::Who {
+        org: row.org,
+        member: Some(row.id),
+        maker: None,
+        session: None,
+        token: None,
+        grant: None,
+        ip: visitor.ip,
+        since_us: i64::MAX,
     }
 }
 

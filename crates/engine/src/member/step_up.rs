@@ -221,7 +221,9 @@ impl Engine {
             );
         };
         let mut entry = caller.entry(self, Kind::SteppedUp);
-        (entry.purpose, entry.extra) = (factor as u64, request.0.to_vec());
+        // Keyed: a request can hold a new password, and a copy of the ledger is no place to guess it.
+        let print = self.vault.fingerprint("ledger request", &request.0);
+        (entry.purpose, entry.extra) = (factor as u64, print.to_vec());
         self.ledger.append_async(entry).await?;
         let device_us = match caller.device {
             Some(device) => self.meta.device_since(&device, caller.member.id).await?,

@@ -193,6 +193,9 @@ async fn who_is_made_to_sign_in_anew_and_has_no_passkey_leaves_the_password_behi
     assert_eq!(code(world.signs_in(PASSWORD, &world.totp, None).await), "new_password_needed");
     assert_eq!(code(world.signs_in(PASSWORD, &world.totp, Some(PASSWORD)).await), "same_password");
     assert_eq!(code(world.signs_in("a wrong password", &world.totp, Some(OTHER)).await), "wrong_credentials");
+    engine.locks.insert(OrgId(1), &[LockTarget::Member(1)], engine.now_us());
+    assert_eq!(code(world.signs_in(PASSWORD, &world.totp, Some(OTHER)).await), "locked", "and nothing is exchanged");
+    engine.locks.remove(OrgId(1), LockTarget::Member(1));
     assert_eq!(code(world.signs_in(PASSWORD, &world.totp, Some(OTHER)).await), "fine");
     assert_eq!(code(world.signs_in(PASSWORD, &world.totp, None).await), "wrong_credentials");
     assert_eq!(code(world.signs_in(OTHER, &world.totp, None).await), "fine", "once is enough");

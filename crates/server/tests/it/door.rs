@@ -142,6 +142,9 @@ fn events_and_values_of_a_class_are_kept_as_long_as_the_plan_says() {
     };
     let many: Vec<Value> = days.iter().flat_map(|day| (0..150).map(move |at| event(at, *day))).collect();
     server.import(&many);
+    // What single values are found to be decides about them, and not about how long the others are kept.
+    let odd = json!({"plan": "https://shop.example/x?y=z", "$os": "ada@shop.example"});
+    server.import(&[server.event("Odd", now_ms() - DAY_MS, "p1", odd)]);
     let apart = server.api("PUT", &path(&server, "plan")).json(&json!({"keep": {"events_days": 60}})).send();
     assert_eq!((apart.status, &apart.json()["error"]["code"]), (400, &json!("keep_apart")));
     let owner = Colleague::owner(&server).with_passkey();

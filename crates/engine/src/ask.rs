@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use cofferdam_model::cohort::CohortRule;
 use cofferdam_model::query::EventsQuery;
 use cofferdam_model::result::{
     EventRow, EventsTable, PersonRow, PersonsTable, ProfileProperty, ResultTable, SealedProperty,
 };
-use cofferdam_model::{Action, Answer, Class, Detector, Query, SubjectNo};
+use cofferdam_model::{Action, Answer, Class, Detector, Query, SubjectNo, limits};
 use cofferdam_query::calendar::utc_text;
-use cofferdam_query::{Input, Needs, Output, People};
+use cofferdam_query::{EventFound, Input, Needs, Output, People, PersonFound};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::ingest::json;
 use crate::outcomes::OutcomeCounts;
+use crate::sight::{Shown, Sight, device_or_place};
 use crate::{Engine, Error, Project, Result};
 
 /// How a project is doing.
@@ -103,8 +106,33 @@ impl Engine {
         Ok(output)
     }
 
-    /// Answers a question about a project.
-    pub async fn ask(&self, project: &Arc<Project>, query: Query) -> Result<Answer> {
+    /// Answers a question about a project, as far as whoever asks may see device and place.
+    ///
+    /// # Errors
+    /// When it cannot be asked like this, or only of exact numbers that whoever asks may not have.
+    pub async fn ask(&self, project: &Arc<Project>, query: Query, sight: Sight) -> Result<Answer> {
+        let needs = Needs::of(&query);
+        let few = if sight.is_exact || !self.is_by_device_or_place(project, &needs).await? {
+            None
+        } else {
+            match &query {
+                Query::Insights(asked) => Some(self.alike.few(sight.asker, asked, self.now_us())),
+                // Lists are not counts: who may see them at all was decided before.
+                Query::Persons(_) | Query::Events(_) => None,
+                _ => return device_or_place(),
+            }
+        };
+        Ok(self.answer(project, query, needs, Shown { has_masks: sight.has_masks, few }).await?.0)
+    }
+
+    /// The answer, and whom a list names.
+    pub(crate) async fn answer(
+        &self,
+        project: &Arc<Project>,
+        query: Query,
+        needs: Needs,
+        shown: Shown,
+    ) -> Result<(Answer, Vec<SubjectNo>)> {
         let started = Instant::now();
         let person = match &query {
             Query::Events(EventsQuery { person: Some(pseudonym), .. }) => {
@@ -112,66 +140,93 @@ impl Engine {
             }
             _ => None,
         };
-        let people = self.people(project, Needs::of(&query), self.now_us()).await?;
-        let (output, events_scanned) =
-            self.on_snapshot(project, person, people, move |input| cofferdam_query::run(input, &query)).await?;
+        let people = self.people(project, needs, self.now_us()).await?;
+        let run = move |input: &Input<'_>| match (&query, shown.few) {
+            (Query::Insights(query), Some(few)) => cofferdam_query::insights_without_few(input, query, few)
+                .map(|table| Output::Table(ResultTable::Insights(table))),
+            _ => cofferdam_query::run(input, &query),
+        };
+        let (output, events_scanned) = self.on_snapshot(project, person, people, run).await?;
+        // Names whose values stay behind, of a row's.
+        let masked = |properties: &mut Vec<ProfileProperty>| {
+            let is_masked = |property: &mut ProfileProperty| self.vault.is_masked(project.id, &property.name);
+            let taken = if shown.has_masks { properties.extract_if(.., is_masked).collect() } else { Vec::new() };
+            taken.into_iter().map(|property| property.name).collect()
+        };
+        let mut subjects = Vec::new();
         let table = match output {
             Output::Table(table) => table,
             Output::Persons { total, persons } => {
-                let subjects: Vec<SubjectNo> = persons.iter().map(|person| person.subject).collect();
+                subjects.extend(persons.iter().map(|person| person.subject));
                 let names = self.vault.pseudonyms(project.id, &subjects).await?;
                 let mut profiles = self.vault.profiles(project.id, &subjects).await?;
-                let persons = persons
-                    .into_iter()
-                    .map(|person| {
-                        let profile = profiles.remove(&person.subject);
-                        let (properties, sealed) =
-                            profile.map_or_else(Default::default, |view| (view.properties, view.sealed));
-                        PersonRow {
-                            pseudonym: names.get(&person.subject).cloned().unwrap_or_default(),
-                            first_seen: utc_text(person.first_us),
-                            last_seen: utc_text(person.last_us),
-                            events: person.events,
-                            properties: properties
-                                .into_iter()
-                                .map(|(name, value)| ProfileProperty { name, value })
-                                .collect(),
-                            sealed: sealed.into_iter().map(|(name, class)| SealedProperty { name, class }).collect(),
-                        }
-                    })
-                    .collect();
+                let person = |person: PersonFound| {
+                    let (properties, sealed) = profiles
+                        .remove(&person.subject)
+                        .map_or_else(Default::default, |view| (view.properties, view.sealed));
+                    let mut properties =
+                        properties.into_iter().map(|(name, value)| ProfileProperty { name, value }).collect();
+                    PersonRow {
+                        pseudonym: names.get(&person.subject).cloned().unwrap_or_default(),
+                        first_seen: utc_text(person.first_us),
+                        last_seen: utc_text(person.last_us),
+                        events: person.events,
+                        masked: masked(&mut properties),
+                        properties,
+                        sealed: sealed.into_iter().map(|(name, class)| SealedProperty { name, class }).collect(),
+                    }
+                };
+                let persons = persons.into_iter().map(person).collect();
                 ResultTable::Persons(PersonsTable { total, persons })
             }
             Output::Events(events) => {
-                let subjects: Vec<SubjectNo> = events.iter().map(|event| event.subject).collect();
+                subjects.extend(events.iter().map(|event| event.subject));
                 let names = self.vault.pseudonyms(project.id, &subjects).await?;
-                let events = events
-                    .into_iter()
-                    .map(|event| EventRow {
+                let event = |event: EventFound| {
+                    let property = |(name, value): (String, _)| ProfileProperty { name, value: json(&value) };
+                    let mut properties = event.properties.into_iter().map(property).collect();
+                    EventRow {
                         pseudonym: names.get(&event.subject).cloned().unwrap_or_default(),
                         time: utc_text(event.time_us),
-                        properties: event
-                            .properties
-                            .iter()
-                            .map(|(name, value)| ProfileProperty {
-                                name: name.clone(),
-                                value: crate::ingest::json(value),
-                            })
-                            .collect(),
+                        masked: masked(&mut properties),
+                        properties,
                         event: event.event,
-                    })
-                    .collect();
-                ResultTable::Events(EventsTable { events })
+                    }
+                };
+                ResultTable::Events(EventsTable { events: events.into_iter().map(event).collect() })
             }
         };
-        Ok(Answer {
+        let answer = Answer {
             table,
             computed_at: utc_text(self.now_us()),
             duration_ms: started.elapsed().as_secs_f64() * 1e3,
             events_scanned,
             exact: true,
             time_zone: project.zone.iana_name().unwrap_or("UTC").to_owned(),
-        })
+        };
+        Ok((answer, subjects))
+    }
+
+    /// Whether an answer depends on device or place, be it by a cohort that does.
+    async fn is_by_device_or_place(&self, project: &Project, needs: &Needs) -> Result<bool> {
+        let is_masked = |needs: &Needs| needs.properties.iter().any(|name| self.vault.is_masked(project.id, name));
+        if is_masked(needs) {
+            return Ok(true);
+        }
+        let rows = if needs.cohorts.is_empty() { Vec::new() } else { self.meta.cohorts(project.id).await? };
+        let (mut open, mut seen) = (needs.cohorts.clone(), Vec::new());
+        while let Some(id) = open.pop() {
+            let Some(row) = rows.iter().find(|row| row.id() == id && !seen.contains(&row.id)) else { continue };
+            seen.push(row.id);
+            if let CohortRule::Dynamic { condition } = row.rule()? {
+                let more = Needs::of_condition(&condition);
+                if is_masked(&more) {
+                    return Ok(true);
+                }
+                open.extend(more.cohorts);
+            }
+        }
+        Ok(false)
     }
 
     /// Event names with counts, most frequent first.
@@ -186,8 +241,12 @@ impl Engine {
         property: String,
         search: String,
         limit: usize,
+        sight: Sight,
     ) -> Result<Vec<(String, u64)>> {
-        let run = move |input: &Input<'_>| cofferdam_query::property_values(input, &property, &search, limit.min(500));
+        let is_open = sight.is_exact || !self.vault.is_masked(project.id, &property);
+        let few = if is_open { 0 } else { limits::FEW_PERSONS };
+        let run =
+            move |input: &Input<'_>| cofferdam_query::property_values(input, &property, &search, limit.min(500), few);
         Ok(self.on_snapshot(project, None, People::default(), run).await?.0)
     }
 

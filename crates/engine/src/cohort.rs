@@ -45,7 +45,7 @@ impl CohortRow {
             .collect()
     }
 
-    fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("c{}", self.id)
     }
 
@@ -137,7 +137,7 @@ impl Engine {
 
     /// Everything about persons that a question asks.
     pub(crate) async fn people(&self, project: &Arc<Project>, needs: Needs, now_us: i64) -> Result<People> {
-        if needs == Needs::default() {
+        if needs.is_about_events_alone() {
             return Ok(People::default());
         }
         let rows = if needs.cohorts.is_empty() { Vec::new() } else { self.meta.cohorts(project.id).await? };

@@ -400,7 +400,7 @@ impl Engine {
         records.into_iter().map(|record| (name(&record), record)).map(|(name, record)| (record, name)).collect()
     }
 
-    /// The last records of a project and those to come.
+    /// The last records of a project and those to come, all as they were kept: [`Engine::masked`] is what may be shown.
     pub async fn follow(
         &self,
         project: &Project,

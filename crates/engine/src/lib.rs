@@ -58,6 +58,7 @@ mod outcomes;
 mod person;
 mod privacy;
 mod sealing;
+mod sight;
 #[cfg(test)]
 mod testing;
 mod token;
@@ -73,7 +74,7 @@ pub use cofferdam_vault::{BackupHead, Cover, CustodianShare, RootKey, Share, Wan
 pub use cohort::{Cohort, CohortMade};
 pub use disclosure::{
     ApprovalView, Disclosure, DisclosureFormat, DisclosurePlan, DisclosureRequest, DisclosureState, Piece, Pieces,
-    Progress, Purpose, Revealed, RevealedValue, Rule, Trip, What,
+    Progress, Purpose, Revealed, RevealedValue, RowsInClear, Rule, Trip, What,
 };
 pub use exposure::{
     Cause, Disclosed, DisclosedBy, DisclosedPage, DisclosedQuestion, DisclosedState, Exposees, Exposure,
@@ -100,6 +101,7 @@ pub use outcomes::{OutcomeCounts, ReasonCount};
 pub use person::{Compacted, Erasure, ErasureMade, ErasureReason, Whom};
 pub use privacy::{Carried, Finding, QuarantineView, QuarantinedProperty, Released, Scan, ShapeCount};
 pub use sealing::{SealState, init_keys, rekey, root_wanted};
+pub use sight::Sight;
 pub use token::{NewToken, TokenCaller, TokenKind, TokenMade, TokenUse, TokenView};
 
 #[derive(Debug, thiserror::Error)]
@@ -246,6 +248,7 @@ pub struct Engine {
     projects: RwLock<Projects>,
     outcomes: outcomes::Outcomes,
     live: live::Live,
+    alike: sight::Alike,
     recent: ingest::Recent,
     asking: Arc<tokio::sync::Semaphore>,
     backing_up: tokio::sync::Mutex<()>,
@@ -334,6 +337,7 @@ impl Engine {
             projects: RwLock::new(projects),
             outcomes: outcomes::Outcomes::new((clock)()),
             live: live::Live::default(),
+            alike: sight::Alike::default(),
             recent: ingest::Recent::default(),
             asking: Arc::new(tokio::sync::Semaphore::new(cores)),
             backing_up: tokio::sync::Mutex::default(),

@@ -52,6 +52,20 @@ pub struct LiveProperty {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub value: Option<serde_json::Value>,
+    /// It went on with the event, and is of device or place (class C2): lists do not show it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
+}
+
+impl LiveEvent {
+    /// Without the values of some properties.
+    pub(crate) fn mask(&mut self, is_masked: impl Fn(&str) -> bool) {
+        for property in self.properties.iter_mut().filter(|property| property.value.is_some()) {
+            if is_masked(&property.name) {
+                (property.value, property.masked) = (None, true);
+            }
+        }
+    }
 }
 
 /// A record as it was kept.
@@ -136,7 +150,7 @@ impl Arrived {
 
 /// A property without its value.
 fn shut(Handled { name, class, action, by }: Handled) -> LiveProperty {
-    LiveProperty { name, class, action, detector: by, value: None }
+    LiveProperty { name, class, action, detector: by, value: None, masked: false }
 }
 
 #[derive(Default)]

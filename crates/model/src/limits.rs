@@ -180,6 +180,15 @@ pub const HOT_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
 /// Hot columns kept in memory because the disk takes none, in bytes: a full disk must not become full memory.
 pub const HOT_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Aggregates by device or place, for whoever may not have them exactly: numbers of fewer persons are left out.
+pub const FEW_PERSONS: u64 = 5;
+/// So many questions by device or place that differ only in what they filter by or which days they are about, by one
+/// asker in an hour; from then on few are [`FEW_PERSONS_ALIKE`].
+pub const ALIKE_HOUR_MAX: usize = 50;
+pub const FEW_PERSONS_ALIKE: u64 = 50;
+/// Questions by device or place remembered of an asker, of the last hour.
+pub const ALIKE_REMEMBERED: usize = 2_000;
+
 /// Live feed: events kept for somebody who opens the page, per project.
 pub const LIVE_EVENTS_KEPT: usize = 50;
 /// Recently accepted records remembered per process, to recognise a retry at the door.

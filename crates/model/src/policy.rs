@@ -274,6 +274,12 @@ pub fn decide(roles: Roles, class: Class, deed: Deed) -> Decision {
     roles.iter().map(|role| cell(role, class, deed)).fold(Deny, Decision::freer)
 }
 
+/// The same for data as it is, where a coarser form will not do.
+pub fn decide_in_clear(roles: Roles, class: Class, deed: Deed) -> Decision {
+    let in_clear = |decision: &Decision| !matches!(decision, Decision::Allow { masked: true, .. });
+    roles.iter().map(|role| cell(role, class, deed)).filter(in_clear).fold(Deny, Decision::freer)
+}
+
 /// What somebody with these roles may do with the installation.
 pub fn may(roles: Roles, control: Control) -> Decision {
     roles.iter().map(|role| control_cell(role, control)).fold(Deny, Decision::freer)
@@ -451,6 +457,21 @@ mod tests {
         let both = Roles::NONE.with(Role::Analyst).with(Role::PrivacyOfficer);
         assert_eq!(decide(both, Class::C1, Deed::ReadRow), ALLOW);
         assert_eq!(decide(both, Class::C3, Deed::RevealOne), SQ);
+    }
+
+    #[test]
+    fn a_coarser_form_for_nothing_takes_away_no_way_to_the_data_as_it_is() {
+        let both = Roles::NONE.with(Role::Analyst).with(Role::PrivacyOfficer);
+        assert_eq!(
+            (decide(both, Class::C2, Deed::ReadRow), decide_in_clear(both, Class::C2, Deed::ReadRow)),
+            (MASKED, S)
+        );
+        for role in Role::ALL {
+            for (class, deed) in CLASSES.iter().flat_map(|class| Deed::ALL.iter().map(move |deed| (*class, *deed))) {
+                let (any, clear) = (cell(*role, class, deed), decide_in_clear(Roles::NONE.with(*role), class, deed));
+                assert!(clear == if any == MASKED { Deny } else { any }, "{role:?} {class:?} {deed:?}");
+            }
+        }
     }
 
     #[test]

@@ -73,6 +73,10 @@ pub struct InsightsTable {
     /// The period compared with, bucket by bucket beside this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
+    /// Numbers of fewer persons are left out, as are those from which they could be computed; segments of fewer are in
+    /// `other`. Present where the question is about device or place and whoever asks may not have that exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_below: Option<u32>,
 }
 
 /// The earlier period of a comparison.
@@ -363,6 +367,9 @@ pub struct PersonRow {
     pub properties: Vec<ProfileProperty>,
     /// Names of profile properties that are sealed; their values need a disclosure.
     pub sealed: Vec<SealedProperty>,
+    /// Names of profile properties of device and place (class C2): lists do not show their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -390,4 +397,7 @@ pub struct EventRow {
     pub time: String,
     pub pseudonym: String,
     pub properties: Vec<ProfileProperty>,
+    /// Names of properties of device and place (class C2): lists do not show their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<String>,
 }

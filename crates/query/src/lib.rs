@@ -22,7 +22,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cofferdam_lake::Snapshot;
-use cofferdam_model::query::{DateRange, EventMatch, Filter};
+use cofferdam_model::query::{DateRange, EventMatch, Filter, InsightsQuery};
+use cofferdam_model::result::InsightsTable;
 use cofferdam_model::{Merges, Query, ResultTable, SubjectNo, SubjectSet, limits};
 use jiff::tz::TimeZone;
 
@@ -156,14 +157,30 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
     }
 }
 
+/// Insights for whoever may have no number of fewer persons than `few`: such numbers, and those from which they could be
+/// computed, are left out, and segments of fewer persons are in `other`.
+///
+/// # Errors
+/// Those of [`run`]; a transform, whose lines could not be held back one by one, is refused.
+pub fn insights_without_few(input: &Input<'_>, query: &InsightsQuery, few: u64) -> Result<InsightsTable> {
+    trend::run_without_few(input, query, few)
+}
+
 /// Every event name with its number of events, most frequent first.
 pub fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
     lists::event_names(input)
 }
 
-/// The most frequent values of a property whose text contains `search`, regardless of case.
-pub fn property_values(input: &Input<'_>, property: &str, search: &str, limit: usize) -> Result<Vec<(String, u64)>> {
-    lists::property_values(input, property, search, limit)
+/// The most frequent values of a property whose text contains `search`, regardless of case: those that at least `few`
+/// persons had.
+pub fn property_values(
+    input: &Input<'_>,
+    property: &str,
+    search: &str,
+    limit: usize,
+    few: u64,
+) -> Result<Vec<(String, u64)>> {
+    lists::property_values(input, property, search, limit, few)
 }
 
 /// Hands over every event of [`Input::person`], some at a time: by the files they are stored in, in order of time within

@@ -339,11 +339,13 @@ pub(crate) fn event_names(input: &Input<'_>) -> Result<Vec<(String, u64)>> {
     Ok(names)
 }
 
+/// Of values of fewer persons than `few` there is nothing.
 pub(crate) fn property_values(
     input: &Input<'_>,
     property: &str,
     search: &str,
     limit: usize,
+    few: u64,
 ) -> Result<Vec<(String, u64)>> {
     let scan = Scan::new(input, i64::MIN, i64::MAX)?;
     let tags = Tags::new(&scan, &[(&EventMatch::default(), &[])])?;
@@ -360,12 +362,33 @@ pub(crate) fn property_values(
             });
         },
     )?;
+    let sum = |partials: &[Tally], id: usize| partials.iter().map(|tally| tally.0[id]).sum::<u64>();
+    let of_persons = match few {
+        0 => Vec::new(),
+        _ => scan.persons(
+            &tags,
+            || Tally(vec![0; values.len()]),
+            |tally, person| {
+                let (mut ids, mut had) = (Vec::new(), Vec::new());
+                for span in person.spans {
+                    span.tagged(&scan.file(span.file).core.time, person.allowed, |hit| {
+                        values.ids(&hit, &mut ids);
+                        had.append(&mut ids);
+                    });
+                }
+                had.sort_unstable();
+                had.dedup();
+                had.iter().for_each(|id| tally.0[*id as usize] += 1);
+            },
+        )?,
+    };
     let search = search.to_lowercase();
     let mut found = Vec::new();
     for id in 1..values.len() {
-        let count = partials.iter().map(|tally| tally.0[id]).sum::<u64>();
+        let count = sum(&partials, id);
         if let Segment::Value(text) = values.segment(id as u32)
             && count > 0
+            && sum(&of_persons, id) >= few
             && text.to_lowercase().contains(&search)
         {
             found.push((text, count));

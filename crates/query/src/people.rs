@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use cofferdam_model::cohort::CohortCondition;
-use cofferdam_model::query::{Breakdown, Condition, EventMatch, Filter, Holder, Measure, Query, SessionRule};
+use cofferdam_model::query::{
+    Breakdown, Condition, EventMatch, Filter, Holder, Measure, PersonMeasure, Query, SessionRule,
+};
 use cofferdam_model::{SubjectSet, SubjectValues, Value};
 
 use crate::tags::ValueTest;
@@ -23,7 +25,7 @@ pub struct People {
     pub everybody: Arc<SubjectSet>,
 }
 
-/// What has to be made before a question can be answered.
+/// What a question asks about persons, which has to be made before it can be answered, and what it is asked by.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {
     /// Property and positive condition.
@@ -32,6 +34,8 @@ pub struct Needs {
     pub cohorts: Vec<String>,
     /// Profile properties of which the value is needed.
     pub values: Vec<String>,
+    /// Every property that the answer depends on, of events and of profiles.
+    pub properties: Vec<String>,
 }
 
 impl People {
@@ -112,9 +116,7 @@ impl Needs {
             Query::Insights(query) => {
                 for metric in &query.metrics {
                     needs.matching(&metric.matching);
-                    if let Measure::CohortSize { cohort } = &metric.measure {
-                        needs.cohort(cohort);
-                    }
+                    needs.measure(&metric.measure);
                 }
                 needs.filters(&query.filters);
                 needs.breakdown(query.breakdown.as_ref());
@@ -126,6 +128,7 @@ impl Needs {
                 needs.filters(&query.filters);
                 needs.breakdown(query.breakdown.as_ref());
                 needs.sessions(&query.sessions);
+                query.hold_constant.iter().for_each(|property| needs.property(property));
             }
             Query::Retention(query) => {
                 needs.matching(&query.born);
@@ -139,6 +142,8 @@ impl Needs {
                 needs.filters(&query.filters);
                 needs.breakdown(query.breakdown.as_ref());
                 needs.sessions(&query.sessions);
+                query.hold_constant.iter().for_each(|property| needs.property(property));
+                query.expand.iter().for_each(|expansion| needs.property(&expansion.property));
             }
             Query::Frequency(query) => {
                 needs.matching(&query.matching);
@@ -177,6 +182,9 @@ impl Needs {
 
     fn filters(&mut self, filters: &[Filter]) {
         for filter in filters {
+            if filter.on != Holder::Cohort {
+                self.property(&filter.property);
+            }
             match filter.on {
                 Holder::Event => {}
                 Holder::Cohort => self.cohort(&filter.property),
@@ -198,6 +206,9 @@ impl Needs {
 
     fn breakdown(&mut self, breakdown: Option<&Breakdown>) {
         for by in breakdown.iter().flat_map(|breakdown| &breakdown.by) {
+            if by.on != Holder::Cohort {
+                self.property(&by.property);
+            }
             match by.on {
                 Holder::Event => {}
                 Holder::Cohort => self.cohort(&by.property),
@@ -207,10 +218,47 @@ impl Needs {
         }
     }
 
-    fn sessions(&mut self, rule: &SessionRule) {
-        if let SessionRule::Events { start, end } = rule {
-            self.matching(start);
-            self.matching(end);
+    fn measure(&mut self, measure: &Measure) {
+        match measure {
+            Measure::CohortSize { cohort } => self.cohort(cohort),
+            Measure::Sum { property }
+            | Measure::Average { property }
+            | Measure::Median { property }
+            | Measure::Min { property }
+            | Measure::Max { property }
+            | Measure::Percentile { property, .. }
+            | Measure::Distinct { property } => self.property(property),
+            Measure::PerPerson { each, .. } => match each {
+                PersonMeasure::Sum { property }
+                | PersonMeasure::Average { property }
+                | PersonMeasure::Min { property }
+                | PersonMeasure::Max { property }
+                | PersonMeasure::Distinct { property } => self.property(property),
+                PersonMeasure::Total | PersonMeasure::Hours | PersonMeasure::Days => {}
+            },
+            Measure::Total | Measure::Unique | Measure::Sessions | Measure::Active { .. } => {}
         }
+    }
+
+    fn sessions(&mut self, rule: &SessionRule) {
+        match rule {
+            SessionRule::Timeout { .. } => {}
+            SessionRule::Events { start, end } => {
+                self.matching(start);
+                self.matching(end);
+            }
+            SessionRule::Property { property } => self.property(property),
+        }
+    }
+
+    fn property(&mut self, name: &str) {
+        if !self.properties.iter().any(|known| known == name) {
+            self.properties.push(name.to_owned());
+        }
+    }
+
+    /// Whether persons have to be known at all.
+    pub fn is_about_events_alone(&self) -> bool {
+        self.profiles.is_empty() && self.cohorts.is_empty() && self.values.is_empty()
     }
 }

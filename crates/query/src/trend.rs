@@ -34,11 +34,13 @@ use crate::tags::{MATCHERS_MAX, Tags, ValueTest};
 use crate::values::{Numbers, Values};
 use crate::{Error, Input, Result, calendar, check_filters, check_match, cohort, invalid};
 
+mod few;
 mod once;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use few::run as run_without_few;
 use once::Once;
 use state::{Marks, Room, Share, State, Weigh, Weights};
 
@@ -70,6 +72,7 @@ pub(crate) fn run(input: &Input<'_>, query: &InsightsQuery) -> Result<InsightsTa
         series: answer.series,
         segments_omitted: answer.segments_omitted,
         compared,
+        hidden_below: None,
     })
 }
 

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use cofferdam_engine::{
-    Cohort, CohortMade, Credentials, Engine, Error, LiveEvent, Member, ProjectRecord, PropertyKnown, SetUp, Status,
-    StepUpChallenge,
+    Cohort, CohortMade, Credentials, Engine, Error, LiveEvent, Member, ProjectRecord, PropertyKnown, Purpose,
+    RowsInClear, SetUp, Status, StepUpChallenge,
 };
 use cofferdam_model::cohort::CohortRule;
 use cofferdam_model::policy::may;
@@ -29,7 +29,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::guard::{DEVICE_COOKIE, Lockable, Need, Of, Routes, Seen, SignedIn, WithStepUp};
+use crate::guard::{DEVICE_COOKIE, Lockable, Need, Of, Routes, Seeing, Seen, SignedIn, Stepped, WithStepUp};
 
 const COOKIE: &str = "__Host-cofferdam_session";
 
@@ -53,6 +53,7 @@ pub(crate) fn router() -> Routes {
         .at(Need::Do(Control::ReadReports), routes!(list_properties))
         .at(aggregates, routes!(list_property_values))
         .at(Need::Ask, routes!(query))
+        .at(Need::InClear(Deed::ReadRow, Class::C2), routes!(rows))
         .at(Need::Do(Control::ReadReports), routes!(list_cohorts))
         .at(Need::Do(Control::EditCohorts), routes!(delete_cohort))
         .at(Need::Data(Deed::ReadRow, Class::C1), routes!(live))
@@ -127,6 +128,12 @@ impl Failure {
         Failure::new(StatusCode::FORBIDDEN, "not_allowed", "your roles do not allow this", hint)
     }
 
+    /// Lists are not for everybody, and for some in one way only.
+    pub(crate) fn no_rows() -> Failure {
+        let hint = Some("whoever opens rows for a purpose, with a passkey, asks POST …/rows");
+        Failure::new(StatusCode::FORBIDDEN, "not_allowed", "your roles do not list events and persons", hint)
+    }
+
     pub(crate) fn invalid_body() -> Failure {
         let hint = Some("GET /openapi.json says what is expected");
         Failure::new(StatusCode::BAD_REQUEST, "invalid_body", "the body is not of the expected form", hint)
@@ -184,6 +191,7 @@ impl From<Error> for Failure {
                     | "not_a_second_person"
                     | "not_your_token"
                     | "not_allowed"
+                    | "device_or_place"
                     | "approval_needed"
                     | "held"
                     | "stopped_by_limit"
@@ -643,25 +651,63 @@ pub(crate) struct PropertyValue {
     count: u64,
 }
 
-/// The most frequent values of a property.
+/// The most frequent values of a property. Of device and place, whoever has no exact numbers by them sees those of at
+/// least five persons.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/properties/values",
     params(("project" = u32, Path), ValuesParams), responses((status = OK, body = ValuesBody)))]
 async fn list_property_values(
     State(engine): State<Arc<Engine>>,
     Of(project): Of,
+    Seeing(sight): Seeing,
     UrlQuery(params): UrlQuery<ValuesParams>,
 ) -> Result<Json<ValuesBody>> {
-    let values = engine.property_values(&project, params.property, params.search, params.limit as usize).await?;
+    let ValuesParams { property, search, limit } = params;
+    let values = engine.property_values(&project, property, search, limit as usize, sight).await?;
     let values = values.into_iter().map(|(value, count)| PropertyValue { value, count }).collect();
     Ok(Json(ValuesBody { values }))
 }
 
-/// Ask a question. Aggregates are for everybody; lists of events and persons are for those who may read rows.
+/// Ask a question. Aggregates are for everybody, by device or place without numbers of few persons for some; lists of
+/// events and persons are for those who may read rows, and do not show device and place.
 #[utoipa::path(post, path = "/api/v1/projects/{project}/query", params(("project" = u32, Path)),
-    request_body = WithStepUp<Query>,
-    responses((status = OK, body = Answer), (status = BAD_REQUEST, body = ErrorBody)))]
-async fn query(State(engine): State<Arc<Engine>>, Of(project): Of, Body(query): Body<Query>) -> Result<Json<Answer>> {
-    Ok(Json(engine.ask(&project, query).await?))
+    request_body = Query,
+    responses((status = OK, body = Answer), (status = BAD_REQUEST, body = ErrorBody), (status = FORBIDDEN, body = ErrorBody)))]
+async fn query(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    Seeing(sight): Seeing,
+    Body(query): Body<Query>,
+) -> Result<Json<Answer>> {
+    Ok(Json(engine.ask(&project, query, sight).await?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RowsBody {
+    /// A list of events or of persons.
+    query: Query,
+    purpose: Purpose,
+}
+
+/// A list of events or persons with device and place in clear. It is written down who looked at whom, and why, before it
+/// is answered; a support agent's persons count against the limits of what is opened one by one.
+#[utoipa::path(post, path = "/api/v1/projects/{project}/rows", params(("project" = u32, Path)),
+    request_body = WithStepUp<RowsBody>,
+    responses((status = OK, body = RowsInClear), (status = BAD_REQUEST, body = ErrorBody),
+        (status = FORBIDDEN, body = ErrorBody), (status = TOO_MANY_REQUESTS, body = ErrorBody)))]
+async fn rows(
+    State(engine): State<Arc<Engine>>,
+    SignedIn(caller): SignedIn,
+    Of(project): Of,
+    Stepped(stepped_up): Stepped,
+    Body(body): Body<RowsBody>,
+) -> Result<Response> {
+    let RowsBody { query, purpose } = body;
+    // On a task of its own: whoever hangs up does not leave it without an end.
+    let answered =
+        tokio::spawn(async move { engine.rows_in_clear(&caller, &project, query, purpose, stepped_up).await });
+    let rows = answered.await.map_err(|_| Error::Interrupted)??;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(rows)).into_response())
 }
 
 #[derive(Serialize, ToSchema)]
@@ -724,18 +770,24 @@ const FEED_LIFE: Duration = Duration::from_secs(120);
 /// What arrives, as it arrives: server-sent events named `event`, each a `LiveEvent`. The last ones come first.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/live", params(("project" = u32, Path)),
     responses((status = OK, content_type = "text/event-stream", body = LiveEvent)))]
-async fn live(State(engine): State<Arc<Engine>>, Of(project): Of, Lockable(who): Lockable) -> Response {
+async fn live(
+    State(engine): State<Arc<Engine>>,
+    Of(project): Of,
+    Lockable(who): Lockable,
+    Seeing(sight): Seeing,
+) -> Response {
     let (recent, coming) = engine.follow(&project).await;
     // A reader too slow for the stream misses records; the counts on the page do not.
     let coming = BroadcastStream::new(coming).filter_map(|event| std::future::ready(event.ok()));
     // The feed ends now and then and the browser asks again: a session that was ended sees no more.
     let coming = coming.take_until(tokio::time::sleep(FEED_LIFE));
     // What waits to be sent when the organisation is sealed, or whoever follows is locked, stays here.
-    let coming = coming
-        .take_while(move |_| std::future::ready(!engine.is_sealed(&project) && engine.refused_by_lock(&who).is_none()));
+    let (gate, of) = (engine.clone(), project.clone());
+    let coming =
+        coming.take_while(move |_| std::future::ready(!gate.is_sealed(&of) && gate.refused_by_lock(&who).is_none()));
     let recent = futures_util::stream::iter(recent.into_iter().map(Arc::new));
-    let stream = recent.chain(coming).map(|event| {
-        let data = serde_json::to_string(&*event).unwrap_or_default();
+    let stream = recent.chain(coming).map(move |event| {
+        let data = serde_json::to_string(&engine.masked(&project, &event, sight)).unwrap_or_default();
         Ok::<_, Infallible>(Event::default().event("event").data(data))
     });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()

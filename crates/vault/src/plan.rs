@@ -199,6 +199,18 @@ impl Vault {
         (plan.keep.events_days, days)
     }
 
+    /// Whether what events and profiles have of a property is of device or place (class C2) by its name or the tracking
+    /// plan; or stricter, and from before the plan said so. Pseudonyms of ids are neither. What single values were found to
+    /// be does not count, for the reason that [`Vault::kept_days`] has.
+    pub fn is_masked(&self, project: ProjectId, name: &str) -> bool {
+        let planned = self.plans.of(project).class(name);
+        match class_of_name(name).max(planned.unwrap_or(Class::C0)) {
+            Class::C0 | Class::C1 => false,
+            Class::C2 => true,
+            Class::C3 | Class::C4 | Class::C5 => name_says(name) != NameSays::Join,
+        }
+    }
+
     /// Raises the class of a property, and takes its values out of history. `false` when that cannot be: events go on
     /// with pseudonyms of it.
     pub async fn remove_from_history(&self, project: ProjectId, name: &str, class: Class) -> Result<bool> {

@@ -1114,7 +1114,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The most frequent values of a property. */
+        /**
+         * The most frequent values of a property. Of device and place, whoever has no exact numbers by them sees those of at
+         *     least five persons.
+         */
         get: operations["list_property_values"];
         put?: never;
         post?: never;
@@ -1184,8 +1187,31 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask a question. Aggregates are for everybody; lists of events and persons are for those who may read rows. */
+        /**
+         * Ask a question. Aggregates are for everybody, by device or place without numbers of few persons for some; lists of
+         *     events and persons are for those who may read rows, and do not show device and place.
+         */
         post: operations["query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A list of events or persons with device and place in clear. It is written down who looked at whom, and why, before it
+         *     is answered; a support agent's persons count against the limits of what is opened one by one.
+         */
+        post: operations["rows"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2204,6 +2230,8 @@ export interface components {
         };
         EventRow: {
             event: string;
+            /** @description Names of properties of device and place (class C2): lists do not show their values. */
+            masked?: string[];
             properties: components["schemas"]["ProfileProperty"][];
             pseudonym: string;
             /** @description RFC 3339, UTC. */
@@ -2752,6 +2780,12 @@ export interface components {
             /** @description Start of each bucket: RFC 3339 with the project's offset. */
             buckets: string[];
             compared?: components["schemas"]["Compared"] | null;
+            /**
+             * Format: int32
+             * @description Numbers of fewer persons are left out, as are those from which they could be computed; segments of fewer are in
+             *     `other`. Present where the question is about device or place and whoever asks may not have that exactly.
+             */
+            hidden_below?: number | null;
             /** @description The last bucket reaches beyond now: draw it as unfinished. */
             last_incomplete: boolean;
             /**
@@ -2864,6 +2898,8 @@ export interface components {
             class: components["schemas"]["Class"];
             /** @description What decided. */
             detector: components["schemas"]["Detector"];
+            /** @description It went on with the event, and is of device or place (class C2): lists do not show it. */
+            masked?: boolean;
             name: string;
             /** @description Absent when sealed or dropped. */
             value?: Record<string, never> | null;
@@ -3197,6 +3233,8 @@ export interface components {
             /** @description RFC 3339, UTC; within the range and filter asked for. */
             first_seen: string;
             last_seen: string;
+            /** @description Names of profile properties of device and place (class C2): lists do not show their values. */
+            masked?: string[];
             /** @description Profile properties that identify nobody, as JSON values. */
             properties: components["schemas"]["ProfileProperty"][];
             /** @description Stable within the project: `per_…`. Not derived from a name by anybody without the key. */
@@ -3605,6 +3643,20 @@ export interface components {
         RolesBody: {
             /** @description All that the member shall have. */
             roles: components["schemas"]["Role"][];
+        };
+        RowsBody: {
+            purpose: components["schemas"]["Purpose"];
+            /** @description A list of events or of persons. */
+            query: components["schemas"]["Query"];
+        };
+        /** @description A list, and what the ledger has of it. */
+        RowsInClear: {
+            answer: components["schemas"]["Answer"];
+            /**
+             * Format: int64
+             * @description Entry of the ledger that says so.
+             */
+            entry: number;
         };
         /**
          * @description Which limit tripped. The numbers are in the ledger and in databases: none changes its meaning.
@@ -4382,34 +4434,6 @@ export interface components {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
         /** @description A body of a request for which a factor is shown again. */
-        WithStepUp_Query: ((components["schemas"]["InsightsQuery"] & {
-            /** @enum {string} */
-            kind: "insights";
-        }) | (components["schemas"]["FunnelQuery"] & {
-            /** @enum {string} */
-            kind: "funnel";
-        }) | (components["schemas"]["RetentionQuery"] & {
-            /** @enum {string} */
-            kind: "retention";
-        }) | (components["schemas"]["FlowsQuery"] & {
-            /** @enum {string} */
-            kind: "flows";
-        }) | (components["schemas"]["FrequencyQuery"] & {
-            /** @enum {string} */
-            kind: "frequency";
-        }) | (components["schemas"]["SessionsQuery"] & {
-            /** @enum {string} */
-            kind: "sessions";
-        }) | (components["schemas"]["PersonsQuery"] & {
-            /** @enum {string} */
-            kind: "persons";
-        }) | (components["schemas"]["EventsQuery"] & {
-            /** @enum {string} */
-            kind: "events";
-        })) & {
-            step_up?: components["schemas"]["ProofBody"] | null;
-        };
-        /** @description A body of a request for which a factor is shown again. */
         WithStepUp_RevealBody: {
             field: components["schemas"]["PersonalField"];
             purpose: components["schemas"]["Purpose"];
@@ -4420,6 +4444,14 @@ export interface components {
         WithStepUp_RolesBody: {
             /** @description All that the member shall have. */
             roles: components["schemas"]["Role"][];
+        } & {
+            step_up?: components["schemas"]["ProofBody"] | null;
+        };
+        /** @description A body of a request for which a factor is shown again. */
+        WithStepUp_RowsBody: {
+            purpose: components["schemas"]["Purpose"];
+            /** @description A list of events or of persons. */
+            query: components["schemas"]["Query"];
         } & {
             step_up?: components["schemas"]["ProofBody"] | null;
         };
@@ -7264,7 +7296,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WithStepUp_Query"];
+                "application/json": components["schemas"]["Query"];
             };
         };
         responses: {
@@ -7277,6 +7309,63 @@ export interface operations {
                 };
             };
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithStepUp_RowsBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowsInClear"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

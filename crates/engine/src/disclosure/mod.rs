@@ -5,7 +5,7 @@
 //!    how many others must approve. Requests wait in the database, sealed, for [`limits::DISCLOSURE_SECONDS`].
 //! 3. [`breaker`]: limits that hold whatever the roles allow, counted in the transaction that reserves.
 //! 4. [`stream`]: locks, limits, seal and ticket before every chunk; then the bytes; then an entry about the end.
-//! 5. [`bound`]: exports that a program runs with a token.
+//! 5. [`bound`]: exports that a program runs with a token; [`rows`]: lists with device and place in clear.
 //! 6. [`proof`]: what shows, without us, what left and that it was written down.
 //!
 //! Invariants:
@@ -36,6 +36,7 @@ mod export;
 mod proof;
 pub(crate) mod request;
 mod reveal;
+mod rows;
 pub(crate) mod store;
 pub(crate) mod stream;
 #[cfg(test)]
@@ -44,6 +45,7 @@ mod tests;
 pub use breaker::{Rule, Trip};
 pub use request::{DisclosureFormat, DisclosureRequest, Purpose, What};
 pub use reveal::{Revealed, RevealedValue};
+pub use rows::RowsInClear;
 pub use stream::{Piece, Pieces, Progress};
 
 use breaker::{Breakers, Overrun, Wanted};

@@ -80,6 +80,8 @@ pub(crate) enum RowKind {
     Export = 2,
     /// One person, to hand to them.
     Access = 3,
+    /// A list of events or persons, with device and place.
+    Rows = 4,
 }
 
 /// Where a disclosure stands. Stored.

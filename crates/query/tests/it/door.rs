@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use cofferdam_lake::Snapshot;
-use cofferdam_model::result::ResultTable;
+use cofferdam_model::query::InsightsQuery;
+use cofferdam_model::result::{InsightsTable, ResultTable};
 use cofferdam_model::{Merges, Query, SubjectNo, SubjectSet, SubjectValues};
-use cofferdam_query::{Error, Input, Needs, Output, People, members, passes, run};
+use cofferdam_query::{Error, Input, Needs, Output, People, insights_without_few, members, passes, run};
 
 use crate::world::{Cohort, World};
 
@@ -26,22 +27,18 @@ pub(crate) const LAYOUTS: [Layout; 4] = [
 ];
 
 pub(crate) fn ask(world: &World, query: &Query, layout: Layout) -> Result<Output, Error> {
-    let mut asked = Asked {
-        world,
-        snapshot: Snapshot::of_events(world.events.clone(), layout.buckets, layout.pieces),
-        merges: world.merges(),
-        people: People::default(),
-    };
-    asked.people.everybody = Arc::new(world.profiles.keys().copied().collect());
-    asked.prepare(&Needs::of(query))?;
-    let mut input = Input::new(&asked.snapshot, &asked.merges, &world.zone, world.now_us, &asked.people);
-    input.threads = layout.threads;
-    let output = run(&input, query)?;
+    let output = Asked::new(world, query, layout)?.with_input(layout, |input| run(input, query))?;
     if let Output::Table(ResultTable::Funnel(table)) = &output {
         let results = [&table.overall].into_iter().chain(table.segments.iter().map(|segment| &segment.result));
         results.chain(table.trend.iter().map(|bucket| &bucket.result)).for_each(check_distribution);
     }
     Ok(output)
+}
+
+/// Insights without numbers of few persons.
+pub(crate) fn ask_without_few(world: &World, query: &InsightsQuery, few: u64, layout: Layout) -> InsightsTable {
+    let asked = Asked::new(world, &Query::Insights(query.clone()), layout).unwrap();
+    asked.with_input(layout, |input| insights_without_few(input, query, few)).unwrap()
 }
 
 /// The buckets of the time to convert are the operator's choice, but hold every conversion.
@@ -73,7 +70,26 @@ struct Asked<'a> {
     people: People,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn new(world: &'a World, query: &Query, layout: Layout) -> Result<Asked<'a>, Error> {
+        let mut asked = Asked {
+            world,
+            snapshot: Snapshot::of_events(world.events.clone(), layout.buckets, layout.pieces),
+            merges: world.merges(),
+            people: People::default(),
+        };
+        asked.people.everybody = Arc::new(world.profiles.keys().copied().collect());
+        asked.prepare(&Needs::of(query))?;
+        Ok(asked)
+    }
+
+    fn with_input<T>(&self, layout: Layout, run: impl FnOnce(&Input<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let world = self.world;
+        let mut input = Input::new(&self.snapshot, &self.merges, &world.zone, world.now_us, &self.people);
+        input.threads = layout.threads;
+        run(&input)
+    }
+
     fn prepare(&mut self, needs: &Needs) -> Result<(), Error> {
         for (property, condition) in &needs.profiles {
             let holds = |profile: &std::collections::BTreeMap<String, _>| {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam_model::cohort::{CohortCondition, Times};
 use cofferdam_model::query::*;
+use cofferdam_model::result::{Segment, Series};
 use cofferdam_model::{Query, SealedEvent, SubjectNo, Value};
 use cofferdam_query::Output;
 use jiff::civil::Date;
@@ -14,7 +15,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::door::{Layout, ask};
+use crate::door::{Layout, ask, ask_without_few};
 use crate::naive::{self, Naive};
 use crate::print::lines;
 use crate::world::{Cohort, HOUR, SECOND, World};
@@ -512,6 +513,76 @@ fn equal(world: &World, query: &Query, layout: Layout) -> Result<(), TestCaseErr
     Ok(())
 }
 
+/// What is shown is exact and of enough persons, and nothing hidden is what the rest of its bucket or line leaves over.
+fn few_are_hidden(world: &World, query: &InsightsQuery, few: u64, layout: Layout) -> Result<(), TestCaseError> {
+    let table = ask_without_few(world, query, few, layout);
+    prop_assert_eq!(table.hidden_below, Some(few as u32));
+    let metrics = query.metrics.len();
+    let lines = table.series.iter().filter(|series| series.metric == 0).count();
+    if lines == 0 {
+        return Ok(());
+    }
+    let shown: Vec<Vec<Segment>> = table.series[..lines].iter().map(|series| series.segment.clone()).collect();
+    let mut persons = query.clone();
+    persons.formulas.clear();
+    for metric in &mut persons.metrics {
+        if !matches!(metric.measure, Measure::Active { .. }) {
+            metric.measure = Measure::Unique;
+        }
+    }
+    let naive = Naive { world, persons: world.everybody() };
+    let numbers = |series: &Series| -> Vec<Option<f64>> {
+        series.values.iter().chain([&series.total]).map(|value| value.map(|number| number.0)).collect()
+    };
+    let is_few = |persons: f64| persons > 0.0 && persons < few as f64;
+    let periods = [(Some(&table.series), None), (table.compared.as_ref().map(|one| &one.series), query.compare)];
+    for (series, compare) in periods.into_iter().filter_map(|(series, compare)| Some((series?, compare))) {
+        let found: Vec<Vec<Option<f64>>> = series.iter().map(numbers).collect();
+        let exact: Vec<Vec<Option<f64>>> = naive.given(query, &shown, compare).iter().map(numbers).collect();
+        let persons: Vec<Vec<f64>> = naive
+            .given(&persons, &shown, compare)
+            .iter()
+            .map(|series| numbers(series).into_iter().map(Option::unwrap_or_default).collect())
+            .collect();
+        prop_assert_eq!(found.len(), exact.len());
+        for (at, (found, exact)) in found.iter().zip(&exact).enumerate() {
+            let of = if at / lines < metrics { at / lines..at / lines + 1 } else { 0..metrics };
+            for (cell, value) in found.iter().enumerate().filter_map(|(cell, value)| Some((cell, (*value)?))) {
+                prop_assert!(exact[cell].is_some_and(|exact| (exact - value).abs() <= 1e-9 * exact.abs().max(1.0)));
+                for metric in of.clone() {
+                    prop_assert!(!is_few(persons[metric * lines + at % lines][cell]), "a number of few is shown");
+                }
+            }
+        }
+        // Which numbers are hidden is known where every number is one: not of the average of nothing.
+        let counts = |metric: &Metric| matches!(metric.measure, Measure::Total | Measure::Unique);
+        for metric in (0..metrics).filter(|metric| counts(&query.metrics[*metric])) {
+            let (found, persons) = (&found[metric * lines..][..lines], &persons[metric * lines..][..lines]);
+            let total = found[0].len() - 1;
+            let is_told = |group: &[(usize, usize)]| {
+                let hidden = group.iter().filter(|(line, cell)| found[*line][*cell].is_none());
+                let of: Vec<f64> = hidden.map(|(line, cell)| persons[*line][*cell]).collect();
+                !of.is_empty() && (of.len() == 1 || of.iter().sum::<f64>() < few as f64)
+            };
+            for cell in 0..=total {
+                let column: Vec<(usize, usize)> = (0..lines).map(|line| (line, cell)).collect();
+                let is_all = column.iter().all(|(line, cell)| found[*line][*cell].is_none());
+                prop_assert!(is_all || !is_told(&column), "its bucket tells what is hidden");
+            }
+            for line in (0..lines).filter(|line| found[*line][total].is_some()) {
+                let row: Vec<(usize, usize)> = (0..total).map(|cell| (line, cell)).collect();
+                prop_assert!(!is_told(&row), "its line tells what is hidden");
+            }
+            if compare.is_none() {
+                let named = (0..lines).filter(|line| query.breakdown.is_some() && shown[*line] != [Segment::Other]);
+                let totals = named.map(|line| persons[line][total]);
+                prop_assert!(totals.into_iter().all(|persons| !is_few(persons)), "a segment of few has a name");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 5_000, ..ProptestConfig::default() }
 }
@@ -522,6 +593,13 @@ proptest! {
     #[test]
     fn insights_equal_the_definitions(world in world(), query in insights(), layout in layout()) {
         equal(&world, &Query::Insights(query), layout)?;
+    }
+
+    #[test]
+    fn without_numbers_of_few_persons_the_others_are_exact_and_do_not_tell_them(
+        world in world(), query in insights(), few in 2..5_u64, layout in layout(),
+    ) {
+        few_are_hidden(&world, &InsightsQuery { transform: None, ..query }, few, layout)?;
     }
 
     #[test]

@@ -43,9 +43,18 @@ fn cell(cells: &BTreeMap<String, String>, role: &str, needs: &str) -> String {
         // The body of the walk lists rows of nothing in particular.
         // Members do it by asking, not by a token.
         ["bound", _] => return "-".to_owned(),
-        ["ask"] => format!("{role},C1,read_row"),
+        // Rows that take a factor have a route of their own.
+        ["ask"] => match cells.get(&format!("{role},C1,read_row")).map(String::as_str) {
+            Some("S" | "SQ") => return "-".to_owned(),
+            _ => format!("{role},C1,read_row"),
+        },
         ["control", control] => format!("{role},{control}"),
         ["deed", deed, class] => format!("{role},{class},{deed}"),
+        // A coarser form will not do.
+        ["clear", deed, class] => match cells.get(&format!("{role},{class},{deed}")).map(String::as_str) {
+            Some("A:masked") => return "-".to_owned(),
+            _ => format!("{role},{class},{deed}"),
+        },
         _ => panic!("a need that is not known: {needs}"),
     };
     cells.get(&found).unwrap_or_else(|| panic!("no cell for {found}")).clone()

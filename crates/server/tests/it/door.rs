@@ -175,13 +175,14 @@ fn an_address_becomes_a_country_only_when_the_sender_asks() {
         assert_eq!(reply.json()["status"], 1, "{}", reply.text());
     };
     from("Asked", "/track?verbose=1&ip=1", "193.0.6.139");
-    assert_eq!(stored(&server, "Asked"), json!({"mp_country_code": "NL"}));
+    let country = |event: &str| server.by(event, "mp_country_code").into_keys().collect::<Vec<_>>();
+    assert_eq!(country("Asked"), ["NL"]);
     from("Claimed", "/track?verbose=1&ip=1", "193.0.6.139, 127.0.0.1");
-    assert_eq!(stored(&server, "Claimed"), json!({}), "what a sender claims in the header counts");
+    assert_eq!(country("Claimed"), [""; 0], "what a sender claims in the header counts");
     from("Not asked", "/track?verbose=1&ip=0", "193.0.6.139");
-    assert_eq!(stored(&server, "Not asked"), json!({}));
+    assert_eq!(country("Not asked"), [""; 0]);
     track(&server, "/track?verbose=1", "Own", json!({"ip": "193.0.6.139"}));
-    assert_eq!(stored(&server, "Own"), json!({"mp_country_code": "NL"}));
+    assert_eq!(country("Own"), ["NL"]);
     track(&server, "/track?verbose=1", "Said", json!({"ip": "193.0.6.139", "mp_country_code": "ES"}));
-    assert_eq!(stored(&server, "Said"), json!({"mp_country_code": "ES"}));
+    assert_eq!(country("Said"), ["ES"]);
 }

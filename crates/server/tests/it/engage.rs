@@ -145,7 +145,7 @@ fn updates_come_in_every_body_form_and_in_order() {
         server.request("POST", "/engage/?verbose=0&ip=1&_=1763789757000").json(&json!([{
             "$token": server.project.token, "$distinct_id": "formed", "$device_id": "dev-1",
             "$user_id": "formed", "$had_persisted_distinct_id": true, "$ip": "203.0.113.9",
-            "$time": now_ms(), "$ignore_time": true, "$set": {"browser": 1},
+            "$time": now_ms(), "$ignore_time": true, "$set": {"script": 1},
         }])),
     ];
     for request in requests {
@@ -153,7 +153,7 @@ fn updates_come_in_every_body_form_and_in_order() {
         assert_eq!((reply.status, reply.text().as_str()), (200, "1"));
     }
     let (properties, sealed) = server.person(whose("formed"));
-    let expected = json!({"get": 1, "form": 1, "raw": 1, "beacon": 1, "last": 19, "browser": 1});
+    let expected = json!({"get": 1, "form": 1, "raw": 1, "beacon": 1, "last": 19, "script": 1});
     expect(&properties, &expected, "all forms");
     assert!(!json!(properties).to_string().contains("203.0.113"), "{properties:?} {sealed:?}");
 }

@@ -45,4 +45,5 @@ mod sdk;
 mod sealing;
 mod search;
 mod server;
+mod sight;
 mod wire;

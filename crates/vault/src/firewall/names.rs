@@ -136,7 +136,7 @@ pub(crate) fn name_says(name: &str) -> NameSays {
 }
 
 fn read_name(key: &str) -> NameSays {
-    const DEVICE_OR_PLACE: [&str; 16] = [
+    const DEVICE_OR_PLACE: [&str; 27] = [
         "browser",
         "os",
         "device",
@@ -153,6 +153,17 @@ fn read_name(key: &str) -> NameSays {
         "model",
         "manufacturer",
         "brand",
+        "user_agent",
+        "carrier",
+        "screen_dpi",
+        "android_brand",
+        "android_manufacturer",
+        "android_model",
+        "android_os",
+        "android_os_version",
+        "ios_device_model",
+        "ios_version",
+        "continent",
     ];
     let about_secret = ABOUT_SECRET.is_match(key);
     if !about_secret && SECRET_NAME.is_match(key) {

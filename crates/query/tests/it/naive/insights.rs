@@ -47,7 +47,16 @@ impl Naive<'_> {
             series: self.lines(query, bounds, &buckets, &shown, &kept),
             segments_omitted,
             compared,
+            hidden_below: None,
         }
+    }
+
+    /// The lines of these segments, of the range or of the period it is compared with.
+    pub(crate) fn given(&self, query: &InsightsQuery, shown: &[Segments], compare: Option<Compare>) -> Vec<Series> {
+        let bounds = self.world.bounds(query.range, self.world.now_us);
+        let bounds = compare.map_or(bounds, |compare| self.earlier(query.range, bounds, compare));
+        let kept: Vec<Segments> = shown.iter().filter(|name| **name != [Segment::Other]).cloned().collect();
+        self.lines(query, bounds, &self.world.buckets(bounds, query.unit), shown, &kept)
     }
 
     /// How much weight a segment has: its events; for what is about persons, its persons; for a sum, the sum. Those of

@@ -1,5 +1,6 @@
-// The server's table of who may do what, as the console needs it: for each control the roles of members that
-// have it. Made when the console is built, from the same file that the server's tests compare with its code.
+// The server's tables of who may do what, as the console needs them: for each control, and for each class and deed,
+// how it is decided for roles of members. Made when the console is built, from the same files that the server's tests
+// compare with its code.
 import type { Plugin } from 'vite';
 
 const DENIED = '-';
@@ -11,14 +12,17 @@ export function policyTable(): Plugin {
     name: 'policy-table',
     enforce: 'pre',
     transform(csv, id) {
-      if (!id.endsWith('policy_controls.csv')) return null;
-      const allowed: Record<string, string[]> = {};
+      if (!/policy_(controls|matrix)\.csv$/.test(id)) return null;
+      const decided: Record<string, Record<string, string>> = {};
       for (const line of csv.trim().split('\n').slice(1)) {
-        const [role = '', control = '', decision = DENIED] = line.trim().split(',');
+        // In between stands a control, or a class and a deed.
+        const [role = '', ...cells] = line.trim().split(',');
+        const decision = cells.pop() ?? DENIED;
         if (decision === DENIED || OTHERS.test(role)) continue;
-        allowed[control] = [...(allowed[control] ?? []), role];
+        const what = cells.join(' ');
+        decided[what] = { ...decided[what], [role]: decision };
       }
-      return { code: `export default ${JSON.stringify(allowed)}`, map: null };
+      return { code: `export default ${JSON.stringify(decided)}`, map: null };
     },
   };
 }

@@ -1,5 +1,6 @@
-// The policy's table, as `scripts/policy.ts` turns it over: the roles of members that have a control.
-declare module '*/policy_controls.csv' {
-  const allowed: Record<string, string[]>;
-  export default allowed;
+// The policy's tables, as `scripts/policy.ts` turns them over: by what is done, how it is decided for each role that
+// is not denied it.
+declare module '*.csv' {
+  const decided: Record<string, Record<string, string>>;
+  export default decided;
 }

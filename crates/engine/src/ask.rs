@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::ingest::json;
 use crate::outcomes::OutcomeCounts;
-use crate::sight::{Shown, Sight, device_or_place};
+use crate::sight::{Confined, Shown, Sight, device_or_place};
 use crate::{Engine, Error, Project, Result};
 
 /// How a project is doing.
@@ -112,15 +112,17 @@ impl Engine {
     /// When it cannot be asked like this, or only of exact numbers that whoever asks may not have.
     pub async fn ask(&self, project: &Arc<Project>, query: Query, sight: Sight) -> Result<Answer> {
         let needs = Needs::of(&query);
-        let few = if sight.is_exact || !self.is_by_device_or_place(project, &needs).await? {
-            None
-        } else {
-            match &query {
-                Query::Insights(asked) => Some(self.alike.few(sight.asker, asked, self.now_us())),
-                // Lists are not counts: who may see them at all was decided before.
-                Query::Persons(_) | Query::Events(_) => None,
-                _ => return device_or_place(),
+        // Lists are not counts: who may see them at all was decided before.
+        let is_list = matches!(query, Query::Persons(_) | Query::Events(_));
+        let confined = if sight.is_exact || is_list { None } else { self.confined(project, &needs).await? };
+        let few = match (confined, &query) {
+            (None, _) => None,
+            (Some(confined), Query::Insights(asked))
+                if cofferdam_query::can_leave_few_out(asked, &|filter| confined.has(filter)) =>
+            {
+                Some((self.alike.few(sight.asker, asked, self.now_us()), confined))
             }
+            _ => return device_or_place(),
         };
         Ok(self.answer(project, query, needs, Shown { has_masks: sight.has_masks, few }).await?.0)
     }
@@ -141,16 +143,19 @@ impl Engine {
             _ => None,
         };
         let people = self.people(project, needs, self.now_us()).await?;
-        let run = move |input: &Input<'_>| match (&query, shown.few) {
-            (Query::Insights(query), Some(few)) => cofferdam_query::insights_without_few(input, query, few)
-                .map(|table| Output::Table(ResultTable::Insights(table))),
+        let Shown { has_masks, few } = shown;
+        let run = move |input: &Input<'_>| match (&query, &few) {
+            (Query::Insights(query), Some((few, confined))) => {
+                cofferdam_query::insights_without_few(input, query, *few, &|filter| confined.has(filter))
+                    .map(|table| Output::Table(ResultTable::Insights(table)))
+            }
             _ => cofferdam_query::run(input, &query),
         };
         let (output, events_scanned) = self.on_snapshot(project, person, people, run).await?;
         // Names whose values stay behind, of a row's.
         let masked = |properties: &mut Vec<ProfileProperty>| {
             let is_masked = |property: &mut ProfileProperty| self.vault.is_masked(project.id, &property.name);
-            let taken = if shown.has_masks { properties.extract_if(.., is_masked).collect() } else { Vec::new() };
+            let taken = if has_masks { properties.extract_if(.., is_masked).collect() } else { Vec::new() };
             taken.into_iter().map(|property| property.name).collect()
         };
         let mut subjects = Vec::new();
@@ -207,26 +212,26 @@ impl Engine {
         Ok((answer, subjects))
     }
 
-    /// Whether an answer depends on device or place, be it by a cohort that does.
-    async fn is_by_device_or_place(&self, project: &Project, needs: &Needs) -> Result<bool> {
-        let is_masked = |needs: &Needs| needs.properties.iter().any(|name| self.vault.is_masked(project.id, name));
-        if is_masked(needs) {
-            return Ok(true);
-        }
-        let rows = if needs.cohorts.is_empty() { Vec::new() } else { self.meta.cohorts(project.id).await? };
-        let (mut open, mut seen) = (needs.cohorts.clone(), Vec::new());
-        while let Some(id) = open.pop() {
-            let Some(row) = rows.iter().find(|row| row.id() == id && !seen.contains(&row.id)) else { continue };
-            seen.push(row.id);
-            if let CohortRule::Dynamic { condition } = row.rule()? {
-                let more = Needs::of_condition(&condition);
-                if is_masked(&more) {
-                    return Ok(true);
+    /// What an answer depends on that is of device or place; none if nothing is.
+    async fn confined(&self, project: &Project, needs: &Needs) -> Result<Option<Confined>> {
+        let is_masked = |name: &&String| self.vault.is_masked(project.id, name);
+        let mut confined = Confined::default();
+        confined.properties.extend(needs.properties.iter().filter(is_masked).cloned());
+        if !needs.cohorts.is_empty() {
+            // Oldest first: what a cohort is made of was there before it.
+            for row in self.meta.cohorts(project.id).await? {
+                if let CohortRule::Dynamic { condition } = row.rule()? {
+                    let made_of = Needs::of_condition(&condition);
+                    if made_of.properties.iter().any(|name| is_masked(&name))
+                        || made_of.cohorts.iter().any(|id| confined.cohorts.contains(id))
+                    {
+                        confined.cohorts.insert(row.id());
+                    }
                 }
-                open.extend(more.cohorts);
             }
+            confined.cohorts.retain(|id| needs.cohorts.contains(id));
         }
-        Ok(false)
+        Ok(Some(confined).filter(|confined| !confined.is_empty()))
     }
 
     /// Event names with counts, most frequent first.

@@ -12,9 +12,9 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Mutex;
 
 use cofferdam_model::policy::{Decision, Deed, Roles, decide};
-use cofferdam_model::query::InsightsQuery;
+use cofferdam_model::query::{Filter, Holder, InsightsQuery};
 use cofferdam_model::{Class, limits};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use crate::{Engine, LiveEvent, Project, Result, Who, refused};
 
@@ -51,11 +51,31 @@ impl Engine {
 }
 
 /// How an answer is made.
-#[derive(Clone, Copy)]
 pub(crate) struct Shown {
     pub(crate) has_masks: bool,
-    /// Numbers of fewer persons are left out.
-    pub(crate) few: Option<u64>,
+    /// Numbers of fewer persons are left out, and what tells them apart.
+    pub(crate) few: Option<(u64, Confined)>,
+}
+
+/// What of a question is of device or place.
+#[derive(Default)]
+pub(crate) struct Confined {
+    pub(crate) properties: FxHashSet<String>,
+    /// Cohorts whose rule is, by their ids.
+    pub(crate) cohorts: FxHashSet<String>,
+}
+
+impl Confined {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.properties.is_empty() && self.cohorts.is_empty()
+    }
+
+    pub(crate) fn has(&self, filter: &Filter) -> bool {
+        match filter.on {
+            Holder::Event | Holder::Profile => self.properties.contains(&filter.property),
+            Holder::Cohort => self.cohorts.contains(&filter.property),
+        }
+    }
 }
 
 pub(crate) fn device_or_place<T>() -> Result<T> {

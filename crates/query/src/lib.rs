@@ -158,12 +158,23 @@ pub fn run(input: &Input<'_>, query: &Query) -> Result<Output> {
 }
 
 /// Insights for whoever may have no number of fewer persons than `few`: such numbers, and those from which they could be
-/// computed, are left out, and segments of fewer persons are in `other`.
+/// computed, are left out, and segments of fewer persons are in `other`. `is_confined` says of a filter whether what it
+/// tells apart is what they may not have.
 ///
 /// # Errors
-/// Those of [`run`]; a transform, whose lines could not be held back one by one, is refused.
-pub fn insights_without_few(input: &Input<'_>, query: &InsightsQuery, few: u64) -> Result<InsightsTable> {
-    trend::run_without_few(input, query, few)
+/// Those of [`run`]; and where it cannot be known which numbers those are: see [`can_leave_few_out`].
+pub fn insights_without_few(
+    input: &Input<'_>,
+    query: &InsightsQuery,
+    few: u64,
+    is_confined: &dyn Fn(&Filter) -> bool,
+) -> Result<InsightsTable> {
+    trend::run_without_few(input, query, few, is_confined)
+}
+
+/// Whether [`insights_without_few`] answers this question.
+pub fn can_leave_few_out(query: &InsightsQuery, is_confined: &dyn Fn(&Filter) -> bool) -> bool {
+    trend::can_leave_few_out(query, is_confined)
 }
 
 /// Every event name with its number of events, most frequent first.

@@ -40,7 +40,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use few::run as run_without_few;
+pub(crate) use few::{is_possible as can_leave_few_out, run as run_without_few};
 use once::Once;
 use state::{Marks, Room, Share, State, Weigh, Weights};
 

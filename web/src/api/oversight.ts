@@ -18,6 +18,7 @@ import type {
   PersonalField,
   PersonsQuestion,
   Purpose,
+  RowsQuery,
   ScopeOf,
   UpdateIncident,
   Verification,
@@ -116,6 +117,18 @@ export function revealField(project: number, pseudonym: string, field: PersonalF
       await client.POST('/api/v1/projects/{project}/persons/{pseudonym}/reveal', {
         params: { path: { project, pseudonym } },
         body: { field, purpose, ...shown(proof) },
+      }),
+    );
+  });
+}
+
+/** A list with device and place. What comes back is in clear, and never put into the query cache either. */
+export function rowsInClear(project: number, query: RowsQuery, purpose: Purpose) {
+  return shownAgain('rows', async (proof) => {
+    return bodyOf(
+      await client.POST('/api/v1/projects/{project}/rows', {
+        params: { path: { project } },
+        body: { query, purpose, ...shown(proof) },
       }),
     );
   });

@@ -206,17 +206,14 @@ export const propertyValuesQuery = (project: number, property: string, search: s
 export const answerQuery = (project: number, query: Query) =>
   queryOptions({
     queryKey: ['project', project, 'answer', query],
-    // Some roles see single persons only after showing a factor again; everything else is asked once.
-    queryFn: ({ signal }) =>
-      shownAgain('rows', async (step_up) =>
-        bodyOf(
-          await client.POST('/api/v1/projects/{project}/query', {
-            params: { path: { project } },
-            body: { ...query, ...(step_up ? { step_up } : {}) } as components['schemas']['Query'],
-            // The signal closes the request when the question changes, which stops the work on the server too.
-            signal,
-          }),
-        ),
+    queryFn: async ({ signal }) =>
+      bodyOf(
+        await client.POST('/api/v1/projects/{project}/query', {
+          params: { path: { project } },
+          body: query as components['schemas']['Query'],
+          // The signal closes the request when the question changes, which stops the work on the server too.
+          signal,
+        }),
       ),
     staleTime: 15 * SECOND_MS,
   });

@@ -32,6 +32,8 @@ export type SessionsQuery = Extract<Query, { kind: 'sessions' }>;
 export type FrequencyQuery = Extract<Query, { kind: 'frequency' }>;
 export type PersonsQuery = Extract<Query, { kind: 'persons' }>;
 export type EventsQuery = Extract<Query, { kind: 'events' }>;
+/** What lists rows of persons. */
+export type RowsQuery = PersonsQuery | EventsQuery;
 
 export type DateRange = Schemas['DateRange'];
 export type Unit = Schemas['Unit'];
@@ -83,6 +85,7 @@ export type RetentionTable = Schemas['RetentionTable'];
 export type PersonRow = Schemas['PersonRow'];
 export type EventRow = Schemas['EventRow'];
 export type SealedProperty = Schemas['SealedProperty'];
+export type RowsInClear = Schemas['RowsInClear'];
 
 export type Erasure = Schemas['Erasure'];
 export type ErasureReason = Schemas['ErasureReason'];

@@ -31,7 +31,18 @@ interface NamedSeries extends PlotSeries {
   before: Series | undefined;
 }
 
-export function InsightsChart({ query, table, shape, letterOf }: InsightsChartProps) {
+export function InsightsChart(props: InsightsChartProps) {
+  const { t } = useTranslation();
+  const { hidden_below } = props.table;
+  return (
+    <>
+      <Shaped {...props} />
+      {hidden_below && <p className={classes.omitted}>{t('insights.few', { count: hidden_below })}</p>}
+    </>
+  );
+}
+
+function Shaped({ query, table, shape, letterOf }: InsightsChartProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const segmentName = useSegmentName();
@@ -67,6 +78,10 @@ export function InsightsChart({ query, table, shape, letterOf }: InsightsChartPr
   }));
   const unfinishedFrom = table.last_incomplete ? table.buckets.length - 1 : undefined;
 
+  // Counts of persons and events are always there, but where they are left out.
+  const figure = (of: NamedSeries, value: number | null | undefined) =>
+    table.hidden_below && of.counts && value === null ? t('insights.left_out') : format.figure(value);
+
   if (shape === 'number') return <Numbers series={series} query={query} />;
   if (shape === 'table') {
     return (
@@ -83,15 +98,15 @@ export function InsightsChart({ query, table, shape, letterOf }: InsightsChartPr
           name: mark.long,
           note: at === unfinishedFrom ? t('chart.unfinished') : undefined,
           cells: series.flatMap((one) => [
-            format.figure(one.values[at]),
-            ...(one.before ? [format.figure(one.before.values[at])] : []),
+            figure(one, one.values[at]),
+            ...(one.before ? [figure(one, one.before.values[at])] : []),
           ]),
         }))}
         foot={{
           name: t('insights.total'),
           cells: series.flatMap((one) => [
-            format.figure(one.total),
-            ...(one.before ? [format.figure(one.before.total)] : []),
+            figure(one, one.total),
+            ...(one.before ? [figure(one, one.before.total)] : []),
           ]),
         }}
       />
@@ -124,7 +139,7 @@ export function InsightsChart({ query, table, shape, letterOf }: InsightsChartPr
         formatValue={format.figure}
         formatTick={format.compact}
       />
-      <Legend series={series} hidden={hidden} onToggle={toggle} />
+      <Legend series={series} hidden={hidden} hasGaps={Boolean(table.hidden_below)} onToggle={toggle} />
       {table.segments_omitted > 0 && (
         <p className={classes.omitted}>
           {t('insights.omitted', {
@@ -140,10 +155,12 @@ export function InsightsChart({ query, table, shape, letterOf }: InsightsChartPr
 interface LegendProps {
   series: NamedSeries[];
   hidden: ReadonlySet<string>;
+  /** Some values are left out. */
+  hasGaps: boolean;
   onToggle: (key: string) => void;
 }
 
-function Legend({ series, hidden, onToggle }: LegendProps) {
+function Legend({ series, hidden, hasGaps, onToggle }: LegendProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const compared = series.some((one) => one.before);
@@ -181,7 +198,9 @@ function Legend({ series, hidden, onToggle }: LegendProps) {
               <td data-total>{format.figure(one.total)}</td>
               {compared && <td>{format.figure(one.before?.total)}</td>}
               {compared && <td>{changeOf(one, format.percent)}</td>}
-              <td>{format.figure(mean(present(one.values)))}</td>
+              <td>
+                {format.figure(hasGaps && one.values.includes(null) ? null : mean(present(one.values)))}
+              </td>
               <td>{format.figure(max(present(one.values)))}</td>
             </tr>
           ))}

@@ -27,7 +27,9 @@ export function EventProperties({ event }: { event: LiveEvent }) {
           <tr key={property.name}>
             <th scope="row">{property.name}</th>
             <td>
-              {property.value === undefined || property.value === null ? (
+              {property.masked ? (
+                <SealedValue class="C2" action="masked" />
+              ) : property.value === undefined || property.value === null ? (
                 <SealedValue class={property.class} action={property.action} />
               ) : (
                 <PlainValue value={property.value} />

@@ -1,25 +1,23 @@
-// One person: what is known without opening the vault, and what they did, newest first, day by day.
+// One person: what is known without opening the vault, what can be done about it, and what they did.
 
-import { Button, Drawer, Group, Skeleton } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { Button, Drawer, Group } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
-import { answerQuery } from '../api/queries';
-import type { DateRange, EventRow, PersonRow } from '../api/types';
+import type { DateRange, PersonRow } from '../api/types';
 import { useTranslation } from '../i18n';
 import { CopyButton } from '../ui/CopyButton';
-import { ErrorNote } from '../ui/ErrorNote';
+import { type PersonDeed, useMay } from '../ui/may';
 import { PlainValue, SealedValue } from '../ui/Personal';
 import { useProject, useProjectFormat } from '../ui/project';
 import { ErasePerson } from './ErasePerson';
+import { Fact } from './Fact';
 import { OwnData } from './OwnData';
+import { PersonEvents } from './PersonEvents';
 import classes from './Persons.module.css';
 import { Reveal } from './Reveal';
 
-const EVENTS_MAX = 200;
-
 /** What is done about the person, in a dialog above the drawer. */
-type Deed = 'own_data' | 'erase';
+type Deed = PersonDeed | 'rows';
 
 interface PersonDrawerProps {
   pseudonym: string | undefined;
@@ -32,6 +30,12 @@ interface PersonDrawerProps {
 export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerProps) {
   const { t } = useTranslation();
   const [deed, setDeed] = useState<Deed | null>(null);
+  const [of, setOf] = useState(pseudonym);
+  // Whoever goes back while something is being asked for is not asked for it of the next person.
+  if (of !== pseudonym) {
+    setOf(pseudonym);
+    setDeed(null);
+  }
   return (
     <Drawer
       opened={pseudonym !== undefined}
@@ -46,7 +50,15 @@ export function PersonDrawer({ pseudonym, row, range, onClose }: PersonDrawerPro
     >
       {pseudonym && (
         <>
-          <PersonDetails pseudonym={pseudonym} row={row} range={range} onDeed={setDeed} />
+          <PersonDetails
+            // Keyed, so that nothing opened of one person stands under another's name.
+            key={pseudonym}
+            pseudonym={pseudonym}
+            row={row}
+            range={range}
+            deed={deed}
+            onDeed={setDeed}
+          />
           <OwnData opened={deed === 'own_data'} pseudonym={pseudonym} onClose={() => setDeed(null)} />
         </>
       )}
@@ -66,29 +78,37 @@ interface PersonDetailsProps {
   pseudonym: string;
   row: PersonRow | undefined;
   range: DateRange;
-  onDeed: (deed: Deed) => void;
+  deed: Deed | null;
+  onDeed: (deed: Deed | null) => void;
 }
 
-function PersonDetails({ pseudonym, row, range, onDeed }: PersonDetailsProps) {
+function PersonDetails({ pseudonym, row, range, deed, onDeed }: PersonDetailsProps) {
   const { t } = useTranslation();
   const project = useProject();
   const format = useProjectFormat();
-  const answer = useQuery(
-    answerQuery(project.id, { kind: 'events', range, matching: {}, person: pseudonym, limit: EVENTS_MAX }),
-  );
-  const events = answer.data?.table.kind === 'events' ? answer.data.table.events : undefined;
-
+  const may = useMay();
+  const masked = row?.masked ?? [];
   return (
     <div className={classes.details}>
       <Group gap="xs">
         <CopyButton value={pseudonym} label={t('persons.copy')} />
-        <Button size="xs" variant="default" onClick={() => onDeed('own_data')}>
-          {t('own_data.begin')}
-        </Button>
-        <Button size="xs" variant="default" onClick={() => onDeed('erase')}>
-          {t('erasure.begin')}
-        </Button>
-        <Reveal pseudonym={pseudonym} />
+        {may('own_data') && (
+          <Button size="xs" variant="default" onClick={() => onDeed('own_data')}>
+            {t('own_data.begin')}
+          </Button>
+        )}
+        {may('erase') && (
+          <Button size="xs" variant="default" onClick={() => onDeed('erase')}>
+            {t('erasure.begin')}
+          </Button>
+        )}
+        {may('reveal') && (
+          <Reveal
+            pseudonym={pseudonym}
+            asking={deed === 'reveal'}
+            onAsking={(asking) => onDeed(asking ? 'reveal' : null)}
+          />
+        )}
       </Group>
       {row && (
         <>
@@ -98,13 +118,18 @@ function PersonDetails({ pseudonym, row, range, onDeed }: PersonDetailsProps) {
             <Fact name={t('persons.events')}>{format.count(row.events)}</Fact>
           </dl>
           <h3 className={classes.heading}>{t('persons.profile')}</h3>
-          {row.properties.length + row.sealed.length === 0 && (
+          {row.properties.length + masked.length + row.sealed.length === 0 && (
             <p className={classes.soft}>{t('persons.no_profile')}</p>
           )}
           <dl className={classes.facts}>
             {row.properties.map(({ name, value }) => (
               <Fact key={name} name={name}>
                 <PlainValue value={value} />
+              </Fact>
+            ))}
+            {masked.map((name) => (
+              <Fact key={name} name={name}>
+                <SealedValue class="C2" action="masked" />
               </Fact>
             ))}
             {row.sealed.map((sealed) => (
@@ -127,65 +152,12 @@ function PersonDetails({ pseudonym, row, range, onDeed }: PersonDetailsProps) {
         </Link>
       </p>
       <h3 className={classes.heading}>{t('persons.timeline')}</h3>
-      <ErrorNote error={answer.error} />
-      {answer.isPending && <Skeleton height={160} />}
-      {events?.length === 0 && <p className={classes.soft}>{t('persons.no_events')}</p>}
-      {events && byDay(events, format.day).map(({ day, rows }) => <Day key={day} day={day} rows={rows} />)}
-      {events?.length === EVENTS_MAX && (
-        <p className={classes.soft}>{t('persons.newest', { count: EVENTS_MAX })}</p>
-      )}
+      <PersonEvents
+        pseudonym={pseudonym}
+        range={range}
+        asking={deed === 'rows'}
+        onAsking={(asking) => onDeed(asking ? 'rows' : null)}
+      />
     </div>
   );
-}
-
-function Fact({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
-
-function Day({ day, rows }: { day: string; rows: EventRow[] }) {
-  const { t } = useTranslation();
-  const format = useProjectFormat();
-  return (
-    <section>
-      <h4 className={classes.day}>{day}</h4>
-      <ol className={classes.timeline}>
-        {rows.map((event, at) => (
-          <li key={at}>
-            <details>
-              <summary>
-                <span className={classes.soft}>{format.time(event.time)}</span>
-                <span className={classes.event}>{event.event}</span>
-                <span className={classes.soft}>
-                  {t('persons.properties', { count: event.properties.length })}
-                </span>
-              </summary>
-              <dl className={classes.facts}>
-                {event.properties.map(({ name, value }) => (
-                  <Fact key={name} name={name}>
-                    <PlainValue value={value} />
-                  </Fact>
-                ))}
-              </dl>
-            </details>
-          </li>
-        ))}
-      </ol>
-    </section>
-  );
-}
-
-function byDay(events: EventRow[], dayOf: (time: string) => string): { day: string; rows: EventRow[] }[] {
-  const days: { day: string; rows: EventRow[] }[] = [];
-  for (const event of events) {
-    const day = dayOf(event.time);
-    const last = days.at(-1);
-    if (last?.day === day) last.rows.push(event);
-    else days.push({ day, rows: [event] });
-  }
-  return days;
 }

@@ -9,13 +9,15 @@ import classes from './Persons.module.css';
 
 interface PersonsTableProps {
   persons: PersonRow[];
+  /** Device and place are in it: every property is shown, over as many lines as it takes. */
+  isInClear: boolean;
   opened: string | undefined;
   onOpen: (pseudonym: string) => void;
 }
 
 const SHOWN_PROPERTIES = 2;
 
-export function PersonsTable({ persons, opened, onOpen }: PersonsTableProps) {
+export function PersonsTable({ persons, isInClear, opened, onOpen }: PersonsTableProps) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const now = useNow();
@@ -52,8 +54,8 @@ export function PersonsTable({ persons, opened, onOpen }: PersonsTableProps) {
               <td className={classes.number}>{format.count(person.events)}</td>
               <td title={format.dateTime(person.last_seen)}>{format.ago(person.last_seen, now)}</td>
               <td title={format.dateTime(person.first_seen)}>{format.date(person.first_seen)}</td>
-              <td className={classes.known}>
-                <Known person={person} />
+              <td className={classes.known} data-all={isInClear || undefined}>
+                <Known person={person} max={isInClear ? Number.POSITIVE_INFINITY : SHOWN_PROPERTIES} />
               </td>
               <td className={classes.known}>
                 <Sealed person={person} />
@@ -66,19 +68,22 @@ export function PersonsTable({ persons, opened, onOpen }: PersonsTableProps) {
   );
 }
 
-function Known({ person }: { person: PersonRow }) {
+function Known({ person, max }: { person: PersonRow; max: number }) {
   // When somebody was last seen has a column of its own.
-  const known = person.properties.filter(({ name }) => name !== '$last_seen');
+  const plain = person.properties.filter(({ name }) => name !== '$last_seen');
+  const masked = person.masked ?? [];
+  const known = [
+    ...plain.map(({ name, value }) => ({ name, value: <PlainValue value={value} /> })),
+    ...masked.map((name) => ({ name, value: <SealedValue class="C2" action="masked" /> })),
+  ];
   return (
     <>
-      {known.slice(0, SHOWN_PROPERTIES).map(({ name, value }) => (
+      {known.slice(0, max).map(({ name, value }) => (
         <span key={name} className={classes.pair}>
-          <span className={classes.soft}>{name}</span> <PlainValue value={value} />
+          <span className={classes.soft}>{name}</span> {value}
         </span>
       ))}
-      {known.length > SHOWN_PROPERTIES && (
-        <span className={classes.more}>+{known.length - SHOWN_PROPERTIES}</span>
-      )}
+      {known.length > max && <span className={classes.more}>+{known.length - max}</span>}
     </>
   );
 }

@@ -2,7 +2,7 @@
 // What was opened is in this component's memory alone, and goes with it.
 
 import { Button, Group, Select, Stack } from '@mantine/core';
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 import { requestDisclosure, revealField } from '../api/oversight';
 import type { Purpose, Revealed } from '../api/types';
 import { useTranslation } from '../i18n';
@@ -11,31 +11,35 @@ import { Dialog } from '../ui/Dialog';
 import { classOf, FIELDS, PURPOSES, type SealedField, useWords } from '../ui/fields';
 import page from '../ui/Page.module.css';
 import { PlainValue } from '../ui/Personal';
-import { useProject, useProjectFormat } from '../ui/project';
-import { useNow } from '../ui/time';
+import { useProject } from '../ui/project';
 import classes from './Persons.module.css';
+import { Recorded, SHOWN_MS } from './Recorded';
 
-const SHOWN_MS = 5 * 60_000;
+interface RevealProps {
+  pseudonym: string;
+  /** Whether it is being asked for; whoever holds this leaves Escape to the dialog then. */
+  asking: boolean;
+  onAsking: (asking: boolean) => void;
+}
 
-export function Reveal({ pseudonym }: { pseudonym: string }) {
+export function Reveal({ pseudonym, asking, onAsking }: RevealProps) {
   const { t } = useTranslation();
-  const [asking, setAsking] = useState(false);
   const [shown, setShown] = useState<Revealed | null>(null);
   return (
     <>
-      <Button size="xs" variant="default" onClick={() => setAsking(true)}>
+      <Button size="xs" variant="default" onClick={() => onAsking(true)}>
         {t('reveal.begin')}
       </Button>
       {shown && <Shown key={shown.entry} revealed={shown} onHide={() => setShown(null)} />}
-      <Dialog opened={asking} onClose={() => setAsking(false)} title={t('reveal.title')}>
+      <Dialog opened={asking} onClose={() => onAsking(false)} title={t('reveal.title')}>
         {asking && (
           <RevealForm
             pseudonym={pseudonym}
             onShown={(revealed) => {
               setShown(revealed);
-              setAsking(false);
+              onAsking(false);
             }}
-            onClose={() => setAsking(false)}
+            onClose={() => onAsking(false)}
           />
         )}
       </Dialog>
@@ -117,20 +121,11 @@ function RevealForm({ pseudonym, onShown, onClose }: RevealFormProps) {
 
 function Shown({ revealed, onHide }: { revealed: Revealed; onHide: () => void }) {
   const { t } = useTranslation();
-  const format = useProjectFormat();
-  const now = useNow();
   const [until] = useState(() => Date.now() + SHOWN_MS);
-  const left = until - now;
-  useEffect(() => {
-    if (left <= 0) onHide();
-  }, [left, onHide]);
   return (
     <section className={classes.revealed} aria-label={t('reveal.shown')}>
       <Group justify="space-between" wrap="nowrap" align="flex-start">
-        <p className={classes.soft}>
-          {t('reveal.recorded', { entry: format.count(revealed.entry) })}{' '}
-          {t('reveal.left', { time: format.duration(Math.max(0, left)) })}
-        </p>
+        <Recorded entry={revealed.entry} until={until} onOver={onHide} />
         <Button size="compact-xs" variant="default" onClick={onHide}>
           {t('reveal.hide')}
         </Button>

@@ -39,7 +39,8 @@ export function useAnswer<Kind extends ResultTable['kind']>(
     table: table?.kind === kind ? (table as Extract<ResultTable, { kind: Kind }>) : undefined,
     answer: result.data,
     outdated: rested !== asked || result.isPlaceholderData || (result.isFetching && !!result.data),
-    loading: result.isPending,
+    // Without a question there is nothing to wait for.
+    loading: settled !== null && result.isPending,
     error: result.error,
     refresh: () => result.refetch(),
   };

@@ -6,6 +6,7 @@ import { useMemo } from 'react';
 import { eventNamesQuery } from '../api/queries';
 import type { DateRange, Unit } from '../api/types';
 import { InsightsChart } from '../charts/Insights';
+import { hasNothing } from '../charts/nothing';
 import { useTranslation } from '../i18n';
 import {
   CHARTS,
@@ -52,7 +53,6 @@ function Insights() {
   const shape = search.chart ?? 'line';
   const setRange = (range: DateRange) =>
     setQuery({ ...query, range, unit: unitSuits(query.unit, range) ? query.unit : usualUnit(range) });
-  const nothing = table?.series.every((one) => one.total === 0 || one.total === null) ?? false;
 
   return (
     <Report
@@ -83,7 +83,7 @@ function Insights() {
       onRefresh={asked.refresh}
     >
       {table &&
-        (nothing ? (
+        (hasNothing(table) ? (
           <EmptyState compact title={t('report.nothing')}>
             {t('report.nothing_text')}
           </EmptyState>

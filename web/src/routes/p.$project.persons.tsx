@@ -3,9 +3,10 @@
 import { Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { createFileRoute } from '@tanstack/react-router';
-import { useMemo } from 'react';
+import { useMemo, useState } from 'react';
 import { eventNamesQuery } from '../api/queries';
 import { loadTrustTexts, useTranslation } from '../i18n';
+import { InClear, useInClear } from '../persons/InClear';
 import { PersonDrawer } from '../persons/PersonDrawer';
 import { PersonsTable } from '../persons/PersonsTable';
 import { decodePersons, encodePersons, PERSONS_PAGE, readPersonsSearch } from '../query/codec';
@@ -15,7 +16,9 @@ import { PersonsRail } from '../query/PersonsRail';
 import { useAnswer } from '../query/useAnswer';
 import { useQuestion } from '../query/useQuestion';
 import { EmptyState } from '../ui/EmptyState';
+import { useRows, whoReadsRows } from '../ui/may';
 import { NoEvents } from '../ui/NoEvents';
+import { NotAllowed } from '../ui/NotAllowed';
 import classes from '../ui/Page.module.css';
 import { usePageTitle, useProject, useProjectFormat } from '../ui/project';
 import { Report } from '../ui/Report';
@@ -40,11 +43,17 @@ function Persons() {
     encode: encodePersons,
     first,
   });
-  const { table, outdated, ...asked } = useAnswer('persons', names?.length === 0 ? null : query);
+  const { freely, inClear } = useRows();
+  const answered = useAnswer('persons', names?.length === 0 || !freely ? null : query);
+  const [asking, setAsking] = useState(false);
+  const list = useInClear(query);
   if (names?.length === 0) return <NoEvents />;
   if (!query) return null;
 
   const offset = query.offset ?? 0;
+  const shown = list.shown?.answer;
+  const table = shown?.table.kind === 'persons' ? shown.table : answered.table;
+  const hasMasks = answered.table?.persons.some(({ masked }) => masked?.length) ?? false;
   const open = (person: string | undefined) => setView({ person });
 
   return (
@@ -54,10 +63,20 @@ function Persons() {
       tools={
         <DateRangePicker range={query.range} onChange={(range) => setQuery({ ...query, range, offset: 0 })} />
       }
-      outdated={outdated}
-      {...asked}
-      onRefresh={asked.refresh}
+      {...answered}
+      answer={shown ?? answered.answer}
+      onRefresh={shown ? undefined : answered.refresh}
     >
+      {!freely && !inClear && <NotAllowed roles={whoReadsRows(project.is_test)} />}
+      {inClear && (!freely || shown || hasMasks) && (
+        <InClear
+          list={list}
+          isClosed={!freely}
+          label={t(freely ? 'in_clear.begin' : 'in_clear.begin_list')}
+          asking={asking}
+          onAsking={setAsking}
+        />
+      )}
       {table &&
         (table.total === 0 ? (
           <EmptyState compact title={t('persons.nobody')}>
@@ -68,7 +87,12 @@ function Persons() {
             <p className={classes.count} role="status">
               {t('persons.total', { count: table.total, number: format.count(table.total) })}
             </p>
-            <PersonsTable persons={table.persons} opened={search.person} onOpen={open} />
+            <PersonsTable
+              persons={table.persons}
+              isInClear={shown !== undefined}
+              opened={search.person}
+              onOpen={open}
+            />
             {table.total > PERSONS_PAGE && (
               <nav className={classes.pages} aria-label={t('persons.pages')}>
                 <Button

@@ -22,7 +22,8 @@ interface ConfirmProps<T> {
 
 export function Confirm<T>({ children, label, color, ready = true, act, onDone, onCancel }: ConfirmProps<T>) {
   const { t } = useTranslation();
-  const acting = useMutation({ mutationFn: act, onSuccess: onDone });
+  // What comes may be in clear: nothing keeps it once this is gone.
+  const acting = useMutation({ mutationFn: act, onSuccess: onDone, gcTime: 0 });
   return (
     <form
       onSubmit={(event) => {

@@ -3,15 +3,18 @@
 import { useTranslation } from '../i18n';
 import { useFormat } from '../i18n/format';
 import { EmptyState } from './EmptyState';
-import { type Control, whoMay } from './may';
+import { type Control, type MemberRole, whoMay } from './may';
 
-export function NotAllowed({ control, slim }: { control: Control; slim?: boolean }) {
+/** `roles` says whom it opens to where no single control does. */
+type NotAllowedProps = { slim?: boolean } & ({ control: Control } | { roles: MemberRole[] });
+
+export function NotAllowed(props: NotAllowedProps) {
   const { t } = useTranslation();
   const format = useFormat();
-  const roles = format.list(whoMay(control).map((role) => t(`roles.${role}`)));
+  const roles = 'roles' in props ? props.roles : whoMay(props.control);
   return (
-    <EmptyState slim={slim} title={t('allowed.not')}>
-      {t('allowed.who', { roles })}
+    <EmptyState slim={props.slim} title={t('allowed.not')}>
+      {t('allowed.who', { roles: format.list(roles.map((role) => t(`roles.${role}`))) })}
     </EmptyState>
   );
 }

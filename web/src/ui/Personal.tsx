@@ -52,8 +52,14 @@ export function ClassChip({
   );
 }
 
+interface SealedValueProps {
+  class: Class;
+  /** `masked`: it is stored as it came, and lists do not show it. */
+  action?: Action | 'masked';
+}
+
 /** Stands where a value would be. There is nothing behind it: the page never received the value. */
-export function SealedValue({ class: dataClass, action = 'sealed' }: { class: Class; action?: Action }) {
+export function SealedValue({ class: dataClass, action = 'sealed' }: SealedValueProps) {
   const { t } = useTranslation();
   return (
     <Tooltip label={`${t(`actions.${action}_text`)} ${t(`classes.${dataClass}`)}`} multiline maw={300}>

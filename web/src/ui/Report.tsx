@@ -22,7 +22,8 @@ interface ReportProps {
   error: Error | null;
   loading: boolean;
   outdated: boolean;
-  onRefresh: () => void;
+  /** Without it the answer is not one to ask for again. */
+  onRefresh: (() => void) | undefined;
   children: ReactNode;
 }
 
@@ -58,7 +59,7 @@ export function Report(props: ReportProps) {
 }
 
 /** What a reader needs to trust a number: how fresh, over how much, in which zone, and whether exact. */
-function Provenance({ answer, onRefresh }: { answer: Answer; onRefresh: () => void }) {
+function Provenance({ answer, onRefresh }: Pick<ReportProps, 'onRefresh'> & { answer: Answer }) {
   const { t } = useTranslation();
   const format = useProjectFormat();
   const now = useNow();
@@ -76,17 +77,19 @@ function Provenance({ answer, onRefresh }: { answer: Answer; onRefresh: () => vo
   return (
     <footer className={classes.footer}>
       <span>{facts.join(' · ')}</span>
-      <Tooltip label={t('report.refresh')}>
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          size={24}
-          aria-label={t('report.refresh')}
-          onClick={onRefresh}
-        >
-          <IconRefresh size={14} />
-        </ActionIcon>
-      </Tooltip>
+      {onRefresh && (
+        <Tooltip label={t('report.refresh')}>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            size={24}
+            aria-label={t('report.refresh')}
+            onClick={onRefresh}
+          >
+            <IconRefresh size={14} />
+          </ActionIcon>
+        </Tooltip>
+      )}
     </footer>
   );
 }

@@ -3,28 +3,55 @@
 //! 1. The segments are those of the question as it is. The persons of each metric, segment and bucket are counted beside
 //!    it.
 //! 2. Segments of few persons join `other`; while that is of few, the smallest segment left joins it too.
-//! 3. Of what is left, a number of few persons is hidden. In a bucket, and in a line beside its total, nothing hidden may
-//!    be what the rest leaves over: where few persons are hidden together, or one number alone, the smallest of the
-//!    others is hidden as well. That goes on until nothing changes (complementary suppression; Willenborg and de Waal,
-//!    *Elements of Statistical Disclosure Control*, 2001, chapter 6).
+//! 3. Of what is left, a number of few persons is hidden; and where a filter takes out what few persons did, all numbers
+//!    are, since everybody's number is another question away.
+//! 4. In a bucket, and in a line beside its total, nothing hidden may be what the rest leaves over: where few persons are
+//!    hidden together, or one number alone, the smallest of the others is hidden as well. That goes on until nothing
+//!    changes (complementary suppression; Willenborg and de Waal, *Elements of Statistical Disclosure Control*, 2001,
+//!    chapter 6).
 //!
 //! What this cannot do: know what other questions were answered. Who asks many that are nearly alike is the business of
 //! whoever calls this.
 
-use cofferdam_model::query::{InsightsQuery, Measure, Metric};
+use cofferdam_model::query::{Condition, EventMatch, Filter, Holder, InsightsQuery, Measure, Metric};
 use cofferdam_model::result::{Compared, InsightsTable, Segment, Series};
 
-use super::{Answer, Period, answer, calendar, check, earlier};
+use super::{Answer, Period, Source, answer, calendar, check, earlier};
+use crate::scan::{Partial, Scan};
+use crate::tags::Tags;
 use crate::{Input, Result, invalid};
 
-pub(crate) fn run(input: &Input<'_>, query: &InsightsQuery, few: u64) -> Result<InsightsTable> {
+/// Whether it can be known which numbers of an answer are of few persons. Not of windows and sets of persons that a
+/// confined filter is about, and not of lines that run over their buckets.
+pub(crate) fn is_possible(query: &InsightsQuery, is_confined: &dyn Fn(&Filter) -> bool) -> bool {
+    let is_known = |metric: &Metric| match &metric.measure {
+        Measure::CohortSize { cohort } => !is_confined(&cohort_filter(cohort)),
+        measure => {
+            let mut filters = metric.matching.filters.iter().chain(&query.filters);
+            let by_bucket = !matches!(measure, Measure::Active { .. }) && Source::of(&metric.matching) == Source::Rows;
+            by_bucket || !filters.any(is_confined)
+        }
+    };
+    query.transform.is_none() && query.metrics.iter().all(is_known)
+}
+
+fn cohort_filter(id: &str) -> Filter {
+    Filter { on: Holder::Cohort, property: id.to_owned(), condition: Condition::IsSet }
+}
+
+pub(crate) fn run(
+    input: &Input<'_>,
+    query: &InsightsQuery,
+    few: u64,
+    is_confined: &dyn Fn(&Filter) -> bool,
+) -> Result<InsightsTable> {
     let formulas = check(query)?;
-    if query.transform.is_some() {
-        return invalid("by device or place your roles see each bucket by itself: leave the transform out");
+    if !is_possible(query, is_confined) {
+        return invalid("of this question small groups cannot be left out");
     }
     let (from, to) = calendar::bounds(query.range, input.zone, input.now_us)?;
     let period = Period::new(input, query, from, to)?;
-    let asked = Asked { input, query, persons: persons_of(query), few: few as f64 };
+    let asked = Asked { input, query, persons: persons_of(query), few: few as f64, is_confined };
     let mut found = answer(input, query, &formulas, &period, None)?;
     let mut persons = asked.persons(&period, &found.segments)?;
     if query.breakdown.is_some() {
@@ -37,7 +64,7 @@ pub(crate) fn run(input: &Input<'_>, query: &InsightsQuery, few: u64) -> Result<
             persons = asked.persons(&period, &found.segments)?;
         }
     }
-    asked.hide(&mut found.series, &persons, found.segments.len());
+    asked.hide(&mut found.series, &persons, &asked.outside(&period)?, found.segments.len());
     let compared = match query.compare {
         None => None,
         Some(compare) => {
@@ -45,7 +72,7 @@ pub(crate) fn run(input: &Input<'_>, query: &InsightsQuery, few: u64) -> Result<
             let period = Period::new(input, query, from, to)?;
             let mut earlier = answer(input, query, &formulas, &period, Some(&found.segments))?;
             let persons = asked.persons(&period, &found.segments)?;
-            asked.hide(&mut earlier.series, &persons, found.segments.len());
+            asked.hide(&mut earlier.series, &persons, &asked.outside(&period)?, found.segments.len());
             Some(Compared { buckets: period.texts(input), series: earlier.series })
         }
     };
@@ -65,6 +92,7 @@ struct Asked<'a> {
     /// How many persons each metric is of.
     persons: InsightsQuery,
     few: f64,
+    is_confined: &'a dyn Fn(&Filter) -> bool,
 }
 
 /// The question by how many persons its numbers are made.
@@ -134,12 +162,52 @@ impl Asked<'_> {
         }
     }
 
+    /// By metric: how many persons did something that only confined filters take out, by bucket and (last) in all.
+    fn outside(&self, period: &Period) -> Result<Vec<Vec<f64>>> {
+        let cells = period.axis.len() + 1;
+        let mut outside = Vec::new();
+        for metric in &self.query.metrics {
+            let others = |filters: &[Filter]| -> Vec<Filter> {
+                filters.iter().filter(|filter| !(self.is_confined)(filter)).cloned().collect()
+            };
+            let own = EventMatch { filters: others(&metric.matching.filters), ..metric.matching.clone() };
+            let common = others(&self.query.filters);
+            if own == metric.matching && common == self.query.filters {
+                outside.push(vec![0.0; cells]);
+                continue;
+            }
+            let scan = Scan::new(self.input, period.start_us(), period.end_us())?;
+            let tags = Tags::new(&scan, &[(&own, &common), (&metric.matching, &self.query.filters)])?;
+            let counts = scan.persons(
+                &tags,
+                || Outside { person: 0, cells: vec![(0, 0); cells] },
+                |outside: &mut Outside, person| {
+                    outside.person += 1;
+                    for span in person.spans {
+                        span.tagged(&scan.file(span.file).core.time, person.allowed, |hit| {
+                            if hit.tags & person.allowed == WITHOUT_FILTERS
+                                && let Some(bucket) = period.axis.find(hit.time)
+                            {
+                                outside.mark(bucket);
+                                outside.mark(cells - 1);
+                            }
+                        });
+                    }
+                },
+            )?;
+            let sum = |cell: usize| counts.iter().map(|outside| outside.cells[cell].1).sum::<u64>() as f64;
+            outside.push((0..cells).map(sum).collect());
+        }
+        Ok(outside)
+    }
+
     /// Hides what is of few persons, and what would tell it. `lines` to a metric.
-    fn hide(&self, series: &mut [Series], persons: &[Series], lines: usize) {
+    fn hide(&self, series: &mut [Series], persons: &[Series], outside: &[Vec<f64>], lines: usize) {
         let hidden: Vec<Vec<Vec<bool>>> = persons
             .chunks(lines.max(1))
             .map(|lines| lines.iter().map(|line| numbers(line).collect()).collect::<Vec<Vec<f64>>>())
-            .map(|persons| suppressed(&persons, self.few))
+            .zip(outside)
+            .map(|(persons, outside)| suppressed(&persons, outside, self.few))
             .collect();
         for (at, one) in series.iter_mut().enumerate() {
             // A formula may be of any of the metrics.
@@ -154,11 +222,36 @@ impl Asked<'_> {
     }
 }
 
-/// Which numbers are hidden, of persons by line and, within it, by bucket and (last) in all.
-fn suppressed(persons: &[Vec<f64>], few: f64) -> Vec<Vec<bool>> {
+/// A row that all filters but the confined ones let through.
+const WITHOUT_FILTERS: u32 = 0b01;
+
+/// Persons by cell, each once: the last one, and how many.
+struct Outside {
+    person: u64,
+    cells: Vec<(u64, u64)>,
+}
+
+impl Outside {
+    fn mark(&mut self, cell: usize) {
+        let (last, count) = &mut self.cells[cell];
+        *count += u64::from(*last != self.person);
+        *last = self.person;
+    }
+}
+
+impl Partial for Outside {
+    fn bytes(&self) -> usize {
+        self.cells.len() * 16
+    }
+}
+
+/// Which numbers are hidden, of persons by line and, within it, by bucket and (last) in all. `outside`: persons of what
+/// was filtered out, by bucket and in all.
+fn suppressed(persons: &[Vec<f64>], outside: &[f64], few: f64) -> Vec<Vec<bool>> {
     let cells = persons.first().map_or(0, Vec::len);
-    let mut hidden: Vec<Vec<bool>> =
-        persons.iter().map(|line| line.iter().map(|persons| *persons > 0.0 && *persons < few).collect()).collect();
+    let is_few = |persons: f64| persons > 0.0 && persons < few;
+    let of_line = |line: &Vec<f64>| line.iter().zip(outside).map(|(here, out)| is_few(*here) || is_few(*out)).collect();
+    let mut hidden: Vec<Vec<bool>> = persons.iter().map(of_line).collect();
     loop {
         let mut more: Vec<(usize, usize)> = Vec::new();
         // The numbers of a bucket add up to that of everybody, which is another question away.
@@ -213,7 +306,7 @@ mod tests {
     /// Lines of persons by bucket, the total last; what is hidden as `x`.
     fn shown(persons: &[&[u32]]) -> Vec<String> {
         let persons: Vec<Vec<f64>> = persons.iter().map(|line| line.iter().copied().map(f64::from).collect()).collect();
-        let lines = persons.iter().zip(suppressed(&persons, 5.0));
+        let lines = persons.iter().zip(suppressed(&persons, &vec![0.0; persons[0].len()], 5.0));
         let text = |(persons, hidden): (&f64, bool)| if hidden { "x".to_owned() } else { persons.to_string() };
         lines.map(|(line, hidden)| line.iter().zip(hidden).map(text).collect::<Vec<_>>().join(" ")).collect()
     }

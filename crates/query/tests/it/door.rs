@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cofferdam_lake::Snapshot;
-use cofferdam_model::query::InsightsQuery;
+use cofferdam_model::query::{Filter, InsightsQuery};
 use cofferdam_model::result::{InsightsTable, ResultTable};
 use cofferdam_model::{Merges, Query, SubjectNo, SubjectSet, SubjectValues};
 use cofferdam_query::{Error, Input, Needs, Output, People, insights_without_few, members, passes, run};
@@ -36,9 +36,15 @@ pub(crate) fn ask(world: &World, query: &Query, layout: Layout) -> Result<Output
 }
 
 /// Insights without numbers of few persons.
-pub(crate) fn ask_without_few(world: &World, query: &InsightsQuery, few: u64, layout: Layout) -> InsightsTable {
+pub(crate) fn ask_without_few(
+    world: &World,
+    query: &InsightsQuery,
+    few: u64,
+    is_confined: &dyn Fn(&Filter) -> bool,
+    layout: Layout,
+) -> InsightsTable {
     let asked = Asked::new(world, &Query::Insights(query.clone()), layout).unwrap();
-    asked.with_input(layout, |input| insights_without_few(input, query, few)).unwrap()
+    asked.with_input(layout, |input| insights_without_few(input, query, few, is_confined)).unwrap()
 }
 
 /// The buckets of the time to convert are the operator's choice, but hold every conversion.

@@ -191,7 +191,18 @@ fn aggregates_by_device_or_place_leave_small_groups_out_for_whoever_may_have_no_
     let cohort = made.json()["cohort"]["id"].clone();
     let of_cohort = json!({"kind": "insights", "range": {"kind": "last", "count": 2, "unit": "day"}, "unit": "day",
         "metrics": [{"matching": {"event": "Visit"}, "measure": {"cohort_size": {"cohort": cohort}}}]});
-    assert_eq!(lines(&asked(&viewer, &server, &of_cohort)), expected(&[("all", "-")]));
+    let reply = asked(&viewer, &server, &of_cohort);
+    assert_eq!((reply.status, code_of(&reply)), (403, "device_or_place".to_owned()), "{}", reply.text());
+    let of_members = json!({"kind": "insights", "range": range(), "unit": "month",
+        "metrics": [{"matching": {"event": "Visit", "filters": [{"on": "cohort", "property": cohort, "condition": {"op": "is_set"}}]},
+        "measure": "total"}]});
+    assert_eq!(lines(&asked(&viewer, &server, &of_members)), expected(&[("all", "-")]));
+    // All but two: everybody's number would tell the two.
+    let others = json!([{"property": "$os", "condition": {"op": "does_not_equal", "values": ["Haiku"]}}]);
+    let others = json!({"kind": "insights", "range": range(), "unit": "month",
+        "metrics": [{"matching": {"event": "Visit", "filters": others}, "measure": "total"}]});
+    assert_eq!(lines(&asked(&viewer, &server, &others)), expected(&[("all", "-")]));
+    assert_eq!(lines(&asked(&analyst, &server, &others)), expected(&[("all", "38")]));
     assert_eq!(lines(&asked(&analyst, &server, &of_cohort)), expected(&[("all", "2")]));
 
     // What is not about them is as it was, and what cannot be left out step by step is refused.

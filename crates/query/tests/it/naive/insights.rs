@@ -59,6 +59,29 @@ impl Naive<'_> {
         self.lines(query, bounds, &self.world.buckets(bounds, query.unit), shown, &kept)
     }
 
+    /// By metric: how many persons have an event, by bucket and in all, that only some of the filters take out.
+    pub(crate) fn outside(
+        &self,
+        query: &InsightsQuery,
+        is_confined: &dyn Fn(&Filter) -> bool,
+        compare: Option<Compare>,
+    ) -> Vec<Vec<f64>> {
+        let bounds = self.world.bounds(query.range, self.world.now_us);
+        let bounds = compare.map_or(bounds, |compare| self.earlier(query.range, bounds, compare));
+        let mut open = query.clone();
+        open.filters.retain(|filter| !is_confined(filter));
+        open.metrics.iter_mut().for_each(|metric| metric.matching.filters.retain(|filter| !is_confined(filter)));
+        let buckets = self.world.buckets(bounds, query.unit);
+        let metrics = query.metrics.iter().zip(&open.metrics);
+        let of = |(metric, wider): (&Metric, &Metric), time: Bucket| {
+            let lacks = |person: &&Person| {
+                self.matching(&open, wider, person, time).len() > self.matching(query, metric, person, time).len()
+            };
+            self.persons.iter().filter(|person| person.no != SubjectNo::NOBODY).filter(lacks).count() as f64
+        };
+        metrics.map(|both| buckets.iter().chain([&bounds]).map(|time| of(both, *time)).collect()).collect()
+    }
+
     /// How much weight a segment has: its events; for what is about persons, its persons; for a sum, the sum. Those of
     /// all metrics are added up.
     fn weights(&self, query: &InsightsQuery, breakdown: &Breakdown, bounds: Bucket) -> BTreeMap<Segments, f64> {

@@ -81,10 +81,15 @@ impl Engine {
             None => vec![*person],
         });
         let fields = FieldSet::EMPTY.with(PersonalField::Events);
+        let ids = bitmap(ids);
         let named = async {
             self.check_run(run)?;
-            let ticket = self.ledger.authorise_async(Engine::intent(run, fields, bitmap(ids))).await?;
-            Ok::<_, Error>(ticket.seq())
+            // No person's: the end says all there is to say.
+            if ids.is_empty() {
+                return Ok(None);
+            }
+            let ticket = self.ledger.authorise_async(Engine::intent(run, fields, ids)).await?;
+            Ok::<_, Error>(Some(ticket.seq()))
         }
         .await;
         let table = serde_json::to_vec(&answer.table).map_err(|_| Error::Interrupted)?;
@@ -92,10 +97,11 @@ impl Engine {
             Ok(_) => (State::Done, Kind::Done, subjects.len() as u64, &table[..]),
             Err(_) => (State::Aborted, Kind::Aborted, 0, &[][..]),
         };
-        let intent = named.as_ref().ok().copied();
+        let intent = named.as_ref().ok().copied().flatten();
         let hash: [u8; 32] = digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes");
         let bytes = bytes.len() as u64;
         let end = self.ledger.append_async(stream::end_entry(&run.context, kind, intent, rows, &hash, bytes)).await;
+        let end_entry = end?.seq;
         let ended = Ended {
             state,
             rows,
@@ -103,10 +109,11 @@ impl Engine {
             hash,
             first_intent: intent,
             last_intent: intent,
-            end_entry: end?.seq,
+            end_entry,
             at_us: self.now_us(),
         };
         self.disclosures.store.end(row.id, &ended).await?;
-        Ok(RowsInClear { entry: named?, answer })
+        let entry = named?.or(end_entry).ok_or(Error::Interrupted)?;
+        Ok(RowsInClear { entry, answer })
     }
 }

@@ -134,6 +134,13 @@ fn rows_in_clear_take_a_passkey_and_a_purpose_and_are_a_disclosure_of_whom_they_
     refused(json!({"query": list, "purpose": "package"}), "invalid_disclosure");
     refused(json!({"query": list}), "invalid_body");
 
+    // A list of nobody is answered, is written down, and exposes nobody.
+    let nobody = json!({"kind": "events", "range": range(), "matching": {"event": "Never"}, "limit": 10});
+    let reply = owner.act("POST", &target, &json!({"query": nobody, "purpose": "security"}));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(reply.json()["entry"].as_u64() > answer["entry"].as_u64(), "{}", reply.text());
+    assert_eq!(server.get("/api/v1/disclosed?purpose=4")["disclosures"].as_array().map(Vec::len), Some(1));
+
     // Who has the coarser form alone has no way to the other.
     let analyst = owner.invites(&["analyst"], "analyst@coffer.example").with_passkey();
     let reply = analyst.api("POST", &target).json(&body).send();
